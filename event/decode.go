@@ -1,0 +1,112 @@
+package event
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+)
+
+// ErrInvalid is wrapped by every error of the Decode functions: the payload
+// cannot be read or breaks the contract, and will do so at every delivery.
+var ErrInvalid = errors.New("invalid event")
+
+// maxID bounds the length of an id in bytes. Ids of the ticketing services
+// have 24; other publishers may use UUIDs or longer keys.
+const maxID = 128
+
+// object is a decoded JSON object. Keys are exact: encoding/json would match
+// "Version" to version, which no other consumer on the bus does.
+type object map[string]json.RawMessage
+
+func decodeObject(data []byte) (object, error) {
+	var o object
+	if err := json.Unmarshal(data, &o); err != nil {
+		return nil, fmt.Errorf("%w: not a JSON object: %w", ErrInvalid, err)
+	}
+	if o == nil {
+		return nil, fmt.Errorf("%w: null is not an object", ErrInvalid)
+	}
+	return o, nil
+}
+
+// absent reports whether key is missing or null, which consumers in JavaScript
+// cannot tell apart either.
+func (o object) absent(key string) bool {
+	raw, ok := o[key]
+	return !ok || string(raw) == "null"
+}
+
+func (o object) text(key string) (string, error) {
+	if o.absent(key) {
+		return "", fmt.Errorf("%w: %s is missing", ErrInvalid, key)
+	}
+	var s string
+	if err := json.Unmarshal(o[key], &s); err != nil {
+		return "", fmt.Errorf("%w: %s is not a string", ErrInvalid, key)
+	}
+	return s, nil
+}
+
+func (o object) id(key string) (string, error) {
+	s, err := o.text(key)
+	if err != nil {
+		return "", err
+	}
+	if s == "" || len(s) > maxID {
+		return "", fmt.Errorf("%w: %s must have 1 to %d bytes", ErrInvalid, key, maxID)
+	}
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] == 0x7f {
+			return "", fmt.Errorf("%w: %s holds a space or a control character", ErrInvalid, key)
+		}
+	}
+	return s, nil
+}
+
+func (o object) version(key string) (int64, error) {
+	if o.absent(key) {
+		return 0, fmt.Errorf("%w: %s is missing", ErrInvalid, key)
+	}
+	v, err := strconv.ParseInt(string(o[key]), 10, 64)
+	if err != nil || v < 0 {
+		return 0, fmt.Errorf("%w: %s is not a whole number of at least 0", ErrInvalid, key)
+	}
+	return v, nil
+}
+
+func (o object) number(key string) (float64, error) {
+	if o.absent(key) {
+		return 0, fmt.Errorf("%w: %s is missing", ErrInvalid, key)
+	}
+	var f float64
+	if err := json.Unmarshal(o[key], &f); err != nil || math.IsInf(f, 0) {
+		return 0, fmt.Errorf("%w: %s is not a number", ErrInvalid, key)
+	}
+	return f, nil
+}
+
+func (o object) instant(key string) (time.Time, error) {
+	s, err := o.text(key)
+	if err != nil {
+		return time.Time{}, err
+	}
+	t, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("%w: %s is not an ISO 8601 time", ErrInvalid, key)
+	}
+	return t.UTC().Truncate(time.Millisecond), nil
+}
+
+func (o object) object(key string) (object, error) {
+	if o.absent(key) {
+		return nil, fmt.Errorf("%w: %s is missing", ErrInvalid, key)
+	}
+	inner, err := decodeObject(o[key])
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s is not an object", ErrInvalid, key)
+	}
+	return inner, nil
+}

@@ -1,0 +1,35 @@
+package event
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// timeLayout is how JavaScript prints a Date: UTC with three decimals.
+const timeLayout = "2006-01-02T15:04:05.000Z"
+
+// encode writes v as JSON without escaping <, > and &, which no other
+// publisher on the bus escapes.
+func encode(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, fmt.Errorf("encode event: %w", err)
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte{'\n'}), nil
+}
+
+// build completes an event whose payload is v.
+func build(s Subject, key string, version int64, at time.Time, v any) (Event, error) {
+	payload, err := encode(v)
+	if err != nil {
+		return Event{}, err
+	}
+	if len(payload) > MaxPayload {
+		return Event{}, fmt.Errorf("%w: payload of %d bytes is over the limit of %d", ErrInvalid, len(payload), MaxPayload)
+	}
+	return Event{Key: key, Version: version, Subject: s, Payload: payload, OccurredAt: at.UTC().Truncate(time.Millisecond)}, nil
+}

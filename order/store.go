@@ -1,0 +1,71 @@
+package order
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"time"
+
+	"lockstep/event"
+)
+
+// Errors that stores and the service return. Match with errors.Is.
+var (
+	// ErrNotFound: no such order, or no such ticket in the replica.
+	ErrNotFound = errors.New("not found")
+
+	// ErrConflict: somebody else changed the order since it was read.
+	ErrConflict = errors.New("changed by somebody else")
+
+	// ErrUnknown: the store cannot say whether the change was committed.
+	ErrUnknown = errors.New("outcome unknown")
+
+	// ErrReserved: another active order has the ticket.
+	ErrReserved = errors.New("ticket is already reserved")
+
+	// ErrNotOwner: the order belongs to another user.
+	ErrNotOwner = errors.New("not the owner")
+
+	// ErrComplete: the order is paid and cannot be cancelled.
+	ErrComplete = errors.New("order is complete")
+)
+
+// Store keeps orders and the events of their changes. Its methods may be
+// called from many goroutines; reads see every change whose Commit returned.
+type Store interface {
+	// Order returns one order, or ErrNotFound.
+	Order(ctx context.Context, id string) (Order, error)
+
+	// Orders yields the orders of one user in the order of their creation. An
+	// error ends the sequence.
+	Orders(ctx context.Context, userID string) iter.Seq2[Order, error]
+
+	// Expired returns up to limit orders of status Created whose ExpiresAt is
+	// not after now, longest overdue first.
+	Expired(ctx context.Context, now time.Time, limit int) ([]Order, error)
+
+	// Commit makes the change durable: order and events, or nothing. It
+	// returns ErrReserved when the ticket has another active order,
+	// ErrConflict when the order is no longer as it was, ErrUnknown when the
+	// engine lost the answer and reading back did not settle it; with any
+	// other error nothing was stored.
+	Commit(ctx context.Context, c Change) error
+}
+
+// Change is one conditional write with its events.
+type Change struct {
+	Was    *Order // as it was read; nil to create Now
+	Now    Order  // written if the stored order still has Was's version
+	Events []event.Event
+}
+
+// Tickets is the replica, as orders read it.
+type Tickets interface {
+	// Ticket returns the replica's ticket; ErrNotFound if it is unknown or
+	// deleted.
+	Ticket(ctx context.Context, id string) (Ticket, error)
+
+	// Tickets returns those of ids that the replica has, deleted ones too,
+	// by id: an order of a deleted ticket still shows what was bought.
+	Tickets(ctx context.Context, ids []string) (map[string]Ticket, error)
+}

@@ -1,0 +1,72 @@
+package outbox
+
+import (
+	"time"
+
+	"lockstep/event"
+)
+
+// Record is an event that waits in the store.
+type Record struct {
+	event.Event
+
+	// Locked says that a dispatcher owns the record: it is set when the event
+	// is written, cleared by a failure and set again by the retry job.
+	// LockedAt makes it a lease: a lock that has grown old was left behind by
+	// a crash.
+	Locked   bool
+	LockedAt time.Time
+
+	// NotBefore is when an unlocked record may be tried again.
+	NotBefore time.Time
+
+	Failures Failures
+}
+
+// Failures is the bounded history of a record's failed attempts.
+type Failures struct {
+	Total int       // how many there were
+	Kept  []Failure // the first one and the latest, oldest first; never nil in a store
+}
+
+// KeptFailures is how many failures of one record a store keeps: the first and
+// the latest KeptFailures-1.
+const KeptFailures = 10
+
+// Add returns f with one more failure.
+func (f Failures) Add(failure Failure) Failures {
+	f.Total++
+	failure.Attempt = f.Total
+	kept := append([]Failure{}, f.Kept...)
+	kept = append(kept, failure)
+	if len(kept) > KeptFailures {
+		kept = append(kept[:1], kept[2:]...)
+	}
+	f.Kept = kept
+	return f
+}
+
+// Failure is one attempt that did not succeed.
+type Failure struct {
+	At      time.Time // UTC, whole milliseconds
+	Attempt int       // 1 for the first failure of the record
+	Class   Class
+	Message string // what the broker or the client library said, at most 500 bytes
+}
+
+// Class says what kind of failure it was.
+type Class string
+
+// The classes. An unreachable broker is none of them: nothing is attempted
+// then and nothing recorded.
+const (
+	Unconfirmed Class = "unconfirmed" // sent, and no answer came in time
+	Rejected    Class = "rejected"    // refused, and will be refused again
+)
+
+// Stats describes everything that waits.
+type Stats struct {
+	Pending     int       // records in the store
+	Oldest      time.Time // OccurredAt of the oldest; zero if none
+	BlockedKeys int       // keys whose next event has failed and waits for its retry or for an operator
+}
