@@ -44,6 +44,10 @@ type Store interface {
 	// not after now, longest overdue first.
 	Expired(ctx context.Context, now time.Time, limit int) ([]Order, error)
 
+	// Page returns up to limit orders of all users with an id above after, by
+	// id: what the locks of the tickets service are compared with.
+	Page(ctx context.Context, after string, limit int) ([]Order, error)
+
 	// Commit makes the change durable: order and events, or nothing. It
 	// returns ErrReserved when the ticket has another active order,
 	// ErrConflict when the order is no longer as it was, ErrUnknown when the

@@ -33,6 +33,14 @@ type Store interface {
 	// Versions returns the stored version of those ids that have a row.
 	Versions(ctx context.Context, ids []string) (map[string]int64, error)
 
+	// Page returns up to limit rows, tombstones too, with an id above after,
+	// by id.
+	Page(ctx context.Context, after string, limit int) ([]Row, error)
+
+	// Count returns how many rows there are, without tombstones. It may be an
+	// estimate.
+	Count(ctx context.Context) (int, error)
+
 	// Write performs the writes, each only if its condition holds, and
 	// returns how many did; ids in writes are distinct. When it returns, what
 	// it wrote is durable. With an error any part may have been written.

@@ -44,6 +44,10 @@ type Reader interface {
 	// NextWaiting returns the order that has waited longest for the ticket
 	// (smallest Since, then OrderID), or ErrNotFound.
 	NextWaiting(ctx context.Context, ticketID string) (Lock, error)
+
+	// Page returns up to limit tickets, held and deleted ones too, with an id
+	// above after, by id: what replicas are compared with and filled from.
+	Page(ctx context.Context, after string, limit int) ([]Ticket, error)
 }
 
 // Store keeps tickets, locks and the events of their changes.
