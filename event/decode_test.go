@@ -1,0 +1,158 @@
+package event_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"lockstep/event"
+)
+
+func TestDecodeTicketRefusesWhatBreaksTheContract(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		subject event.Subject
+		payload string
+	}{
+		"not JSON":                        {event.TicketUpdated, `{`},
+		"empty":                           {event.TicketUpdated, ``},
+		"null":                            {event.TicketUpdated, `null`},
+		"an array":                        {event.TicketUpdated, `[]`},
+		"a string":                        {event.TicketUpdated, `"x"`},
+		"trailing data":                   {event.TicketUpdated, `{"id":"a","title":"t","price":1,"version":1}{}`},
+		"no id":                           {event.TicketUpdated, `{"title":"t","price":1,"version":1}`},
+		"empty id":                        {event.TicketUpdated, `{"id":"","title":"t","price":1,"version":1}`},
+		"id with a line break":            {event.TicketUpdated, `{"id":"a\nb","title":"t","price":1,"version":1}`},
+		"id of 129 bytes":                 {event.TicketUpdated, `{"id":"` + strings.Repeat("a", 129) + `","title":"t","price":1,"version":1}`},
+		"number as id":                    {event.TicketUpdated, `{"id":7,"title":"t","price":1,"version":1}`},
+		"no version":                      {event.TicketUpdated, `{"id":"a","title":"t","price":1}`},
+		"negative version":                {event.TicketUpdated, `{"id":"a","title":"t","price":1,"version":-1}`},
+		"fractional version":              {event.TicketUpdated, `{"id":"a","title":"t","price":1,"version":1.5}`},
+		"version as string":               {event.TicketUpdated, `{"id":"a","title":"t","price":1,"version":"1"}`},
+		"version over 63 bits":            {event.TicketUpdated, `{"id":"a","title":"t","price":1,"version":9223372036854775808}`},
+		"null version":                    {event.TicketUpdated, `{"id":"a","title":"t","price":1,"version":null}`},
+		"update with version 0":           {event.TicketUpdated, `{"id":"a","title":"t","price":1,"version":0}`},
+		"creation with version 1":         {event.TicketCreated, `{"id":"a","title":"t","price":1,"version":1}`},
+		"keys in another case":            {event.TicketUpdated, `{"ID":"a","Title":"t","Price":1,"Version":1}`},
+		"no title":                        {event.TicketUpdated, `{"id":"a","price":1,"version":1}`},
+		"number as title":                 {event.TicketUpdated, `{"id":"a","title":1,"price":1,"version":1}`},
+		"no price":                        {event.TicketUpdated, `{"id":"a","title":"t","version":1}`},
+		"string as price":                 {event.TicketUpdated, `{"id":"a","title":"t","price":"1","version":1}`},
+		"price beyond a double":           {event.TicketUpdated, `{"id":"a","title":"t","price":1e999,"version":1}`},
+		"number as orderId":               {event.TicketUpdated, `{"id":"a","title":"t","price":1,"version":1,"orderId":3}`},
+		"previousVersion above version":   {event.TicketUpdated, `{"id":"a","title":"t","price":1,"version":5,"previousVersion":5}`},
+		"previousVersion not a number":    {event.TicketUpdated, `{"id":"a","title":"t","price":1,"version":5,"previousVersion":"4"}`},
+		"deletion of the first version":   {event.TicketDeleted, `{"id":"a","version":0}`},
+		"object where a string should be": {event.TicketUpdated, `{"id":{"$gt":""},"title":"t","price":1,"version":1}`},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got, err := event.Scheme{}.DecodeTicket(tc.subject, []byte(tc.payload))
+			if !errors.Is(err, event.ErrInvalid) {
+				t.Fatalf("DecodeTicket(%s) = %+v, %v, want ErrInvalid", tc.payload, got, err)
+			}
+			if strings.ContainsAny(err.Error(), "\n") {
+				t.Errorf("error has more than one line: %q", err)
+			}
+		})
+	}
+}
+
+func TestDecodeTicketIsLenientWhereTheBusIs(t *testing.T) {
+	t.Parallel()
+	for name, payload := range map[string]string{
+		"unknown fields":        `{"id":"a","title":"t","price":1,"version":1,"__v":3,"extra":{"x":[1]}}`,
+		"orderId null":          `{"id":"a","title":"t","price":1,"version":1,"orderId":null}`,
+		"no userId":             `{"id":"a","title":"t","price":1,"version":1}`,
+		"white space around it": " \n{\"id\":\"a\",\"title\":\"t\",\"price\":1,\"version\":1}\n",
+		"the last of two keys":  `{"id":"z","id":"a","title":"t","price":1,"version":1}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got, err := event.Scheme{}.DecodeTicket(event.TicketUpdated, []byte(payload))
+			if err != nil {
+				t.Fatalf("DecodeTicket: %v", err)
+			}
+			if got.ID != "a" || got.Version != 1 || got.Predecessor != 0 || got.OrderID != "" {
+				t.Errorf("got %+v, want ticket a, version 1 on 0, free", got)
+			}
+		})
+	}
+}
+
+func TestSchemesOfOtherPublishers(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		step    int64
+		subject event.Subject
+		payload string
+		want    int64
+	}{
+		"step 100":                           {100, event.TicketUpdated, `{"id":"a","title":"t","price":1,"version":300}`, 200},
+		"step 100, deletion":                 {100, event.TicketDeleted, `{"id":"a","version":400}`, 300},
+		"timestamps, first":                  {0, event.TicketCreated, `{"id":"a","title":"t","price":1,"version":1763863081630,"previousVersion":null}`, event.None},
+		"timestamps, next":                   {0, event.TicketUpdated, `{"id":"a","title":"t","price":1,"version":1763863099999,"previousVersion":1763863081630}`, 1763863081630},
+		"previousVersion wins over a step":   {100, event.TicketUpdated, `{"id":"a","title":"t","price":1,"version":301,"previousVersion":7}`, 7},
+		"an update that is a record's first": {0, event.TicketUpdated, `{"id":"a","title":"t","price":1,"version":9,"previousVersion":null}`, event.None},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got, err := event.Scheme{Step: tc.step}.DecodeTicket(tc.subject, []byte(tc.payload))
+			if err != nil {
+				t.Fatalf("DecodeTicket: %v", err)
+			}
+			if got.Predecessor != tc.want {
+				t.Errorf("predecessor = %d, want %d", got.Predecessor, tc.want)
+			}
+		})
+	}
+	if _, err := (event.Scheme{Step: 100}).DecodeTicket(event.TicketUpdated, []byte(`{"id":"a","title":"t","price":1,"version":50}`)); !errors.Is(err, event.ErrInvalid) {
+		t.Errorf("version 50 at a step of 100: error %v, want ErrInvalid", err)
+	}
+}
+
+func TestPayloadOverTheLimitIsRefused(t *testing.T) {
+	t.Parallel()
+	_, err := event.Ticket{ID: "a", Title: strings.Repeat("x", event.MaxPayload)}.Updated(time.Now())
+	if !errors.Is(err, event.ErrInvalid) {
+		t.Errorf("error = %v, want ErrInvalid", err)
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	for _, s := range []string{
+		`{"id":"a","title":"t","price":1,"version":1}`, `{"id":"a","version":1,"ticket":{"id":"b","price":2}}`,
+		`{"orderId":"a"}`, `null`, `[]`, `{"id":"a","version":1,"ticket":null}`,
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		for _, s := range event.TicketSubjects() {
+			c, err := event.Scheme{}.DecodeTicket(s, data)
+			if err != nil {
+				if !errors.Is(err, event.ErrInvalid) {
+					t.Fatalf("DecodeTicket: %v does not wrap ErrInvalid", err)
+				}
+				continue
+			}
+			if c.ID == "" || c.Version < 0 || c.Predecessor >= c.Version {
+				t.Fatalf("DecodeTicket let %+v pass", c)
+			}
+		}
+		for name, err := range map[string]error{
+			"reserved":  second(event.DecodeReserved(data)),
+			"cancelled": second(event.DecodeCancelled(data)),
+			"expired":   second(event.DecodeExpired(data)),
+			"paid":      second(event.DecodePaid(data)),
+		} {
+			if err != nil && !errors.Is(err, event.ErrInvalid) {
+				t.Fatalf("%s: %v does not wrap ErrInvalid", name, err)
+			}
+		}
+	})
+}
+
+func second[T any](_ T, err error) error { return err }
