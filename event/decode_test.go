@@ -114,6 +114,29 @@ func TestSchemesOfOtherPublishers(t *testing.T) {
 	}
 }
 
+func TestDecodeOrderEventsRefuseWhatBreaksTheContract(t *testing.T) {
+	t.Parallel()
+	for name, payload := range map[string]string{
+		"negative version":   `{"id":"o","version":-1,"ticket":{"id":"a","price":1}}`,
+		"no version":         `{"id":"o","ticket":{"id":"a","price":1}}`,
+		"no id":              `{"version":1,"ticket":{"id":"a","price":1}}`,
+		"no ticket":          `{"id":"o","version":1}`,
+		"null ticket":        `{"id":"o","version":1,"ticket":null}`,
+		"ticket without id":  `{"id":"o","version":1,"ticket":{}}`,
+		"ticket as a string": `{"id":"o","version":1,"ticket":"a"}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got, err := event.DecodeReserved([]byte(payload)); !errors.Is(err, event.ErrInvalid) {
+				t.Errorf("DecodeReserved = %+v, %v, want ErrInvalid", got, err)
+			}
+			if got, err := event.DecodeCancelled([]byte(payload)); !errors.Is(err, event.ErrInvalid) {
+				t.Errorf("DecodeCancelled = %+v, %v, want ErrInvalid", got, err)
+			}
+		})
+	}
+}
+
 func TestPayloadOverTheLimitIsRefused(t *testing.T) {
 	t.Parallel()
 	_, err := event.Ticket{ID: "a", Title: strings.Repeat("x", event.MaxPayload)}.Updated(time.Now())

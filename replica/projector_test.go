@@ -18,11 +18,11 @@ import (
 // rows is a store with the same condition as the real ones. The adapters are
 // held to it by their own suite; here thousands of histories are played.
 type rows struct {
-	mu       sync.Mutex
-	rows     map[string]replica.Row
-	writes   int
+	mu        sync.Mutex
+	rows      map[string]replica.Row
+	writes    int
 	interfere func(*rows) // called before a write, with the lock held: another member at work
-	err      error
+	err       error
 }
 
 func newRows() *rows { return &rows{rows: map[string]replica.Row{}} }
