@@ -1,0 +1,67 @@
+# Everything a developer or CI runs. `make help` lists the targets.
+
+TOOLS := $(CURDIR)/.tools
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
+
+.PHONY: help
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
+
+.PHONY: build
+build: ## the binary, static
+	CGO_ENABLED=0 go build -trimpath -o lockstep ./cmd/lockstep
+
+.PHONY: up
+up: ## the whole system on this machine
+	go run ./cmd/lockstep up
+
+.PHONY: test
+test: ## all tests (MongoDB's need `make mongod` once, or MONGO_URI)
+	go test ./...
+
+.PHONY: race
+race: ## all tests with the race detector, in random order
+	go test -race -shuffle=on -timeout 30m ./...
+
+.PHONY: lint
+lint: $(TOOLS)/staticcheck ## gofmt, vet, staticcheck, module hygiene
+	@bad=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$bad" || { echo "gofmt wants to change:"; echo "$$bad"; exit 1; }
+	go vet ./...
+	$(TOOLS)/staticcheck ./...
+	go mod tidy -diff
+	go mod verify
+
+.PHONY: vuln
+vuln: $(TOOLS)/govulncheck ## known vulnerabilities, where the database can be reached
+	@out=$$($(TOOLS)/govulncheck ./... 2>&1); code=$$?; \
+	if [ $$code -ne 0 ] && echo "$$out" | grep -qE 'vuln\.go\.dev|no such host|connection refused|Forbidden|dial tcp'; then \
+		echo "GOVULNCHECK DID NOT RUN: the vulnerability database cannot be reached from here"; \
+	else echo "$$out" | tail -40; exit $$code; fi
+
+.PHONY: mongod
+mongod: ## a real MongoDB server for the tests, into .mongod
+	./test/mongotest/install.sh
+
+.PHONY: bench
+bench: ## the figures of docs/performance.md, each with its raw limit beside it
+	go test ./test/bench -run '^$$' -bench . -benchtime 1x -timeout 60m
+
+.PHONY: mutants
+mutants: ## plant bugs and see the tests notice
+	LOCKSTEP_MUTANTS=1 go test ./test/mutants -run PlantedBugs -count=1 -timeout 60m -v
+
+.PHONY: fuzz
+fuzz: ## a short run of every fuzz target
+	./test/fuzz.sh
+
+.PHONY: soak
+soak: ## the long runs: random histories, kills, chaos
+	go test ./replica -run History -rapid.checks=20000 -count=1
+	LOCKSTEP_SOAK=1 go test ./listeners ./outbox ./test/e2e -count=1 -timeout 60m
+
+$(TOOLS)/staticcheck: Makefile
+	GOBIN=$(TOOLS) go install $(STATICCHECK)
+
+$(TOOLS)/govulncheck: Makefile
+	GOBIN=$(TOOLS) go install $(GOVULNCHECK)
