@@ -49,8 +49,6 @@ func (s *rows) Versions(_ context.Context, ids []string) (map[string]int64, erro
 	return found, nil
 }
 
-func (s *rows) Page(context.Context, string, int) ([]replica.Row, error) { return nil, nil }
-
 func (s *rows) Count(context.Context) (int, error) { return len(s.rows), nil }
 
 func (s *rows) Write(_ context.Context, writes []replica.Write) (int, error) {

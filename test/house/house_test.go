@@ -43,7 +43,7 @@ var technology = map[string][]string{
 	"github.com/alecthomas/kong":      {"cmd"},
 	"github.com/prometheus/":          {"ticket", "order", "replica", "outbox", "publishers", "listeners", "api", "store/mongodb", "store/sqlite", "internal", "cmd"},
 	"github.com/schollz/progressbar/": {"cmd"},
-	"golang.org/x/":                   {"cmd", "internal", "api", "store/mongodb", "store/sqlite"},
+	"golang.org/x/":                   {"cmd", "replica", "internal", "api", "store/mongodb", "store/sqlite"},
 	"github.com/google/go-cmp":        {},
 	"pgregory.net/rapid":              {},
 	"go.uber.org/goleak":              {},

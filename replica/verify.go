@@ -1,0 +1,252 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"time"
+
+	"lockstep/event"
+)
+
+const (
+	// rangeSize and rangesPerTrip decide how many round trips a comparison
+	// takes: one per 262,144 records that agree.
+	rangeSize     = 1024
+	rangesPerTrip = 256
+
+	// maxSuspects bounds the drifts that wait for their second look.
+	maxSuspects = 10_000
+)
+
+// Kind says how a replica's row differs from the canonical record.
+type Kind string
+
+// The kinds of drift.
+const (
+	Missing Kind = "missing" // the replica has no row
+	Behind  Kind = "behind"  // the replica has an older version
+	Ahead   Kind = "ahead"   // the replica has a version that its owner does not have
+	Extra   Kind = "extra"   // the owner never had the record
+	Differs Kind = "differs" // the same version, deleted on one side only
+)
+
+// Kinds returns every kind of drift.
+func Kinds() []Kind { return []Kind{Missing, Behind, Ahead, Extra, Differs} }
+
+// Drift is one record that differs, with both sides.
+type Drift struct {
+	ID        string `json:"id"`
+	Kind      Kind   `json:"kind"`
+	Replica   *Row   `json:"replica,omitempty"`   // nil if there is none
+	Canonical *Row   `json:"canonical,omitempty"` // nil if there is none
+}
+
+// drift compares two sides of one record; nil means that there is none.
+func drift(id string, ours, owners *Row) (Drift, bool) {
+	d := Drift{ID: id, Replica: ours, Canonical: owners}
+	switch {
+	case ours == nil && owners == nil:
+		return d, false
+	case ours == nil:
+		d.Kind = Missing
+	case owners == nil:
+		d.Kind = Extra
+	case ours.Version < owners.Version:
+		d.Kind = Behind
+	case ours.Version > owners.Version:
+		d.Kind = Ahead
+	case ours.Deleted != owners.Deleted:
+		d.Kind = Differs
+	default:
+		return d, false
+	}
+	return d, true
+}
+
+// Verifier compares a replica with its owner while both go on working.
+type Verifier struct {
+	store     Store
+	canonical Canonical
+	grace     time.Duration
+}
+
+// DefaultGrace is how long an event may be on its way before a row that waits
+// for it counts as drifted.
+const DefaultGrace = 2 * time.Second
+
+// NewVerifier returns a verifier; a drift counts if it is still there after
+// grace. With a grace of 0 whatever is on its way is reported too.
+func NewVerifier(store Store, canonical Canonical, grace time.Duration) *Verifier {
+	return &Verifier{store: store, canonical: canonical, grace: grace}
+}
+
+// Progress counts the records that were compared so far.
+type Progress func(compared int)
+
+// Drifts yields every record that differs, by range and unordered within one;
+// an error ends the sequence. Memory does not grow with the size of the
+// replica, and records that agree cost no transfer but a digest per 1,024.
+func (v *Verifier) Drifts(ctx context.Context, progress Progress) iter.Seq2[Drift, error] {
+	return func(yield func(Drift, error) bool) {
+		var suspects []Drift
+		compared := 0
+		for r, err := range v.ranges(ctx) {
+			if err == nil {
+				var found []Drift
+				var n int
+				if found, n, err = v.compare(ctx, r); err == nil {
+					suspects = append(suspects, found...)
+					compared += n
+					progress(compared)
+				}
+			}
+			if err != nil {
+				yield(Drift{}, fmt.Errorf("compare replica: %w", err))
+				return
+			}
+			if len(suspects) >= maxSuspects {
+				if !v.confirm(ctx, suspects, yield) {
+					return
+				}
+				suspects = suspects[:0]
+			}
+		}
+		v.confirm(ctx, suspects, yield)
+	}
+}
+
+// ranges yields the owner's digests from the first id to the last.
+func (v *Verifier) ranges(ctx context.Context) iter.Seq2[Range, error] {
+	return func(yield func(Range, error) bool) {
+		for after := ""; ; {
+			ranges, err := v.canonical.Ranges(ctx, after, rangeSize, rangesPerTrip)
+			if err != nil || len(ranges) == 0 {
+				if err == nil {
+					err = errors.New("the canonical service answered without a range")
+				}
+				yield(Range{}, err)
+				return
+			}
+			for _, r := range ranges {
+				if !yield(r, nil) || r.Last == "" {
+					return
+				}
+			}
+			after = ranges[len(ranges)-1].Last
+		}
+	}
+}
+
+// compare returns the differences within one range and how many records the
+// owner has in it.
+func (v *Verifier) compare(ctx context.Context, r Range) ([]Drift, int, error) {
+	ours, err := Pager(v.store.Page).within(ctx, r, rangeSize)
+	if err != nil {
+		return nil, 0, err
+	}
+	local := Range{After: r.After, Last: r.Last}
+	for _, row := range ours {
+		local.add(row)
+	}
+	if local == r {
+		return nil, r.Count, nil
+	}
+	owners, err := Pager(v.canonical.Page).within(ctx, r, rangeSize)
+	if err != nil {
+		return nil, 0, err
+	}
+	return differences(ours, owners), len(owners), nil
+}
+
+// differences merges two lists that are sorted by id.
+func differences(ours, owners []Row) []Drift {
+	var found []Drift
+	add := func(id string, a, b *Row) {
+		if d, ok := drift(id, a, b); ok {
+			found = append(found, d)
+		}
+	}
+	for len(ours) > 0 || len(owners) > 0 {
+		switch {
+		case len(owners) == 0 || len(ours) > 0 && ours[0].ID < owners[0].ID:
+			add(ours[0].ID, &ours[0], nil)
+			ours = ours[1:]
+		case len(ours) == 0 || owners[0].ID < ours[0].ID:
+			add(owners[0].ID, nil, &owners[0])
+			owners = owners[1:]
+		default:
+			add(ours[0].ID, &ours[0], &owners[0])
+			ours, owners = ours[1:], owners[1:]
+		}
+	}
+	return found
+}
+
+// confirm looks at suspects again after the grace and yields those that still
+// differ and have not moved: a row that gets on is not drifted but late.
+func (v *Verifier) confirm(ctx context.Context, suspects []Drift, yield func(Drift, error) bool) bool {
+	if len(suspects) == 0 {
+		return true
+	}
+	if v.grace > 0 {
+		wait := time.NewTimer(v.grace)
+		defer wait.Stop()
+		select {
+		case <-ctx.Done():
+			return yield(Drift{}, ctx.Err())
+		case <-wait.C:
+		}
+	}
+	for _, s := range suspects {
+		d, drifted, err := v.again(ctx, s)
+		if err != nil {
+			yield(Drift{}, fmt.Errorf("compare ticket %s: %w", s.ID, err))
+			return false
+		}
+		if drifted && !yield(d, nil) {
+			return false
+		}
+	}
+	return true
+}
+
+// again reads both sides of a suspect, the replica first: the owner may only
+// look newer by that, and a row that has moved meanwhile is on its way.
+func (v *Verifier) again(ctx context.Context, s Drift) (Drift, bool, error) {
+	if v.grace == 0 {
+		return s, true, nil
+	}
+	ours, err := optional(v.store.Row(ctx, s.ID))
+	if err != nil {
+		return Drift{}, false, err
+	}
+	owners, err := optional(v.canonical.Snapshot(ctx, s.ID))
+	if err != nil {
+		return Drift{}, false, err
+	}
+	d, drifted := drift(s.ID, ours, owners)
+	moved := versionOf(ours) != versionOf(s.Replica)
+	if drifted && moved && (d.Kind == Missing || d.Kind == Behind) {
+		return Drift{}, false, nil
+	}
+	return d, drifted, nil
+}
+
+func optional(r Row, err error) (*Row, error) {
+	if errors.Is(err, ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &r, nil
+}
+
+func versionOf(r *Row) int64 {
+	if r == nil {
+		return event.None
+	}
+	return r.Version
+}
