@@ -1,0 +1,47 @@
+package broker
+
+import (
+	"errors"
+	"net"
+	"net/http"
+	"time"
+
+	natsd "github.com/nats-io/nats-server/v2/server"
+	stand "github.com/nats-io/nats-streaming-server/server"
+)
+
+// monitor serves the server's monitoring pages on a listener of our own: the
+// server's would end the process for want of a port, and keep the port it
+// picked to itself.
+type monitor struct {
+	listener net.Listener
+	server   *http.Server
+	done     chan error
+}
+
+func serveMonitor(l net.Listener, s *stand.StanServer, ns *natsd.Server) *monitor {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+stand.RootPath, s.HandleRootz)
+	mux.HandleFunc("GET "+stand.ServerPath, s.HandleServerz)
+	mux.HandleFunc("GET "+stand.StorePath, s.HandleStorez)
+	mux.HandleFunc("GET "+stand.ClientsPath, s.HandleClientsz)
+	mux.HandleFunc("GET "+stand.ChannelsPath, s.HandleChannelsz)
+	mux.HandleFunc("GET /varz", ns.HandleVarz)
+	mux.HandleFunc("GET /connz", ns.HandleConnz)
+	mux.HandleFunc("GET /healthz", ns.HandleHealthz)
+	m := &monitor{
+		listener: l,
+		server:   &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, WriteTimeout: time.Minute},
+		done:     make(chan error, 1),
+	}
+	go func() { m.done <- m.server.Serve(l) }()
+	return m
+}
+
+func (m *monitor) close() error {
+	err := m.server.Close()
+	if serr := <-m.done; !errors.Is(serr, http.ErrServerClosed) {
+		err = errors.Join(err, serr)
+	}
+	return err
+}
