@@ -1,0 +1,85 @@
+package ticket
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"lockstep/event"
+)
+
+// OrderState is what the orders service says of one order.
+type OrderState struct {
+	OrderID   string
+	TicketID  string
+	Version   int64
+	Cancelled bool // final; otherwise the order takes its ticket
+}
+
+// Orders is the service that owns the orders, asked directly and not through
+// the bus.
+type Orders interface {
+	// Page returns up to limit orders with an id above after, by id.
+	Page(ctx context.Context, after string, limit int) ([]OrderState, error)
+}
+
+// Reconciled counts what a reconciliation did.
+type Reconciled struct {
+	Compared int // orders of the orders service
+	Locked   int // locks whose order:created had been lost
+	Released int // releases whose order:cancelled had been lost
+	Unknown  int // orders of tickets that this service never had
+}
+
+// orderPage is how many orders one round trip brings.
+const orderPage = 1000
+
+// Reconcile compares what is known of the orders with the service that owns
+// them, and applies the locks and releases whose events never came. It is safe
+// beside running listeners: an order's life only moves forward, so applying
+// what an event would have said does nothing if it comes, or came, by itself.
+func (s *Service) Reconcile(ctx context.Context, orders Orders) (Reconciled, error) {
+	var sum Reconciled
+	for after := ""; ; {
+		page, err := orders.Page(ctx, after, orderPage)
+		if err != nil {
+			return sum, fmt.Errorf("reconcile locks above order %q: %w", after, err)
+		}
+		for _, o := range page {
+			if err := s.reconcile(ctx, o, &sum); err != nil {
+				return sum, fmt.Errorf("reconcile lock of order %s: %w", o.OrderID, err)
+			}
+		}
+		if len(page) < orderPage {
+			return sum, nil
+		}
+		after = page[len(page)-1].OrderID
+	}
+}
+
+func (s *Service) reconcile(ctx context.Context, o OrderState, sum *Reconciled) error {
+	sum.Compared++
+	known, err := s.store.Lock(ctx, o.OrderID)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	switch {
+	case o.Cancelled && (known.State == Held || known.State == Waiting):
+		outcome, err := s.Release(ctx, event.Cancelled{OrderID: o.OrderID, Version: o.Version, TicketID: o.TicketID})
+		if err == nil && outcome == event.Applied {
+			sum.Released++
+		}
+		return err
+	case !o.Cancelled && known.State == "":
+		outcome, err := s.Lock(ctx, event.Reserved{OrderID: o.OrderID, Version: o.Version, TicketID: o.TicketID})
+		switch {
+		case err != nil:
+			return err
+		case outcome == event.Applied:
+			sum.Locked++
+		case outcome == event.Early:
+			sum.Unknown++
+		}
+	}
+	return nil
+}
