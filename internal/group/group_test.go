@@ -1,0 +1,307 @@
+package group
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// recorder is a flush that takes a while and remembers its batches.
+type recorder struct {
+	took time.Duration
+	fail func(item string) error
+
+	mu      sync.Mutex
+	batches [][]string
+	running map[string]bool // keys of the batches under way
+	broken  []string        // violations seen
+}
+
+func (r *recorder) flush(_ context.Context, batch []string) []error {
+	r.begin(batch)
+	<-time.After(r.took)
+	r.end(batch)
+	errs := make([]error, len(batch))
+	for i, item := range batch {
+		if r.fail != nil {
+			errs[i] = r.fail(item)
+		}
+	}
+	return errs
+}
+
+func (r *recorder) begin(batch []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.batches = append(r.batches, slices.Clone(batch))
+	for _, item := range batch {
+		for _, k := range keysOf(item) {
+			if r.running[k] {
+				r.broken = append(r.broken, item)
+			}
+			r.running[k] = true
+		}
+	}
+}
+
+func (r *recorder) end(batch []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, item := range batch {
+		for _, k := range keysOf(item) {
+			delete(r.running, k)
+		}
+	}
+}
+
+func newRecorder(took time.Duration) *recorder {
+	return &recorder{took: took, running: map[string]bool{}}
+}
+
+// keysOf reads the keys out of "a+b/1".
+func keysOf(item string) []string {
+	keys, _, _ := strings.Cut(item, "/")
+	return strings.Split(keys, "+")
+}
+
+// queueUp starts one caller per item, in order, and returns their results.
+func queueUp(ctx context.Context, c *Committer[string], items ...string) (wait func() map[string]error) {
+	var (
+		mu      sync.Mutex
+		wg      sync.WaitGroup
+		results = map[string]error{}
+	)
+	for _, item := range items {
+		wg.Go(func() {
+			err := c.Do(ctx, item)
+			mu.Lock()
+			defer mu.Unlock()
+			results[item] = err
+		})
+		synctest.Wait()
+	}
+	return func() map[string]error {
+		wg.Wait()
+		return results
+	}
+}
+
+func TestLoneCallerWaitsForNoOne(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRecorder(0)
+		c := New(r.flush, Options[string]{})
+		defer c.Close()
+		start := time.Now()
+		if err := c.Do(t.Context(), "a/1"); err != nil {
+			t.Fatalf("Do: %v", err)
+		}
+		if took := time.Since(start); took != 0 {
+			t.Errorf("a lone caller waited %v, want no wait", took)
+		}
+	})
+}
+
+func TestCallersThatWaitShareTheNextFlush(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRecorder(time.Second)
+		c := New(r.flush, Options[string]{MaxBatch: 3})
+		defer c.Close()
+		queueUp(t.Context(), c, "a/1", "b/1", "c/1", "d/1", "e/1", "a/2")()
+		want := [][]string{{"a/1"}, {"b/1", "c/1", "d/1"}, {"e/1", "a/2"}}
+		if diff := cmp.Diff(want, r.batches); diff != "" {
+			t.Errorf("batches (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestItemsWithACommonKeyNeverShareABatch(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRecorder(time.Second)
+		c := New(r.flush, Options[string]{Keys: keysOf})
+		defer c.Close()
+		queueUp(t.Context(), c, "x/0", "a/1", "a+b/2", "b/3", "c/4", "a/5")()
+		// b/3 shares no key with a/1 but must not overtake a+b/2.
+		want := [][]string{{"x/0"}, {"a/1", "c/4"}, {"a+b/2"}, {"b/3", "a/5"}}
+		if diff := cmp.Diff(want, r.batches); diff != "" {
+			t.Errorf("batches (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestSeveralFlushersKeepTheOrderOfAKey(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRecorder(time.Second)
+		c := New(r.flush, Options[string]{Keys: keysOf, Flushers: 3})
+		defer c.Close()
+		var items []string
+		for i := range 30 {
+			items = append(items, fmt.Sprintf("%c/%02d", 'a'+i%4, i))
+		}
+		start := time.Now()
+		queueUp(t.Context(), c, items...)()
+		last := map[string]string{}
+		for _, item := range slices.Concat(r.batches...) {
+			k := keysOf(item)[0]
+			if n := item[len(k):]; n < last[k] {
+				t.Errorf("%s was flushed after %s", item, last[k])
+			} else {
+				last[k] = n
+			}
+		}
+		if len(r.broken) > 0 {
+			t.Errorf("flushed beside an item of the same key: %v", r.broken)
+		}
+		if took := time.Since(start); took != 8*time.Second {
+			t.Errorf("30 items of 4 keys took %v with 3 flushers, want the 8 s that the longest key needs", took)
+		}
+	})
+}
+
+func TestCallerThatGivesUpWhileQueuedIsTakenOut(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRecorder(time.Minute)
+		c := New(r.flush, Options[string]{Keys: keysOf})
+		defer c.Close()
+		first := queueUp(t.Context(), c, "a/1")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		second := queueUp(ctx, c, "a/2")
+		third := queueUp(t.Context(), c, "a/3")
+		start := time.Now()
+		if err := second()["a/2"]; !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("the caller that gave up got %v, want its deadline", err)
+		}
+		if took := time.Since(start); took != time.Second {
+			t.Errorf("the caller that gave up was kept for %v, want 1s", took)
+		}
+		if err := errors.Join(first()["a/1"], third()["a/3"]); err != nil {
+			t.Errorf("the others got %v, want success", err)
+		}
+		if diff := cmp.Diff([][]string{{"a/1"}, {"a/3"}}, r.batches); diff != "" {
+			t.Errorf("batches (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestCallerThatGivesUpDuringItsFlushGetsTheRealResult(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		type ctxKey struct{}
+		c := New(func(ctx context.Context, batch []string) []error {
+			<-time.After(time.Minute)
+			if ctx.Value(ctxKey{}) == nil {
+				t.Error("the flush does not carry the caller's values")
+			}
+			return []error{ctx.Err()}
+		}, Options[string]{})
+		defer c.Close()
+		ctx, cancel := context.WithTimeout(context.WithValue(t.Context(), ctxKey{}, 1), time.Second)
+		defer cancel()
+		start := time.Now()
+		if err := c.Do(ctx, "a/1"); err != nil {
+			t.Errorf("Do: %v, want success: the flush was under way", err)
+		}
+		if took := time.Since(start); took != time.Minute {
+			t.Errorf("Do returned after %v, want the end of the flush", took)
+		}
+	})
+}
+
+func TestFlushIsBoundedInTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := New(func(ctx context.Context, batch []string) []error {
+			<-ctx.Done()
+			return []error{ctx.Err()}
+		}, Options[string]{Timeout: time.Second})
+		defer c.Close()
+		if err := c.Do(t.Context(), "a/1"); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Do: %v, want the flush's deadline", err)
+		}
+	})
+}
+
+func TestLoserSpoilsNobody(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		lost := errors.New("lost")
+		r := newRecorder(time.Second)
+		r.fail = func(item string) error {
+			if item == "c/1" {
+				return lost
+			}
+			return nil
+		}
+		c := New(r.flush, Options[string]{})
+		defer c.Close()
+		got := queueUp(t.Context(), c, "a/1", "b/1", "c/1", "d/1")()
+		for item, err := range got {
+			if want := r.fail(item); !errors.Is(err, want) {
+				t.Errorf("%s got %v, want %v", item, err, want)
+			}
+		}
+	})
+}
+
+func TestWrongNumberOfResultsIsNobodysSuccess(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := New(func(context.Context, []string) []error { return nil }, Options[string]{})
+		defer c.Close()
+		if err := c.Do(t.Context(), "a/1"); err == nil {
+			t.Error("an item without a result counts as done")
+		}
+	})
+}
+
+func TestCloseDrainsAndThenRefuses(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRecorder(time.Second)
+		c := New(r.flush, Options[string]{Keys: keysOf, Flushers: 2})
+		wait := queueUp(t.Context(), c, "a/1", "a/2", "a/3", "b/1")
+		c.Close()
+		for item, err := range wait() {
+			if err != nil {
+				t.Errorf("%s got %v, want it flushed before Close returned", item, err)
+			}
+		}
+		if n := len(slices.Concat(r.batches...)); n != 4 {
+			t.Errorf("%d items were flushed, want 4", n)
+		}
+		if err := c.Do(t.Context(), "c/1"); !errors.Is(err, ErrClosed) {
+			t.Errorf("Do after Close: %v, want ErrClosed", err)
+		}
+		c.Close()
+	})
+}
+
+func TestEndedContextIsRefusedAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRecorder(0)
+		c := New(r.flush, Options[string]{})
+		defer c.Close()
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := c.Do(ctx, "a/1"); !errors.Is(err, context.Canceled) {
+			t.Errorf("Do: %v, want context.Canceled", err)
+		}
+		if len(r.batches) > 0 {
+			t.Errorf("flushed %v, want nothing", r.batches)
+		}
+	})
+}
