@@ -112,16 +112,21 @@ func TestLoneCallerWaitsForNoOne(t *testing.T) {
 
 func TestCallersThatWaitShareTheNextFlush(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		r := newRecorder(time.Second)
-		c := New(r.flush, Options[string]{MaxBatch: 3})
-		defer c.Close()
-		queueUp(t.Context(), c, "a/1", "b/1", "c/1", "d/1", "e/1", "a/2")()
-		want := [][]string{{"a/1"}, {"b/1", "c/1", "d/1"}, {"e/1", "a/2"}}
-		if diff := cmp.Diff(want, r.batches); diff != "" {
-			t.Errorf("batches (-want +got):\n%s", diff)
-		}
-	})
+	for name, keys := range map[string]func(string) []string{"unrelated": nil, "keys": keysOf} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				r := newRecorder(time.Second)
+				c := New(r.flush, Options[string]{MaxBatch: 3, Keys: keys})
+				defer c.Close()
+				queueUp(t.Context(), c, "a/1", "b/1", "c/1", "d/1", "e/1", "f/1")()
+				want := [][]string{{"a/1"}, {"b/1", "c/1", "d/1"}, {"e/1", "f/1"}}
+				if diff := cmp.Diff(want, r.batches); diff != "" {
+					t.Errorf("batches (-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
 }
 
 func TestItemsWithACommonKeyNeverShareABatch(t *testing.T) {
