@@ -1,0 +1,67 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+)
+
+// maxBody is the largest body in bytes: the default of Express's json().
+const maxBody = 100 << 10
+
+// errBody: the body cannot be read as Express reads it.
+var errBody = errors.New("unreadable body")
+
+// body is what a request says. Keys are exact, the last of a repeated key
+// counts, as with JSON.parse. It is empty for requests whose body is no JSON
+// object.
+type body map[string]json.RawMessage
+
+// field returns the value of key; a missing one is undefined.
+func (b body) field(key string) value { return value(b[key]) }
+
+// readBody reads the body as Express's json() does: other content types are
+// left alone, an empty body says nothing, an array says nothing about fields,
+// and everything else that is no object is an error.
+func readBody(w http.ResponseWriter, r *http.Request) (body, error) {
+	kind, params, _ := mime.ParseMediaType(r.Header.Get("Content-Type")) // a malformed type is not JSON
+	if kind != "application/json" || r.Body == nil || r.Body == http.NoBody {
+		return nil, nil
+	}
+	if c, sent := params["charset"]; sent && !strings.EqualFold(c, "utf-8") {
+		return nil, errBody
+	}
+	if e := r.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
+		return nil, errBody
+	}
+	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		return nil, errors.Join(errBody, err)
+	}
+	return parseBody(data)
+}
+
+func parseBody(data []byte) (body, error) {
+	if len(data) == 0 {
+		return nil, nil
+	}
+	data = bytes.TrimLeft(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")), " \t\r\n")
+	switch {
+	case bytes.HasPrefix(data, []byte{'['}):
+		if !json.Valid(data) {
+			return nil, errBody
+		}
+		return nil, nil
+	case !bytes.HasPrefix(data, []byte{'{'}):
+		return nil, errBody
+	}
+	var b body
+	if err := json.Unmarshal(data, &b); err != nil {
+		return nil, errors.Join(errBody, err)
+	}
+	return b, nil
+}

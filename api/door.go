@@ -1,0 +1,175 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+const (
+	// answerWithin bounds the work on one request, and each write of a stream.
+	answerWithin = 10 * time.Second
+
+	// writeWithin bounds how long a client may take to receive an answer.
+	writeWithin = 30 * time.Second
+)
+
+// Options of the routes.
+type Options struct {
+	Sessions   *Sessions             // required
+	Log        *slog.Logger          // required
+	Registerer prometheus.Registerer // metrics are registered here; nil registers none
+}
+
+func (o Options) check() error {
+	var missing []error
+	if o.Sessions == nil {
+		missing = append(missing, errors.New("api: Options.Sessions is missing"))
+	}
+	if o.Log == nil {
+		missing = append(missing, errors.New("api: Options.Log is missing"))
+	}
+	return errors.Join(missing...)
+}
+
+// request is an HTTP request whose body was read.
+type request struct {
+	*http.Request
+	body body
+}
+
+// id returns the id in the path, unescaped.
+func (r request) id() string {
+	id, err := url.PathUnescape(chi.URLParam(r.Request, "id"))
+	if err != nil {
+		return ""
+	}
+	return id
+}
+
+// endpoint answers a request or returns why not; the error must be returned
+// before anything was written.
+type endpoint func(http.ResponseWriter, request) error
+
+// route is one row of a door's table.
+type route struct {
+	method  string
+	pattern string
+	serve   endpoint
+	codes   []int // what it may answer, apart from what every route may
+}
+
+func on(method, pattern string, serve endpoint, codes ...int) route {
+	return route{method: method, pattern: pattern, serve: serve, codes: codes}
+}
+
+// bounded ends the work of an endpoint after answerWithin. Streams, whose
+// every write is bounded, go without.
+func bounded(serve endpoint) endpoint {
+	return func(w http.ResponseWriter, r request) error {
+		ctx, cancel := context.WithTimeout(r.Context(), answerWithin)
+		defer cancel()
+		return serve(w, request{r.WithContext(ctx), r.body})
+	}
+}
+
+// newDoor returns a handler of the routes that behaves like the Express
+// applications: paths without regard to case, one slash more is no matter, GET
+// answers HEAD, the body is read first, everything else is not found.
+func newDoor(o Options, routes []route) http.Handler {
+	return newMux(o.Log, routes, newMetrics(o.Registerer, routes).measure, recovering(o.Log), relaxed)
+}
+
+func newMux(log *slog.Logger, routes []route, before ...func(http.Handler) http.Handler) *chi.Mux {
+	mux := chi.NewRouter()
+	mux.Use(before...)
+	for _, rt := range routes {
+		h := handle(log, rt.serve)
+		mux.Method(rt.method, rt.pattern, h)
+		if rt.method == http.MethodGet {
+			mux.Method(http.MethodHead, rt.pattern, h)
+		}
+	}
+	unmatched := handle(log, func(http.ResponseWriter, request) error { return errNotFound })
+	mux.NotFound(unmatched)
+	mux.MethodNotAllowed(unmatched)
+	return mux
+}
+
+// handle reads the body, calls serve and answers with its error.
+func handle(log *slog.Logger, serve endpoint) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		extendWrite(w)
+		b, err := readBody(w, r)
+		if err == nil {
+			err = serve(w, request{r, b})
+		}
+		if err != nil {
+			refuse(w, r, log, err)
+		}
+	}
+}
+
+// extendWrite gives the client writeWithin from now. Writers without deadlines
+// (tests) need none.
+func extendWrite(w http.ResponseWriter) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeWithin))
+}
+
+// relaxed lets chi match the path as Express does.
+func relaxed(next http.Handler) http.Handler {
+	return routed(next, strings.ToLower)
+}
+
+// exact lets chi match the path as it is, for ids that are not ours.
+func exact(next http.Handler) http.Handler {
+	return routed(next, func(path string) string { return path })
+}
+
+// routed sets what chi matches: always the escaped path, so that an id is
+// unescaped once, without one slash at its end.
+func routed(next http.Handler, form func(string) string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		path := form(r.URL.EscapedPath())
+		if len(path) > 1 {
+			path = strings.TrimSuffix(path, "/")
+		}
+		chi.RouteContext(r.Context()).RoutePath = path
+		next.ServeHTTP(w, r)
+	})
+}
+
+// recovering answers a panic like any internal failure, if nothing was written
+// yet; otherwise the connection is cut, so that nobody takes half an answer
+// for a whole one.
+func recovering(log *slog.Logger) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			rec := recorderOf(w)
+			defer func() {
+				switch p := recover(); {
+				case p == nil:
+				case p == http.ErrAbortHandler: //nolint:errorlint // net/http compares the value itself
+					panic(p)
+				default:
+					log.ErrorContext(r.Context(), "panic in a request", "panic", p, "stack", string(debug.Stack()))
+					if rec.code != 0 {
+						panic(http.ErrAbortHandler)
+					}
+					refuse(w, r, log, errPanic)
+				}
+			}()
+			next.ServeHTTP(rec, r)
+		})
+	}
+}
+
+var errPanic = errors.New("panic")

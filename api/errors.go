@@ -1,0 +1,89 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"lockstep/listeners"
+	"lockstep/order"
+	"lockstep/outbox"
+	"lockstep/replica"
+	"lockstep/ticket"
+)
+
+// entry is one element of an error body.
+type entry struct {
+	Message string `json:"message"`
+	Field   string `json:"field,omitempty"` // only of validation
+	ID      string `json:"id,omitempty"`    // only of internal failures: find it in the log
+}
+
+// problem is a failure that is answered as it says.
+type problem struct {
+	status  int
+	entries []entry
+}
+
+func (p *problem) Error() string { return p.entries[0].Message }
+
+func newProblem(status int, message string) *problem {
+	return &problem{status: status, entries: []entry{{Message: message}}}
+}
+
+// Problems that this package finds itself.
+var (
+	errUnauthorized = newProblem(http.StatusUnauthorized, "Not authorized")
+	errNotFound     = newProblem(http.StatusNotFound, "Not found")
+	errUnsuitable   = newProblem(http.StatusBadRequest, "Something went wrong")
+)
+
+// answers says what a known error is answered with. What is not here is an
+// internal failure.
+var answers = []struct {
+	err     error
+	status  int
+	message string
+}{
+	{errBody, http.StatusBadRequest, "Something went wrong"},
+
+	{ticket.ErrNotFound, http.StatusNotFound, "Not found"},
+	{ticket.ErrNotOwner, http.StatusUnauthorized, "Not authorized"},
+	{ticket.ErrReserved, http.StatusBadRequest, "Cannot edit a reserved ticket"},
+	{ticket.ErrConflict, http.StatusConflict, "Changed by somebody else meanwhile"},
+	{ticket.ErrUnknown, http.StatusServiceUnavailable, "The outcome is unknown: read before trying again"},
+
+	{order.ErrNotFound, http.StatusNotFound, "Not found"},
+	{order.ErrNotOwner, http.StatusUnauthorized, "Not authorized"},
+	{order.ErrReserved, http.StatusBadRequest, "Ticket is already reserved"},
+	{order.ErrComplete, http.StatusBadRequest, "Cannot cancel a complete order"},
+	{order.ErrConflict, http.StatusConflict, "Changed by somebody else meanwhile"},
+	{order.ErrUnknown, http.StatusServiceUnavailable, "The outcome is unknown: read before trying again"},
+
+	{outbox.ErrNotFound, http.StatusNotFound, "Not found"},
+	{replica.ErrNotFound, http.StatusNotFound, "Not found"},
+	{listeners.ErrNotFound, http.StatusNotFound, "Not found"},
+
+	{context.DeadlineExceeded, http.StatusServiceUnavailable, "No answer in time: read before trying again"},
+}
+
+// answer returns what err is answered with, and whether it is known.
+func answer(err error) (*problem, bool) {
+	var p *problem
+	if errors.As(err, &p) {
+		return p, true
+	}
+	for _, a := range answers {
+		if errors.Is(err, a.err) {
+			return newProblem(a.status, a.message), true
+		}
+	}
+	return nil, false
+}
+
+// errorsBody is the body of every refusal.
+type errorsBody struct {
+	Errors []entry `json:"errors"`
+}
+
+func errorBody(message string) errorsBody { return errorsBody{[]entry{{Message: message}}} }

@@ -1,0 +1,66 @@
+package api
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"net"
+	"net/http"
+	"strings"
+)
+
+// ErrNoToken: state could be changed from other machines without a token.
+var ErrNoToken = errors.New("OPS_TOKEN must be defined: the ops address is not loopback")
+
+// Loopback reports whether only this machine can reach the host:port address.
+func Loopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	if host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+// guarded lets calls that change state through if they carry the token and do
+// not come from a foreign web page. On loopback, a request must also name this
+// machine: a foreign name that resolves to 127.0.0.1 is a web page's trick.
+func guarded(token string, loopback bool, next http.Handler) http.Handler {
+	want := sha256.Sum256([]byte(token))
+	checked := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		safe := r.Method == http.MethodGet || r.Method == http.MethodHead
+		switch {
+		case loopback && !Loopback(withPort(r.Host)):
+			_ = respond(w, http.StatusMisdirectedRequest, errorBody("Unknown host"))
+		case !safe && token != "" && !bears(r, want):
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			_ = respond(w, http.StatusUnauthorized, errorBody("Not authorized"))
+		default:
+			next.ServeHTTP(w, r)
+		}
+	})
+	origin := http.NewCrossOriginProtection()
+	origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_ = respond(w, http.StatusForbidden, errorBody("Cross-origin request"))
+	}))
+	return origin.Handler(checked)
+}
+
+// bears reports whether the request carries the token, in a time that does not
+// tell how much of it is right.
+func bears(r *http.Request, want [sha256.Size]byte) bool {
+	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	got := sha256.Sum256([]byte(token))
+	return ok && subtle.ConstantTimeCompare(got[:], want[:]) == 1
+}
+
+// withPort makes host:port of a Host header.
+func withPort(host string) string {
+	if _, _, err := net.SplitHostPort(host); err == nil {
+		return host
+	}
+	return net.JoinHostPort(strings.Trim(host, "[]"), "80")
+}

@@ -1,0 +1,185 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"lockstep/event"
+	"lockstep/listeners"
+	"lockstep/outbox"
+	"lockstep/replica"
+	"lockstep/ticket"
+)
+
+// Outbox is what the operator sees and does in one service's outbox.
+type Outbox interface {
+	outbox.Inspector
+
+	// Key returns the first records of one key, as outbox.Store does.
+	Key(ctx context.Context, key string, after int64, limit int) ([]outbox.Record, error)
+}
+
+// Rows gives the rows of the replica; replica.Store has it.
+type Rows interface {
+	Row(ctx context.Context, id string) (replica.Row, error)
+}
+
+// Locks tells what is known of an order; ticket.Service has it.
+type Locks interface {
+	KnownLock(ctx context.Context, orderID string) (ticket.Lock, error)
+}
+
+// Quarantine is what the operator sees and does of messages that were set
+// aside; listeners.Quarantine has it.
+type Quarantine interface {
+	List(ctx context.Context, after string, limit int) ([]listeners.Quarantined, error)
+	Get(ctx context.Context, id string) (listeners.Quarantined, error)
+	Remove(ctx context.Context, id string) error
+}
+
+// Held is a message that a listener keeps until its predecessor has come.
+type Held struct {
+	Subject  event.Subject
+	Sequence uint64
+	Key      string
+	Version  int64
+	WaitsFor int64     // the version that must be applied before
+	Since    time.Time // when it was first delivered
+}
+
+// Service is what the operator sees of one service of this process. Parts that
+// a service does not have are nil.
+type Service struct {
+	Name       string // as in ?service=
+	Outbox     Outbox
+	Quarantine Quarantine
+	Held       func() []Held
+
+	// Retry applies a quarantined message again, and removes it if that
+	// succeeds. It returns listeners.ErrNotFound or why it cannot be applied.
+	Retry func(ctx context.Context, id string) error
+}
+
+// OpsOptions says what the operator's routes show. Routes of a nil part answer
+// that there is nothing.
+type OpsOptions struct {
+	Services []Service
+	Replica  Rows
+	Locks    Locks
+
+	Ready   *Readiness          // required
+	Metrics prometheus.Gatherer // required
+	Log     *slog.Logger        // required
+
+	Address string           // where the routes will be served: decides whether Token is needed
+	Token   string           // what calls that change state must bear; may be empty on loopback
+	Now     func() time.Time // time.Now if nil
+}
+
+// ops answers the operator.
+type ops struct {
+	OpsOptions
+}
+
+// NewOps returns the operator's routes. It returns ErrNoToken if calls that
+// change state would be open to other machines.
+func NewOps(o OpsOptions) (http.Handler, error) {
+	if o.Ready == nil || o.Metrics == nil || o.Log == nil {
+		return nil, errors.New("api: OpsOptions needs Ready, Metrics and Log")
+	}
+	loopback := Loopback(o.Address)
+	if o.Token == "" && !loopback {
+		return nil, ErrNoToken
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	h := &ops{o}
+	mux := newMux(o.Log, h.routes(), recovering(o.Log), exact)
+	mux.Handle("/metrics", promhttp.HandlerFor(o.Metrics, promhttp.HandlerOpts{}))
+	return guarded(o.Token, loopback, mux), nil
+}
+
+func (o *ops) routes() []route {
+	get, post := http.MethodGet, http.MethodPost
+	return []route{
+		on(get, "/healthz", o.alive),
+		on(get, "/readyz", o.Ready.serve),
+		on(get, "/ops/outbox", bounded(o.listOutbox)),
+		on(get, "/ops/outbox/{id}", bounded(o.showOutbox)),
+		on(post, "/ops/outbox/{id}/retry", bounded(o.retryOutbox)),
+		on(post, "/ops/outbox/{id}/discard", bounded(o.discardOutbox)),
+		on(get, "/ops/replica/tickets/{id}", bounded(o.showRow)),
+		on(get, "/ops/replica/held", bounded(o.listHeld)),
+		on(get, "/ops/replica/quarantine", bounded(o.listQuarantine)),
+		on(get, "/ops/replica/quarantine/{id}", bounded(o.showQuarantine)),
+		on(post, "/ops/replica/quarantine/{id}/retry", bounded(o.retryQuarantine)),
+		on(post, "/ops/replica/quarantine/{id}/discard", bounded(o.discardQuarantine)),
+		on(get, "/ops/locks/{id}", bounded(o.showLock)),
+	}
+}
+
+func (o *ops) alive(w http.ResponseWriter, _ request) error {
+	return respond(w, http.StatusOK, struct {
+		Status string `json:"status"`
+	}{"ok"})
+}
+
+// page is which part of a list is asked for: up to Limit elements with an id
+// above After.
+type page struct {
+	after string
+	limit int
+}
+
+const (
+	defaultPage = 100
+	maxPage     = 1000
+)
+
+// readPage reads ?after= and ?limit=.
+func readPage(r request) (page, error) {
+	q := r.URL.Query()
+	p := page{after: q.Get("after"), limit: defaultPage}
+	if s := q.Get("limit"); s != "" {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 1 || n > maxPage {
+			return page{}, newProblem(http.StatusBadRequest, "limit must be a number from 1 to "+strconv.Itoa(maxPage))
+		}
+		p.limit = n
+	}
+	return p, nil
+}
+
+// cut returns the first elements by id, at most as many as the page has, and
+// the id to ask for more after; "" if there is no more.
+func cut[T any](all []T, p page, id func(T) string) (elements []T, next string) {
+	slices.SortFunc(all, func(a, b T) int { return cmp.Compare(id(a), id(b)) })
+	if len(all) < p.limit {
+		return all, ""
+	}
+	return all[:p.limit], id(all[p.limit-1])
+}
+
+// chosen returns the services that ?service= asks for: one, or all without it.
+func (o *ops) chosen(r request) ([]Service, error) {
+	name := r.URL.Query().Get("service")
+	if name == "" {
+		return o.Services, nil
+	}
+	for _, s := range o.Services {
+		if s.Name == name {
+			return []Service{s}, nil
+		}
+	}
+	return nil, newProblem(http.StatusNotFound, "No such service in this process")
+}

@@ -1,0 +1,175 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"lockstep/event"
+	"lockstep/outbox"
+)
+
+// recordAnswer is an unpublished event as the operator sees it.
+type recordAnswer struct {
+	ID         string          `json:"id"`
+	Service    string          `json:"service"`
+	Key        string          `json:"key"`
+	Version    int64           `json:"version"`
+	Subject    event.Subject   `json:"subject"`
+	OccurredAt string          `json:"occurredAt"`
+	IsLocked   bool            `json:"isLocked"`
+	LockedAt   string          `json:"lockedAt,omitempty"`
+	NotBefore  string          `json:"notBefore,omitempty"`
+	BlockedBy  string          `json:"blockedBy,omitempty"` // the event of the same key that must leave first
+	Attempts   int             `json:"failedAttempts"`      // all of them; Failures is bounded
+	Failures   []failureAnswer `json:"failures"`
+	Payload    string          `json:"payload,omitempty"` // of a single event only
+}
+
+type failureAnswer struct {
+	Time    string       `json:"time"`
+	Attempt int          `json:"attempt"`
+	Class   outbox.Class `json:"class"`
+	Message string       `json:"message"`
+}
+
+func answerRecord(service string, r outbox.Record) recordAnswer {
+	a := recordAnswer{
+		ID: r.ID(), Service: service, Key: r.Key, Version: r.Version, Subject: r.Subject,
+		OccurredAt: printTime(r.OccurredAt), IsLocked: r.Locked,
+		Attempts: r.Failures.Total, Failures: make([]failureAnswer, len(r.Failures.Kept)),
+	}
+	if !r.LockedAt.IsZero() {
+		a.LockedAt = printTime(r.LockedAt)
+	}
+	if !r.NotBefore.IsZero() {
+		a.NotBefore = printTime(r.NotBefore)
+	}
+	for i, f := range r.Failures.Kept {
+		a.Failures[i] = failureAnswer{printTime(f.At), f.Attempt, f.Class, f.Message}
+	}
+	return a
+}
+
+func (o *ops) listOutbox(w http.ResponseWriter, r request) error {
+	p, err := readPage(r)
+	if err != nil {
+		return err
+	}
+	services, err := o.chosen(r)
+	if err != nil {
+		return err
+	}
+	answers := []recordAnswer{}
+	for _, s := range services {
+		if s.Outbox == nil {
+			continue
+		}
+		more, err := s.pending(r.Context(), p)
+		if err != nil {
+			return err
+		}
+		answers = append(answers, more...)
+	}
+	answers, next := cut(answers, p, func(a recordAnswer) string { return a.ID })
+	return respond(w, http.StatusOK, struct {
+		Events []recordAnswer `json:"events"`
+		Next   string         `json:"next,omitempty"`
+	}{answers, next})
+}
+
+// pending returns one page of a service's outbox.
+func (s Service) pending(ctx context.Context, p page) ([]recordAnswer, error) {
+	records, err := s.Outbox.List(ctx, p.after, p.limit)
+	if err != nil {
+		return nil, fmt.Errorf("list outbox of %s: %w", s.Name, err)
+	}
+	heads := map[string]string{}
+	answers := make([]recordAnswer, len(records))
+	for i, r := range records {
+		head, known := heads[r.Key]
+		if !known {
+			if head, err = s.head(ctx, r.Key); err != nil {
+				return nil, err
+			}
+			heads[r.Key] = head
+		}
+		answers[i] = answerRecord(s.Name, r)
+		if head != r.ID() {
+			answers[i].BlockedBy = head
+		}
+	}
+	return answers, nil
+}
+
+// head returns the id of the event that must leave first of a key; "" if none
+// is left.
+func (s Service) head(ctx context.Context, key string) (string, error) {
+	first, err := s.Outbox.Key(ctx, key, event.None, 1)
+	if err != nil {
+		return "", fmt.Errorf("first event of key %s: %w", key, err)
+	}
+	if len(first) == 0 {
+		return "", nil
+	}
+	return first[0].ID(), nil
+}
+
+func (o *ops) showOutbox(w http.ResponseWriter, r request) error {
+	return o.withOutbox(r, func(s Service, id string) error {
+		found, err := s.Outbox.Record(r.Context(), id)
+		if err != nil {
+			return err
+		}
+		head, err := s.head(r.Context(), found.Key)
+		if err != nil {
+			return err
+		}
+		a := answerRecord(s.Name, found)
+		a.Payload = string(found.Payload)
+		if head != id {
+			a.BlockedBy = head
+		}
+		return respond(w, http.StatusOK, a)
+	})
+}
+
+func (o *ops) retryOutbox(w http.ResponseWriter, r request) error {
+	return o.withOutbox(r, func(s Service, id string) error {
+		if err := s.Outbox.Retry(r.Context(), id, o.Now()); err != nil {
+			return err
+		}
+		o.Log.InfoContext(r.Context(), "event will be tried again by an operator's wish", "service", s.Name, "event_id", id)
+		w.WriteHeader(http.StatusNoContent)
+		return nil
+	})
+}
+
+func (o *ops) discardOutbox(w http.ResponseWriter, r request) error {
+	return o.withOutbox(r, func(s Service, id string) error {
+		if err := s.Outbox.Discard(r.Context(), id); err != nil {
+			return err
+		}
+		o.Log.WarnContext(r.Context(), "event discarded unpublished by an operator", "service", s.Name, "event_id", id)
+		w.WriteHeader(http.StatusNoContent)
+		return nil
+	})
+}
+
+// withOutbox calls do with each chosen service until one has the event.
+func (o *ops) withOutbox(r request, do func(s Service, id string) error) error {
+	services, err := o.chosen(r)
+	if err != nil {
+		return err
+	}
+	for _, s := range services {
+		if s.Outbox == nil {
+			continue
+		}
+		if err := do(s, r.id()); !errors.Is(err, outbox.ErrNotFound) {
+			return err
+		}
+	}
+	return errNotFound
+}

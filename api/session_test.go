@@ -1,0 +1,146 @@
+package api
+
+import (
+	"encoding/base64"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+const testKey = "asdf"
+
+func newSessions(t *testing.T) *Sessions {
+	t.Helper()
+	s, err := NewSessions(testKey, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// cookieOf returns the session cookie of a user.
+func cookieOf(t *testing.T, id string) string {
+	t.Helper()
+	c, err := newSessions(t).Cookie(User{ID: id, Email: id + "@example.com"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// token signs any claims by any method.
+func token(t *testing.T, method jwt.SigningMethod, key any, c jwt.Claims) string {
+	t.Helper()
+	s, err := jwt.NewWithClaims(method, c).SignedString(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func session(token string) string {
+	return base64.StdEncoding.EncodeToString([]byte(`{"jwt":"` + token + `"}`))
+}
+
+func TestWhoASessionBelongsTo(t *testing.T) {
+	t.Parallel()
+	key := []byte(testKey)
+	now := time.Now().Unix()
+	valid := token(t, jwt.SigningMethodHS256, key, jwt.MapClaims{"id": "u1", "email": "a@b", "iat": now})
+	with := func(c jwt.MapClaims) string { return session(token(t, jwt.SigningMethodHS256, key, c)) }
+	tests := []struct {
+		name, cookie, want string
+	}{
+		{"cookie-session 1", "express:sess=" + session(valid), "u1"},
+		{"cookie-session 2", "session=" + session(valid), "u1"},
+		{"other cookies around it", "a=b; express:sess=" + session(valid) + "; c=d", "u1"},
+		{"no space between cookies", "a=b;express:sess=" + session(valid) + ";c=d", "u1"},
+		{"quoted", `express:sess="` + session(valid) + `"`, "u1"},
+		{"no padding", "express:sess=" + strings.TrimRight(session(valid), "="), "u1"},
+		{"url-safe base64", "express:sess=" + base64.URLEncoding.EncodeToString([]byte(`{"jwt":"`+valid+`"}`)), "u1"},
+		{"more in the session", "express:sess=" + base64.StdEncoding.EncodeToString([]byte(`{"x":1,"jwt":"`+valid+`"}`)), "u1"},
+		{"first of a duplicated name wins", "express:sess=" + session(valid) + "; express:sess=garbage", "u1"},
+		{"first of a duplicated name is garbage", "express:sess=garbage; express:sess=" + session(valid), ""},
+		{"garbage under one name, a session under the other", "express:sess=garbage; session=" + session(valid), "u1"},
+		{"HS384", "express:sess=" + session(token(t, jwt.SigningMethodHS384, key, jwt.MapClaims{"id": "u1"})), "u1"},
+		{"HS512", "express:sess=" + session(token(t, jwt.SigningMethodHS512, key, jwt.MapClaims{"id": "u1"})), "u1"},
+		{"exp in the future", "express:sess=" + with(jwt.MapClaims{"id": "u1", "exp": now + 60}), "u1"},
+		{"iat in the future", "express:sess=" + with(jwt.MapClaims{"id": "u1", "iat": now + 3600}), "u1"},
+
+		{"none", "", ""},
+		{"another name", "sess=" + session(valid), ""},
+		{"encoded padding", "express:sess=" + strings.TrimRight(session(valid), "=") + "%3D", ""},
+		{"not base64", "express:sess=!!!", ""},
+		{"not JSON", "express:sess=" + base64.StdEncoding.EncodeToString([]byte("hello")), ""},
+		{"no jwt", "express:sess=" + base64.StdEncoding.EncodeToString([]byte(`{"JWT":"`+valid+`"}`)), ""},
+		{"jwt is no string", "express:sess=" + base64.StdEncoding.EncodeToString([]byte(`{"jwt":{"a":1}}`)), ""},
+		{"null", "express:sess=" + base64.StdEncoding.EncodeToString([]byte(`null`)), ""},
+		{"wrong key", "express:sess=" + session(token(t, jwt.SigningMethodHS256, []byte("other"), jwt.MapClaims{"id": "u1"})), ""},
+		{"alg none", "express:sess=" + session(token(t, jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, jwt.MapClaims{"id": "u1"})), ""},
+		{"signature stripped", "express:sess=" + session(valid[:strings.LastIndex(valid, ".")+1]), ""},
+		{"exp in the past", "express:sess=" + with(jwt.MapClaims{"id": "u1", "exp": now - 1}), ""},
+		{"exp 0", "express:sess=" + with(jwt.MapClaims{"id": "u1", "exp": 0}), ""},
+		{"exp is no number", "express:sess=" + with(jwt.MapClaims{"id": "u1", "exp": "tomorrow"}), ""},
+		{"nbf in the future", "express:sess=" + with(jwt.MapClaims{"id": "u1", "nbf": now + 60}), ""},
+		{"no id", "express:sess=" + with(jwt.MapClaims{"email": "a@b"}), ""},
+		{"empty id", "express:sess=" + with(jwt.MapClaims{"id": ""}), ""},
+		{"id is an object", "express:sess=" + with(jwt.MapClaims{"id": map[string]int{"$ne": 1}}), ""},
+		{"too long", "express:sess=" + with(jwt.MapClaims{"id": "u1", "x": strings.Repeat("x", maxToken)}), ""},
+		{"nothing but dots", "express:sess=" + session(strings.Repeat(".", 10_000)), ""},
+	}
+	s := newSessions(t)
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
+			if tt.cookie != "" {
+				r.Header.Set("Cookie", tt.cookie)
+			}
+			r.Header.Set("Authorization", "Bearer "+valid) // ignored
+			got, err := s.user(r)
+			if got != tt.want {
+				t.Errorf("user = %q, want %q", got, tt.want)
+			}
+			if (err == nil) != (tt.want != "") {
+				t.Errorf("error = %v", err)
+			}
+		})
+	}
+}
+
+func TestOwnCookiesAreAccepted(t *testing.T) {
+	t.Parallel()
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
+	r.Header.Set("Cookie", cookieOf(t, "u7"))
+	if got, err := newSessions(t).user(r); got != "u7" || err != nil {
+		t.Errorf("user = %q, %v; want u7", got, err)
+	}
+}
+
+func TestAnEmptyKeyIsRefused(t *testing.T) {
+	t.Parallel()
+	if _, err := NewSessions("", nil); err == nil {
+		t.Error("sessions without a key, want an error")
+	}
+}
+
+func FuzzCookie(f *testing.F) {
+	f.Add(`express:sess="` + session("a.b.c") + `"; x=y`)
+	f.Add("session=e30=; express:sess=")
+	f.Add(`express:sess="`)
+	s, err := NewSessions(testKey, nil)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, line string) {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
+		r.Header["Cookie"] = []string{line}
+		if id, err := s.user(r); err == nil {
+			t.Errorf("%q made a session of %q without the key", line, id)
+		}
+	})
+}
