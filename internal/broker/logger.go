@@ -43,7 +43,12 @@ func (l *logger) line(level slog.Level, format string, v []any) {
 	if !l.log.Enabled(l.ctx, level) {
 		return
 	}
-	l.log.LogAttrs(l.ctx, level, "broker said", slog.String("line", trim(fmt.Sprintf(format, v...))))
+	line := trim(fmt.Sprintf(format, v...))
+	// The server prints a publish it refuses whole, payload included.
+	if head, _, ok := strings.Cut(line, " message clientID:"); ok {
+		line = head + " message"
+	}
+	l.log.LogAttrs(l.ctx, level, "broker said", slog.String("line", line))
 }
 
 func trim(line string) string { return strings.TrimPrefix(line, "STREAM: ") }
