@@ -1,0 +1,188 @@
+package outbox
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// burst is how many events are handed to the publisher before the dispatcher
+// looks at everything else that has happened.
+const burst = 64
+
+// dispatcher works through the outbox for one tenure of the lease. Its state
+// belongs to the goroutine of run; helpers send what they have learnt.
+type dispatcher struct {
+	*Relay
+	tenure  *tenure
+	queue   *queue
+	feed    *feed
+	deleter *deleter
+	errands *errands
+	spawn   func(func()) // starts a goroutine that lead waits for
+
+	answers   chan answer // holds a full window, so publishers never block
+	published []string    // ids for the deleter
+
+	stopping bool
+	scanned  bool // the backlog has been read once
+	paused   bool // the connection to the broker is in question
+	pauses   int  // in a row, without a confirmed event in between
+	retrying bool // RetryPublishingNATSEvents is under way
+	sweeping bool
+}
+
+// answer is what a publisher reported of the head of a lane.
+type answer struct {
+	lane *lane
+	err  error
+}
+
+func newDispatcher(r *Relay, t *tenure, spawn func(func())) *dispatcher {
+	o := r.opts
+	return &dispatcher{
+		Relay: r, tenure: t, spawn: spawn,
+		queue: newQueue(limits{
+			window: o.Window, perKey: o.PerKey, memory: o.MemoryLimit, bytes: o.MemoryBytes, blocked: o.MaxBlocked,
+		}),
+		feed:    &feed{store: r.store, out: make(chan delivery), log: r.log, metrics: r.metrics},
+		deleter: &deleter{relay: r, in: make(chan []string), done: make(chan int)},
+		errands: newErrands(),
+		answers: make(chan answer, o.Window),
+	}
+}
+
+// run publishes until ctx ends and everything under way has been settled, or
+// with an error until work ends.
+func (d *dispatcher) run(ctx, work context.Context) error {
+	retry := time.NewTicker(d.opts.RetryInterval)
+	defer retry.Stop()
+	sweep := time.NewTicker(d.opts.SweepInterval)
+	defer sweep.Stop()
+	stop := ctx.Done()
+	var deadline <-chan time.Time
+	for !d.settled() {
+		if err := d.publish(work); err != nil {
+			return err
+		}
+		d.load()
+		to, job := d.errands.next()
+		select {
+		case <-stop:
+			stop, d.stopping = nil, true
+			deadline = time.After(d.opts.StopTimeout)
+		case <-deadline:
+			d.log.WarnContext(ctx, "relay stops without all answers: some events will be published again", "in_flight", d.queue.flying, "undeleted", d.queue.deletes)
+			return nil
+		case <-work.Done():
+			return context.Cause(work)
+		case a := <-d.answers:
+			d.settle(work, a)
+		case next := <-d.intake():
+			d.take(next)
+		case to <- job:
+			d.errands.waiting.pop()
+		case apply := <-d.errands.back:
+			apply()
+		case d.deletions() <- d.published:
+			d.published = nil
+		case n := <-d.deleter.done:
+			d.queue.deletes -= n
+		case <-retry.C:
+			d.retry()
+		case <-sweep.C:
+			d.sweep()
+		}
+	}
+	return nil
+}
+
+// settled reports whether a stop has nothing left to wait for.
+func (d *dispatcher) settled() bool {
+	return d.stopping && d.queue.flying == 0 && d.queue.deletes == 0 && d.queue.failing == 0
+}
+
+// publish hands over a burst of what may be published now. The lease is looked
+// at before each event, for a process may be paused anywhere.
+func (d *dispatcher) publish(ctx context.Context) error {
+	for range burst {
+		if d.paused || d.stopping {
+			break
+		}
+		if !d.tenure.holds() {
+			return fmt.Errorf("%w: it ran out before it was renewed", ErrLeaseLost)
+		}
+		l := d.queue.next()
+		if l == nil {
+			break
+		}
+		if l.done == nil {
+			l.done = func(err error) { d.answers <- answer{l, err} }
+		}
+		d.publisher.Publish(l.waiting[0].Event, l.done)
+		d.settleArrived(ctx, 1)
+	}
+	d.settleArrived(ctx, d.opts.Window)
+	d.metrics.inFlight.Set(float64(d.queue.flying))
+	return nil
+}
+
+// settleArrived settles up to n answers without waiting for any.
+func (d *dispatcher) settleArrived(ctx context.Context, n int) {
+	for range n {
+		select {
+		case a := <-d.answers:
+			d.settle(ctx, a)
+		default:
+			return
+		}
+	}
+}
+
+// intake is where the feed delivers, nil while there is no room.
+func (d *dispatcher) intake() <-chan delivery {
+	if d.stopping || !d.queue.hasRoom() {
+		return nil
+	}
+	return d.feed.out
+}
+
+func (d *dispatcher) take(next delivery) {
+	news := 0
+	for _, r := range next.Records {
+		if d.queue.offer(r, next.InOrder) {
+			news++
+		}
+	}
+	d.metrics.woken(next.Source, news)
+	d.scanned = d.scanned || next.scanned
+}
+
+// deletions is where the deleter listens, nil while there is nothing for it.
+func (d *dispatcher) deletions() chan<- []string {
+	if len(d.published) == 0 {
+		return nil
+	}
+	return d.deleter.in
+}
+
+// load sends for the records of lanes that have run empty.
+func (d *dispatcher) load() {
+	if d.stopping {
+		return
+	}
+	for l := d.queue.nextLoad(); l != nil; l = d.queue.nextLoad() {
+		key, after, page := l.key, l.last, l.page
+		d.errands.send(func(ctx context.Context) func() {
+			var records []Record
+			err := d.trying(ctx, "read a key", func() (err error) {
+				records, err = d.store.Key(ctx, key, after, page)
+				return err
+			})
+			if err != nil {
+				return nil
+			}
+			return func() { d.queue.loaded(l, records) }
+		})
+	}
+}
