@@ -13,6 +13,8 @@ func (q *queue) canRetry(r Record) bool {
 func (q *queue) retry(r Record) {
 	l := q.lanes[r.Key]
 	switch {
+	case l == nil && r.Version <= q.published.last(r.Key):
+		return // published meanwhile
 	case l == nil:
 		l = q.open(r.Key)
 	case l.state == blocked:
