@@ -1,0 +1,45 @@
+package session
+
+import (
+	"errors"
+	"testing"
+)
+
+func TestEveryPublishHasExactlyOneAnswer(t *testing.T) {
+	t.Parallel()
+	f := newFlight()
+	var got []error
+	id, ok := f.add(func(err error) { got = append(got, err) })
+	if !ok {
+		t.Fatal("no room for the first publish")
+	}
+	f.giveUp(ErrInterrupted)
+	f.settle(id, nil) // the library's answer comes late
+	f.giveUp(ErrInterrupted)
+	if len(got) != 1 || !errors.Is(got[0], ErrInterrupted) {
+		t.Errorf("answers %v, want ErrInterrupted once", got)
+	}
+}
+
+// The client library blocks without end when it holds its maximum. An answer
+// given up early still counts there.
+func TestPublishesAreRefusedBeforeTheLibraryBlocks(t *testing.T) {
+	t.Parallel()
+	f := newFlight()
+	var last uint64
+	for range maxUnconfirmed {
+		id, ok := f.add(func(error) {})
+		if !ok {
+			t.Fatalf("refused after %d, want room for %d", last, maxUnconfirmed)
+		}
+		last = id
+	}
+	f.giveUp(ErrInterrupted)
+	if _, ok := f.add(func(error) {}); ok {
+		t.Fatal("accepted one that the library would block on")
+	}
+	f.settle(last, nil)
+	if _, ok := f.add(func(error) {}); !ok {
+		t.Error("refused although the library has room again")
+	}
+}
