@@ -4,7 +4,7 @@ package outbox
 // nobody works on its key.
 func (q *queue) canRetry(r Record) bool {
 	if l := q.lanes[r.Key]; l != nil {
-		return l.state == blocked
+		return l.state == blocked && r.Version > l.last
 	}
 	return !q.repeats(r)
 }
@@ -13,7 +13,7 @@ func (q *queue) canRetry(r Record) bool {
 func (q *queue) retry(r Record) {
 	l := q.lanes[r.Key]
 	switch {
-	case l == nil && r.Version <= q.published.last(r.Key):
+	case r.Version <= q.published.last(r.Key):
 		return // published meanwhile
 	case l == nil:
 		l = q.open(r.Key)
