@@ -1,0 +1,50 @@
+package api
+
+import (
+	"lockstep/replica"
+	"lockstep/ticket"
+)
+
+// wireRow is a canonical ticket, or a replica's row, on the ops port.
+type wireRow struct {
+	ID      string  `json:"id"`
+	Version int64   `json:"version"`
+	Title   string  `json:"title"`
+	Price   float64 `json:"price"`
+	OrderID string  `json:"orderId,omitempty"`
+	Deleted bool    `json:"deleted,omitempty"`
+}
+
+func wireOf(r replica.Row) wireRow { return wireRow(r) }
+
+func (w wireRow) row() replica.Row { return replica.Row(w) }
+
+// rowOf returns what a replica would hold of a canonical ticket. A replica
+// keeps nothing of a deleted one but its version.
+func rowOf(t ticket.Ticket) replica.Row {
+	if t.Deleted {
+		return replica.Row{ID: t.ID, Version: t.Version, Deleted: true}
+	}
+	return replica.Row{ID: t.ID, Version: t.Version, Title: t.Title, Price: t.Price, OrderID: t.OrderID}
+}
+
+// wireOrder is an order as the tickets service compares its locks with it.
+type wireOrder struct {
+	ID        string `json:"id"`
+	TicketID  string `json:"ticketId"`
+	Version   int64  `json:"version"`
+	Cancelled bool   `json:"cancelled"`
+}
+
+// wireRows, wireRanges and wireOrders are the answers that hold lists.
+type (
+	wireRows struct {
+		Tickets []wireRow `json:"tickets"`
+	}
+	wireRanges struct {
+		Ranges []replica.Range `json:"ranges"`
+	}
+	wireOrders struct {
+		Orders []wireOrder `json:"orders"`
+	}
+)
