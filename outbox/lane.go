@@ -29,6 +29,7 @@ const (
 	loading                       // for its records from the store; it has none
 	failing                       // for the failure of its head to be recorded
 	blocked                       // for the retry job or an operator; it has no records
+	claimed                       // for the retry job to lock its head again; it has no records
 )
 
 // tail returns the highest version that is published or waits here.

@@ -59,7 +59,7 @@ func (q *queue) offer(r Record, inOrder bool) bool {
 		return q.open(r.Key).begin(q, r)
 	}
 	switch l.state {
-	case loading, failing, blocked:
+	case loading, failing, blocked, claimed:
 		l.more = true // whatever is being read may not have it
 		return false
 	}

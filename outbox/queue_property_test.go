@@ -237,7 +237,7 @@ func (w *world) due() bool {
 		if head.Locked {
 			continue
 		}
-		if !w.q.canRetry(head) {
+		if !w.q.claim(head) {
 			w.noteForgotten(head)
 			continue
 		}

@@ -1,27 +1,24 @@
 package outbox
 
-// canRetry reports whether r, unlocked and due in the store, may be taken up:
-// nobody works on its key.
-func (q *queue) canRetry(r Record) bool {
-	if l := q.lanes[r.Key]; l != nil {
-		return l.state == blocked && r.Version > l.last
-	}
-	return !q.repeats(r)
-}
-
-// retry puts r, locked again and the oldest of its key, back into its turn.
-func (q *queue) retry(r Record) {
+// claim reserves the key of r, which is unlocked and due in the store, for its
+// retry. It reports false if somebody works on the key already.
+func (q *queue) claim(r Record) bool {
 	l := q.lanes[r.Key]
 	switch {
-	case r.Version <= q.published.last(r.Key):
-		return // published meanwhile
-	case l == nil:
+	case l == nil && !q.repeats(r):
 		l = q.open(r.Key)
-	case l.state == blocked:
+	case l != nil && l.state == blocked && r.Version > l.last:
 		q.blocked--
 	default:
-		return // being read meanwhile: if that came too early, the next check finds it locked
+		return false
 	}
+	l.state = claimed
+	return true
+}
+
+// retry puts r, claimed and locked again, back into its turn.
+func (q *queue) retry(r Record) {
+	l := q.lanes[r.Key]
 	r.Locked = true
 	l.begin(q, r)
 	l.more = true

@@ -41,7 +41,7 @@ func (d *dispatcher) relock(due []Record) {
 	var free []Record
 	var ids []string
 	for _, r := range due {
-		if d.queue.canRetry(r) {
+		if d.queue.claim(r) {
 			free = append(free, r)
 			ids = append(ids, r.ID())
 		}
