@@ -132,6 +132,7 @@ func TestAnAnswerThatDoesNotComeIsUnconfirmed(t *testing.T) {
 	if !errors.Is(err, event.ErrUnconfirmed) || !errors.Is(err, stan.ErrTimeout) {
 		t.Errorf("got %v, want ErrUnconfirmed for a timeout", err)
 	}
+	proxy.Thaw()
 }
 
 func TestAReplacedSessionIsToldAndBuiltAnew(t *testing.T) {
