@@ -1,0 +1,132 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"modernc.org/sqlite"
+
+	"lockstep/internal/group"
+)
+
+// ErrInUse: another process, or another DB of this one, has the file open.
+var ErrInUse = errors.New("the file is in use by another process; several processes on one store need MongoDB")
+
+// Options of a DB; the zero value is right for production.
+type Options struct {
+	Now      func() time.Time // the clock of the leases and of new locks; time.Now if nil
+	MaxBatch int              // callers that share one transaction at most; group.DefaultMaxBatch if 0
+	Readers  int              // connections that read; one per processor, at least 4, if 0
+}
+
+// DB is one open file. Its methods and those of the ports it gives out may be
+// called from many goroutines. It must be closed.
+type DB struct {
+	path   string
+	now    func() time.Time
+	lock   *os.File
+	write  *sql.DB
+	writer *writer
+	commit *group.Committer[change]
+	read   *reader
+	bell   *bell
+}
+
+// Open opens the file at path, and creates it and its tables if need be. It
+// returns ErrInUse if another process has it.
+func Open(ctx context.Context, path string, o Options) (*DB, error) {
+	db := &DB{now: o.Now, bell: newBell()}
+	if db.now == nil {
+		db.now = time.Now
+	}
+	if o.Readers == 0 {
+		o.Readers = max(4, runtime.GOMAXPROCS(0))
+	}
+	if err := db.open(ctx, path, o); err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, errors.Join(err, db.Close()))
+	}
+	return db, nil
+}
+
+func (db *DB) open(ctx context.Context, path string, o Options) (err error) {
+	if db.path, err = filepath.Abs(path); err != nil {
+		return err
+	}
+	if db.lock, err = lockFile(db.path + ".lock"); err != nil {
+		return err
+	}
+	if db.write, err = connect(db.path, 1, "journal_mode(WAL)", "synchronous(FULL)"); err != nil {
+		return err
+	}
+	conn, err := db.write.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	db.writer = newWriter(conn)
+	if err := migrate(ctx, conn); err != nil {
+		return err
+	}
+	// The lock on the file proves that whoever held a lease is gone.
+	if _, err := conn.ExecContext(ctx, "UPDATE leases SET expiresAt = 0"); err != nil {
+		return err
+	}
+	pool, err := connect(db.path, o.Readers, "query_only(1)")
+	if err != nil {
+		return err
+	}
+	db.read = &reader{pool: pool}
+	db.commit = group.New(db.flush, group.Options[change]{MaxBatch: o.MaxBatch})
+	return nil
+}
+
+// connect returns a pool of at most n connections that stay open.
+func connect(path string, n int, pragmas ...string) (*sql.DB, error) {
+	query := url.Values{"_pragma": append([]string{"busy_timeout(10000)"}, pragmas...)}
+	dsn := url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(path), RawQuery: query.Encode()}
+	connector, err := sqlite.NewConnector(dsn.String())
+	if err != nil {
+		return nil, err
+	}
+	pool := sql.OpenDB(connector)
+	pool.SetMaxOpenConns(n)
+	pool.SetMaxIdleConns(n)
+	return pool, nil
+}
+
+// Close waits for the commits under way and closes the file. Reads and tails
+// must have ended; they return errors afterwards, as commits do.
+func (db *DB) Close() error {
+	var errs []error
+	if db.commit != nil {
+		db.commit.Close()
+	}
+	if db.read != nil {
+		errs = append(errs, db.read.close())
+	}
+	if db.writer != nil {
+		errs = append(errs, db.writer.close())
+	}
+	if db.write != nil {
+		errs = append(errs, db.write.Close())
+	}
+	if db.lock != nil {
+		errs = append(errs, db.lock.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Ping reports whether the file can be read, and the failed commit that ended
+// writing, if there was one.
+func (db *DB) Ping(ctx context.Context) error {
+	if err := db.writer.broken(); err != nil {
+		return err
+	}
+	return db.read.pool.PingContext(ctx)
+}

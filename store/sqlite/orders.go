@@ -1,0 +1,121 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"time"
+
+	"lockstep/order"
+)
+
+// Orders is the store of the orders.
+type Orders struct{ db *DB }
+
+var _ order.Store = (*Orders)(nil)
+
+// Orders returns the port of package order.
+func (db *DB) Orders() *Orders { return &Orders{db} }
+
+const selectOrder = "SELECT seq, id, userId, status, expiresAt, ticketId, price, version FROM orders "
+
+// orderRow is an order with its place in the order of creation.
+type orderRow struct {
+	seq int64
+	order.Order
+}
+
+func scanOrder(row scanner) (o orderRow, err error) {
+	var expiresAt int64
+	err = row.Scan(&o.seq, &o.ID, &o.UserID, &o.Status, &expiresAt, &o.TicketID, &o.Price, &o.Version)
+	o.ExpiresAt = timeOf(expiresAt)
+	return o, err
+}
+
+// Order implements order.Store.
+func (s *Orders) Order(ctx context.Context, id string) (order.Order, error) {
+	o, err := one(ctx, s.db.read, order.ErrNotFound, scanOrder, selectOrder+"WHERE id = ?", id)
+	return o.Order, err
+}
+
+// Orders implements order.Store.
+func (s *Orders) Orders(ctx context.Context, userID string) iter.Seq2[order.Order, error] {
+	rows := sequence(func(last *orderRow) ([]orderRow, error) {
+		var after int64
+		if last != nil {
+			after = last.seq
+		}
+		return all(ctx, s.db.read, scanOrder, selectOrder+"WHERE userId = ? AND seq > ? ORDER BY seq LIMIT ?", userID, after, pageRows)
+	})
+	return func(yield func(order.Order, error) bool) {
+		for row, err := range rows {
+			if !yield(row.Order, err) {
+				return
+			}
+		}
+	}
+}
+
+// Expired implements order.Store.
+func (s *Orders) Expired(ctx context.Context, now time.Time, limit int) ([]order.Order, error) {
+	return s.orders(ctx, selectOrder+"WHERE status = 'created' AND expiresAt <= ? ORDER BY expiresAt LIMIT ?", millis(now), limit)
+}
+
+// Page implements order.Store.
+func (s *Orders) Page(ctx context.Context, after string, limit int) ([]order.Order, error) {
+	return s.orders(ctx, selectOrder+"WHERE id > ? ORDER BY id LIMIT ?", after, limit)
+}
+
+func (s *Orders) orders(ctx context.Context, query string, args ...any) ([]order.Order, error) {
+	rows, err := all(ctx, s.db.read, scanOrder, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	found := make([]order.Order, len(rows))
+	for i, row := range rows {
+		found[i] = row.Order
+	}
+	return found, nil
+}
+
+// Commit implements order.Store.
+func (s *Orders) Commit(ctx context.Context, c order.Change) error {
+	err := s.db.do(ctx, func(ctx context.Context, w *writer) error {
+		err := writeOrder(ctx, w, c)
+		if violates(err) {
+			return fmt.Errorf("%w: order %s, ticket %s", order.ErrReserved, c.Now.ID, c.Now.TicketID)
+		}
+		if err != nil {
+			return err
+		}
+		return w.insert(ctx, c.Events, s.db.now())
+	})
+	switch {
+	case errors.Is(err, errUnknown):
+		return fmt.Errorf("%w: %w", order.ErrUnknown, err)
+	case errors.Is(err, errCondition):
+		return fmt.Errorf("%w: %w", order.ErrConflict, err)
+	}
+	return err
+}
+
+// insertOrder looks for the id first: an order that is created twice conflicts
+// with itself and not with another one of its ticket. The unique index on the
+// active orders is all that the statement can violate then.
+const (
+	insertOrder = "INSERT INTO orders (id, userId, status, expiresAt, ticketId, price, version)" +
+		" SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE NOT EXISTS (SELECT 1 FROM orders WHERE id = ?1)"
+	updateOrder = "UPDATE orders SET userId = ?, status = ?, expiresAt = ?, ticketId = ?, price = ?, version = ?" +
+		" WHERE id = ? AND version = ?"
+)
+
+func writeOrder(ctx context.Context, w *writer, c order.Change) error {
+	o := c.Now
+	if c.Was == nil {
+		return w.expect(ctx, "order "+o.ID+" exists", insertOrder,
+			o.ID, o.UserID, string(o.Status), millis(o.ExpiresAt), o.TicketID, o.Price, o.Version)
+	}
+	return w.expect(ctx, "order "+o.ID+" has changed", updateOrder,
+		o.UserID, string(o.Status), millis(o.ExpiresAt), o.TicketID, o.Price, o.Version, c.Was.ID, c.Was.Version)
+}

@@ -1,0 +1,109 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"iter"
+	"sync"
+)
+
+// reader runs queries on the connections that cannot write. Statements are
+// prepared once per connection.
+type reader struct {
+	pool       *sql.DB
+	statements sync.Map // query → *sql.Stmt
+}
+
+// scanner is a row, of one or of many.
+type scanner interface{ Scan(dest ...any) error }
+
+func (r *reader) prepared(ctx context.Context, query string) (*sql.Stmt, error) {
+	if s, ok := r.statements.Load(query); ok {
+		return s.(*sql.Stmt), nil
+	}
+	s, err := r.pool.PrepareContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	if other, taken := r.statements.LoadOrStore(query, s); taken {
+		return other.(*sql.Stmt), s.Close()
+	}
+	return s, nil
+}
+
+func (r *reader) close() error {
+	var errs []error
+	r.statements.Range(func(_, s any) bool {
+		errs = append(errs, s.(*sql.Stmt).Close())
+		return true
+	})
+	return errors.Join(append(errs, r.pool.Close())...)
+}
+
+// one returns the row of a query, or notFound if there is none.
+func one[T any](ctx context.Context, r *reader, notFound error, scan func(scanner) (T, error), query string, args ...any) (T, error) {
+	var none T
+	s, err := r.prepared(ctx, query)
+	if err != nil {
+		return none, err
+	}
+	v, err := scan(s.QueryRowContext(ctx, args...))
+	if errors.Is(err, sql.ErrNoRows) {
+		return none, notFound
+	}
+	return v, err
+}
+
+// all returns the rows of a query.
+func all[T any](ctx context.Context, r *reader, scan func(scanner) (T, error), query string, args ...any) (found []T, err error) {
+	s, err := r.prepared(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.QueryContext(ctx, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		v, err := scan(rows)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, v)
+	}
+	return found, rows.Err()
+}
+
+// pageRows is how many rows a sequence reads at a time.
+const pageRows = 500
+
+// sequence yields what page returns, page after page, until one is not full.
+// page is given the row before it, nil at first. No connection is held while
+// the loop's body runs.
+func sequence[T any](page func(after *T) ([]T, error)) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		var last *T
+		for {
+			rows, err := page(last)
+			if err != nil {
+				var none T
+				yield(none, err)
+				return
+			}
+			for _, row := range rows {
+				if !yield(row, nil) {
+					return
+				}
+			}
+			if len(rows) < pageRows {
+				return
+			}
+			last = &rows[len(rows)-1]
+		}
+	}
+}
+
+// number scans one integer.
+func number(row scanner) (n int64, err error) { return n, row.Scan(&n) }

@@ -1,0 +1,119 @@
+package sqlite
+
+import (
+	"context"
+
+	"lockstep/event"
+	"lockstep/order"
+	"lockstep/replica"
+)
+
+// Replica is the store of the copies.
+type Replica struct{ db *DB }
+
+var _ replica.Store = (*Replica)(nil)
+
+// Replica returns the port of package replica.
+func (db *DB) Replica() *Replica { return &Replica{db} }
+
+const selectReplica = "SELECT id, version, title, price, orderId, deleted FROM replica "
+
+func scanReplica(row scanner) (r replica.Row, err error) {
+	err = row.Scan(&r.ID, &r.Version, &r.Title, &r.Price, &r.OrderID, &r.Deleted)
+	return r, err
+}
+
+// Row implements replica.Store.
+func (s *Replica) Row(ctx context.Context, id string) (replica.Row, error) {
+	return one(ctx, s.db.read, replica.ErrNotFound, scanReplica, selectReplica+"WHERE id = ?", id)
+}
+
+// Versions implements replica.Store.
+func (s *Replica) Versions(ctx context.Context, ids []string) (map[string]int64, error) {
+	set, err := list(ids)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := all(ctx, s.db.read, func(row scanner) (r replica.Row, err error) {
+		return r, row.Scan(&r.ID, &r.Version)
+	}, "SELECT id, version FROM replica WHERE id IN (SELECT value FROM json_each(?))", set)
+	if err != nil {
+		return nil, err
+	}
+	versions := make(map[string]int64, len(rows))
+	for _, r := range rows {
+		versions[r.ID] = r.Version
+	}
+	return versions, nil
+}
+
+// Page implements replica.Store.
+func (s *Replica) Page(ctx context.Context, after string, limit int) ([]replica.Row, error) {
+	return all(ctx, s.db.read, scanReplica, selectReplica+"WHERE id > ? ORDER BY id LIMIT ?", after, limit)
+}
+
+// Count implements replica.Store.
+func (s *Replica) Count(ctx context.Context) (int, error) {
+	n, err := one(ctx, s.db.read, nil, number, "SELECT count(*) FROM replica WHERE deleted = 0")
+	return int(n), err
+}
+
+const (
+	insertReplica = "INSERT INTO replica (version, title, price, orderId, deleted, id) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
+	updateReplica = "UPDATE replica SET version = ?, title = ?, price = ?, orderId = ?, deleted = ? WHERE id = ? AND version = ?"
+)
+
+// Write implements replica.Store. All writes are one transaction.
+func (s *Replica) Write(ctx context.Context, writes []replica.Write) (written int, err error) {
+	err = s.db.do(ctx, func(ctx context.Context, w *writer) error {
+		for _, c := range writes {
+			query, args := insertReplica, []any{c.Row.Version, c.Row.Title, c.Row.Price, c.Row.OrderID, c.Row.Deleted, c.Row.ID}
+			if c.From != event.None {
+				query, args = updateReplica, append(args, c.From)
+			}
+			n, err := w.exec(ctx, query, args...)
+			if err != nil {
+				return err
+			}
+			written += int(n)
+		}
+		return nil
+	})
+	return written, err
+}
+
+// OrderTickets shows orders the replica.
+type OrderTickets struct{ db *DB }
+
+var _ order.Tickets = (*OrderTickets)(nil)
+
+// OrderTickets returns the port through which package order reads the replica.
+func (db *DB) OrderTickets() *OrderTickets { return &OrderTickets{db} }
+
+const selectOrderTicket = "SELECT id, title, price, version FROM replica "
+
+func scanOrderTicket(row scanner) (t order.Ticket, err error) {
+	return t, row.Scan(&t.ID, &t.Title, &t.Price, &t.Version)
+}
+
+// Ticket implements order.Tickets.
+func (s *OrderTickets) Ticket(ctx context.Context, id string) (order.Ticket, error) {
+	return one(ctx, s.db.read, order.ErrNotFound, scanOrderTicket, selectOrderTicket+"WHERE id = ? AND deleted = 0", id)
+}
+
+// Tickets implements order.Tickets.
+func (s *OrderTickets) Tickets(ctx context.Context, ids []string) (map[string]order.Ticket, error) {
+	set, err := list(ids)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := all(ctx, s.db.read, scanOrderTicket, selectOrderTicket+"WHERE id IN (SELECT value FROM json_each(?))", set)
+	if err != nil {
+		return nil, err
+	}
+	tickets := make(map[string]order.Ticket, len(rows))
+	for _, t := range rows {
+		tickets[t.ID] = t
+	}
+	return tickets, nil
+}

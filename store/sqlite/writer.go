@@ -1,0 +1,181 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"sync/atomic"
+)
+
+// errUnknown: the transaction's COMMIT failed, so what is on the disk is not
+// known before the file is opened again. The ports return their own ErrUnknown
+// for it.
+var errUnknown = errors.New("commit failed")
+
+// errCondition: a condition of the change does not hold. The ports return
+// their own ErrConflict for it.
+var errCondition = errors.New("condition does not hold")
+
+// change is what one caller wants written, as one piece: all of it or, if it
+// returns an error, nothing. It is called on the goroutine that owns the
+// writer and only uses the writer it is given.
+type change func(ctx context.Context, w *writer) error
+
+// writer is the one connection that writes. All but broken belongs to the
+// committer's goroutine.
+type writer struct {
+	conn       *sql.Conn
+	statements map[string]*sql.Stmt
+	events     int // events written by the running transaction
+	failed     atomic.Pointer[error]
+}
+
+func newWriter(conn *sql.Conn) *writer {
+	return &writer{conn: conn, statements: map[string]*sql.Stmt{}}
+}
+
+// do makes a change durable, together with those that wait at the same moment.
+func (db *DB) do(ctx context.Context, c change) error { return db.commit.Do(ctx, c) }
+
+// flush runs the changes in one transaction and wakes the tails if events came
+// with them.
+func (db *DB) flush(ctx context.Context, batch []change) []error {
+	errs := make([]error, len(batch))
+	if err := db.writer.transact(ctx, batch, errs); err != nil {
+		for i := range errs {
+			errs[i] = err
+		}
+		return errs
+	}
+	if db.writer.events > 0 {
+		db.bell.ring()
+	}
+	return errs
+}
+
+// transact runs the changes in one transaction and sets the error of each. It
+// returns the failure of the transaction itself: errUnknown, or nothing was
+// written.
+func (w *writer) transact(ctx context.Context, batch []change, errs []error) error {
+	if err := w.broken(); err != nil {
+		return err
+	}
+	w.events = 0
+	if _, err := w.exec(ctx, "BEGIN IMMEDIATE"); err != nil {
+		return err
+	}
+	if len(batch) == 1 {
+		if errs[0] = batch[0](ctx, w); errs[0] != nil {
+			w.rollback(ctx)
+			return nil
+		}
+		return w.end(ctx)
+	}
+	for i, c := range batch {
+		var lost error
+		if errs[i], lost = w.member(ctx, c); lost != nil {
+			w.rollback(ctx)
+			return errors.Join(lost, errs[i])
+		}
+	}
+	return w.end(ctx)
+}
+
+// member runs one of several changes behind a savepoint, so that it leaves no
+// trace if it fails. Its second result means that the transaction is lost.
+func (w *writer) member(ctx context.Context, c change) (failed, lost error) {
+	if _, err := w.exec(ctx, "SAVEPOINT member"); err != nil {
+		return nil, err
+	}
+	events := w.events
+	if failed = c(ctx, w); failed != nil {
+		w.events = events
+		if _, err := w.exec(ctx, "ROLLBACK TO member"); err != nil {
+			return failed, err
+		}
+	}
+	_, lost = w.exec(ctx, "RELEASE member")
+	return failed, lost
+}
+
+// rollback ends a transaction that is not to be committed.
+func (w *writer) rollback(ctx context.Context) {
+	w.events = 0
+	// Its only error says that SQLite has ended the transaction by itself, as
+	// it does when the disk is full.
+	_, _ = w.exec(ctx, "ROLLBACK")
+}
+
+// end commits. A commit that fails stops all writing for good: after a failed
+// fsync nobody can say what the disk holds, and trying again may report a
+// success that is none.
+func (w *writer) end(ctx context.Context) error {
+	_, err := w.exec(ctx, "COMMIT")
+	if err == nil {
+		return nil
+	}
+	stopped := fmt.Errorf("writing has stopped until the file is opened again, because a commit failed: %w", err)
+	w.failed.Store(&stopped)
+	return fmt.Errorf("%w: %w", errUnknown, err)
+}
+
+// broken returns why writing has stopped, or nil.
+func (w *writer) broken() error {
+	if err := w.failed.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// exec runs a statement, which is prepared once, and returns the number of
+// rows it changed.
+func (w *writer) exec(ctx context.Context, query string, args ...any) (int64, error) {
+	s, err := w.prepared(ctx, query)
+	if err != nil {
+		return 0, err
+	}
+	result, err := s.ExecContext(ctx, args...)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+// expect runs a statement that must change one row; otherwise it returns
+// errCondition with the reason.
+func (w *writer) expect(ctx context.Context, otherwise, query string, args ...any) error {
+	n, err := w.exec(ctx, query, args...)
+	if err == nil && n == 0 {
+		err = fmt.Errorf("%w: %s", errCondition, otherwise)
+	}
+	return err
+}
+
+// row runs a query for one row inside the transaction.
+func (w *writer) row(ctx context.Context, query string, args ...any) (*sql.Row, error) {
+	s, err := w.prepared(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	return s.QueryRowContext(ctx, args...), nil
+}
+
+func (w *writer) prepared(ctx context.Context, query string) (*sql.Stmt, error) {
+	if s := w.statements[query]; s != nil {
+		return s, nil
+	}
+	s, err := w.conn.PrepareContext(ctx, query)
+	if err == nil {
+		w.statements[query] = s
+	}
+	return s, err
+}
+
+func (w *writer) close() error {
+	var errs []error
+	for _, s := range w.statements {
+		errs = append(errs, s.Close())
+	}
+	return errors.Join(append(errs, w.conn.Close())...)
+}
