@@ -75,6 +75,8 @@ type OpsOptions struct {
 	Services []Service
 	Replica  Rows
 	Locks    Locks
+	Tickets  CanonicalTickets // of the tickets service, for replicas
+	Orders   CanonicalOrders  // of the orders service, for the keepers of locks
 
 	Ready   *Readiness          // required
 	Metrics prometheus.Gatherer // required
@@ -111,7 +113,7 @@ func NewOps(o OpsOptions) (http.Handler, error) {
 
 func (o *ops) routes() []route {
 	get, post := http.MethodGet, http.MethodPost
-	return []route{
+	routes := []route{
 		on(get, "/healthz", o.alive),
 		on(get, "/readyz", o.Ready.serve),
 		on(get, "/ops/outbox", bounded(o.listOutbox)),
@@ -126,6 +128,16 @@ func (o *ops) routes() []route {
 		on(post, "/ops/replica/quarantine/{id}/discard", bounded(o.discardQuarantine)),
 		on(get, "/ops/locks/{id}", bounded(o.showLock)),
 	}
+	if o.Tickets != nil {
+		routes = append(routes,
+			on(get, "/ops/tickets", bounded(canonicalPage(o.Tickets))),
+			on(get, "/ops/tickets/ranges", bounded(canonicalRanges(o.Tickets))),
+			on(get, "/ops/tickets/{id}", bounded(canonicalTicket(o.Tickets))))
+	}
+	if o.Orders != nil {
+		routes = append(routes, on(get, "/ops/orders", bounded(canonicalOrders(o.Orders))))
+	}
+	return routes
 }
 
 func (o *ops) alive(w http.ResponseWriter, _ request) error {

@@ -10,16 +10,6 @@ import (
 	"lockstep/ticket"
 )
 
-// rowAnswer is a row of the replica.
-type rowAnswer struct {
-	ID      string  `json:"id"`
-	Version int64   `json:"version"`
-	Title   string  `json:"title"`
-	Price   float64 `json:"price"`
-	OrderID string  `json:"orderId,omitempty"`
-	Deleted bool    `json:"deleted,omitempty"`
-}
-
 func (o *ops) showRow(w http.ResponseWriter, r request) error {
 	if o.Replica == nil {
 		return errNotFound
@@ -28,7 +18,7 @@ func (o *ops) showRow(w http.ResponseWriter, r request) error {
 	if err != nil {
 		return err
 	}
-	return respond(w, http.StatusOK, rowAnswer(row))
+	return respond(w, http.StatusOK, wireOf(row))
 }
 
 // lockAnswer is what the tickets service knows of an order.
