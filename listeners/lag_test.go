@@ -1,0 +1,218 @@
+package listeners_test
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/stan.go"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"lockstep/event"
+	"lockstep/internal/broker/brokertest"
+	"lockstep/listeners"
+)
+
+const lagWait = 20 * time.Second
+
+func TestLagCountsWhatAGroupHasNotAcknowledged(t *testing.T) {
+	t.Parallel()
+	b := brokertest.Start(t)
+	m := monitorOf(t, b)
+	if info := channelInfo(t, m, event.TicketUpdated); info.LastSeq != 0 || info.Lag("g") != 0 {
+		t.Errorf("a channel that is not there: %+v, lag %d; want nothing", info, info.Lag("g"))
+	}
+	c := lagClient(t, b)
+	send(t, c, event.TicketUpdated, 50)
+	if got := channelInfo(t, m, event.TicketUpdated).Lag("g"); got != 50 {
+		t.Errorf("lag %d before the group joins, want all 50", got)
+	}
+	// A window of 20 and five acks leave 20 sent and unanswered, 25 unsent.
+	full := make(chan struct{})
+	n := 0
+	sub, err := c.QueueSubscribe(string(event.TicketUpdated), "g", func(m *stan.Msg) {
+		if n++; n <= 5 {
+			if err := m.Ack(); err != nil {
+				t.Errorf("ack: %v", err)
+			}
+		}
+		if n == 25 {
+			close(full)
+		}
+	}, stan.DurableName("g"), stan.SetManualAckMode(), stan.DeliverAllAvailable(), stan.MaxInflight(20), stan.AckWait(time.Minute))
+	if err != nil {
+		t.Fatalf("subscribe: %v", err)
+	}
+	select {
+	case <-full:
+	case <-time.After(lagWait):
+		t.Fatal("the window does not fill")
+	}
+	lagBecomes(t, m, event.TicketUpdated, "g", 45)
+	if err := sub.Close(); err != nil {
+		t.Fatalf("close: %v", err)
+	}
+	lagBecomes(t, m, event.TicketUpdated, "g", 45) // with no member left
+}
+
+func TestMessagesTheBrokerDroppedShowInTheFirstSequenceAndNotAsLag(t *testing.T) {
+	t.Parallel()
+	b := brokertest.Start(t, brokertest.MaxMessages(10))
+	m := monitorOf(t, b)
+	c := lagClient(t, b)
+	send(t, c, event.OrderCreated, 1)
+	got := make(chan struct{}, 1)
+	sub, err := c.QueueSubscribe(string(event.OrderCreated), "g", func(*stan.Msg) { got <- struct{}{} },
+		stan.DurableName("g"), stan.DeliverAllAvailable())
+	if err != nil {
+		t.Fatalf("subscribe: %v", err)
+	}
+	select {
+	case <-got:
+	case <-time.After(lagWait):
+		t.Fatal("the first message does not come")
+	}
+	lagBecomes(t, m, event.OrderCreated, "g", 0)
+	if err := sub.Close(); err != nil {
+		t.Fatalf("close: %v", err)
+	}
+	send(t, c, event.OrderCreated, 24)
+	info := channelInfo(t, m, event.OrderCreated)
+	if info.FirstSeq != 16 || info.LastSeq != 25 || info.Messages != 10 {
+		t.Errorf("first %d, last %d, %d messages; want 16, 25 and 10", info.FirstSeq, info.LastSeq, info.Messages)
+	}
+	if lag := info.Lag("g"); lag != 10 {
+		t.Errorf("lag %d, want the 10 that can still be read", lag)
+	}
+}
+
+func TestLagIsMeasuredForEveryWatchedGroupFromTheStart(t *testing.T) {
+	t.Parallel()
+	b := brokertest.Start(t)
+	reg := prometheus.NewRegistry()
+	l, err := listeners.NewLag(monitorOf(t, b), listeners.LagOptions{
+		Watched: []listeners.Watched{
+			{Channel: event.OrderCreated, Group: "tickets-service"},
+			{Channel: event.TicketUpdated, Group: "orders-service"},
+		},
+		Every:      time.Millisecond,
+		Registerer: reg,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	becomes := func(orders, tickets int) bool {
+		want := `
+			# HELP lockstep_broker_lag_messages Messages of a channel that a queue group has not acknowledged yet, as the broker counts them.
+			# TYPE lockstep_broker_lag_messages gauge
+			lockstep_broker_lag_messages{channel="order:created",group="tickets-service"} ` + strconv.Itoa(orders) + `
+			lockstep_broker_lag_messages{channel="ticket:updated",group="orders-service"} ` + strconv.Itoa(tickets) + "\n"
+		return testutil.GatherAndCompare(reg, strings.NewReader(want), "lockstep_broker_lag_messages") == nil
+	}
+	if !becomes(0, 0) {
+		t.Error("the series do not begin at 0")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- l.Run(ctx) }()
+	send(t, lagClient(t, b), event.TicketUpdated, 3)
+	lagUntil(t, "the lag is 3", func() bool { return becomes(0, 3) })
+	b.Stop() // nobody to ask: the figures stay
+	b.Restart()
+	lagUntil(t, "the broker that came back empty is read", func() bool { return becomes(0, 0) })
+	cancel()
+	if err := <-done; err != nil {
+		t.Errorf("run: %v", err)
+	}
+}
+
+func TestAMonitorThatAnswersNonsenseIsAnError(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		code int
+		body string
+	}{{500, "{}"}, {200, "<html>"}, {200, ""}} {
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(tt.code)
+			if _, err := io.WriteString(w, tt.body); err != nil {
+				t.Error(err)
+			}
+		}))
+		t.Cleanup(srv.Close)
+		m, err := listeners.NewMonitor(srv.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := m.ChannelInfo(t.Context(), event.OrderCreated); err == nil {
+			t.Errorf("%d with %q: no error", tt.code, tt.body)
+		}
+	}
+	for _, base := range []string{"", "nats-srv:8222", "nats://nats-srv:8222", "http://"} {
+		if _, err := listeners.NewMonitor(base); err == nil {
+			t.Errorf("url %q: no error", base)
+		}
+	}
+}
+
+func monitorOf(t *testing.T, b *brokertest.Broker) *listeners.Monitor {
+	t.Helper()
+	m, err := listeners.NewMonitor(b.MonitorURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func channelInfo(t *testing.T, m *listeners.Monitor, channel event.Subject) listeners.ChannelInfo {
+	t.Helper()
+	info, err := m.ChannelInfo(t.Context(), channel)
+	if err != nil {
+		t.Fatalf("channel info: %v", err)
+	}
+	return info
+}
+
+func lagBecomes(t *testing.T, m *listeners.Monitor, channel event.Subject, group string, want uint64) {
+	t.Helper()
+	lagUntil(t, "the lag is "+strconv.FormatUint(want, 10), func() bool {
+		return channelInfo(t, m, channel).Lag(group) == want
+	})
+}
+
+// lagUntil polls for what nobody signals.
+func lagUntil(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.After(lagWait)
+	for !ok() {
+		select {
+		case <-time.After(2 * time.Millisecond):
+		case <-deadline:
+			t.Fatalf("waited %s until %s", lagWait, what)
+		}
+	}
+}
+
+func lagClient(t *testing.T, b *brokertest.Broker) stan.Conn {
+	t.Helper()
+	c, err := stan.Connect(brokertest.ClusterID, "lag", stan.NatsURL(b.URL()))
+	if err != nil {
+		t.Fatalf("connect: %v", err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+func send(t *testing.T, c stan.Conn, channel event.Subject, n int) {
+	t.Helper()
+	for range n {
+		if err := c.Publish(string(channel), []byte("{}")); err != nil {
+			t.Fatalf("publish: %v", err)
+		}
+	}
+}
