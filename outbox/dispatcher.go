@@ -45,7 +45,10 @@ func newDispatcher(r *Relay, t *tenure, spawn func(func())) *dispatcher {
 		queue: newQueue(limits{
 			window: o.Window, perKey: o.PerKey, memory: o.MemoryLimit, bytes: o.MemoryBytes, blocked: o.MaxBlocked,
 		}),
-		feed:    &feed{store: r.store, out: make(chan delivery), log: r.log, metrics: r.metrics},
+		feed: &feed{
+			store: r.store, out: make(chan delivery), maxPage: min(1000, max(o.MemoryLimit/8, 1)),
+			log: r.log, metrics: r.metrics,
+		},
 		deleter: &deleter{relay: r, in: make(chan []string), done: make(chan int)},
 		errands: newErrands(),
 		answers: make(chan answer, o.Window),

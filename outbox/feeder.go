@@ -10,7 +10,6 @@ import (
 // Pages of a scan: few records at first, then as many as pageBytes hold.
 const (
 	firstPage = 64
-	maxPage   = 1000
 	pageBytes = 2 << 20
 )
 
@@ -20,6 +19,7 @@ const (
 type feed struct {
 	store   Store
 	out     chan delivery
+	maxPage int // records
 	log     *slog.Logger
 	metrics *metrics
 }
@@ -76,13 +76,13 @@ func (f *feed) follow(ctx context.Context) (err error) {
 }
 
 func (f *feed) scan(ctx context.Context, tail Tail) error {
-	page := firstPage
+	page := min(firstPage, f.maxPage)
 	for {
 		records, err := tail.Scan(ctx, page)
 		if err != nil {
 			return err
 		}
-		page = nextPage(records)
+		page = f.nextPage(records)
 		found := Wake{Source: FromSweep, Records: records, InOrder: true}
 		if err := f.hand(ctx, delivery{Wake: found, scanned: len(records) == 0}); err != nil {
 			return err
@@ -94,15 +94,15 @@ func (f *feed) scan(ctx context.Context, tail Tail) error {
 }
 
 // nextPage returns how many records of this size make a page.
-func nextPage(records []Record) int {
+func (f *feed) nextPage(records []Record) int {
 	size := 0
 	for _, r := range records {
 		size += len(r.Payload)
 	}
 	if size == 0 {
-		return maxPage
+		return f.maxPage
 	}
-	return min(max(pageBytes*len(records)/size, 1), maxPage)
+	return min(max(pageBytes*len(records)/size, 1), f.maxPage)
 }
 
 func (f *feed) hand(ctx context.Context, d delivery) error {

@@ -1,0 +1,146 @@
+package outbox_test
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"lockstep/outbox"
+)
+
+const ttl = 5 * time.Second // the default
+
+func TestOneRelayWorksAtATime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, first, second := newShelf(), newBus(), newBus()
+		stop1 := start(t, s, first)
+		after(time.Second)
+		stop2 := start(t, s, second)
+		s.commit(tickets("a", 5)...)
+		after(time.Minute)
+		if len(first.ids()) != 5 || len(second.ids()) != 0 {
+			t.Errorf("published %d and %d events, want 5 by the first relay alone", len(first.ids()), len(second.ids()))
+		}
+		stop1()
+		stop2()
+	})
+}
+
+func TestACleanStopHandsOverAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, first, second := newShelf(), newBus(), newBus()
+		stop1 := start(t, s, first)
+		after(time.Second)
+		stop2 := start(t, s, second)
+		after(time.Second)
+		stop1()
+		s.commit(tickets("a", 2)...)
+		after(ttl/5 + 100*time.Millisecond)
+		wantStored(t, second, "a:0:ticket:created", "a:1:ticket:updated")
+		stop2()
+	})
+}
+
+func TestACrashHandsOverWhenTheLeaseHasRunOut(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, first, second := newShelf(), newBus(), newBus()
+		s.noLetGo = true
+		first.silent = true
+		s.commit(tickets("a", 2)...)
+		stop1 := start(t, s, first, func(o *outbox.Options) { o.StopTimeout = time.Millisecond })
+		after(time.Second)
+		stop2 := start(t, s, second)
+		stop1()
+		after(ttl / 2)
+		if got := second.ids(); len(got) > 0 {
+			t.Errorf("the second relay published %v while the lease still ran", got)
+		}
+		after(ttl/2 + ttl/5 + 100*time.Millisecond)
+		wantStored(t, second, "a:0:ticket:created", "a:1:ticket:updated")
+		stop2()
+		wantEmpty(t, s)
+	})
+}
+
+func TestAfterALostLeaseNothingIsPublished(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, b := newShelf(), newBus()
+		stop := start(t, s, b)
+		after(time.Second)
+		s.steal(time.Hour)
+		after(ttl / 3) // the next renewal finds out
+		s.commit(tickets("a", 2)...)
+		after(time.Minute)
+		if got := b.ids(); len(got) > 0 {
+			t.Errorf("published %v without the lease", got)
+		}
+		s.set(func() { s.until = time.Time{} })
+		after(ttl / 5)
+		after(time.Second)
+		wantStored(t, b, "a:0:ticket:created", "a:1:ticket:updated")
+		stop()
+	})
+}
+
+func TestALeaseThatCannotBeRenewedIsNotTrustedToItsEnd(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, b := newShelf(), newBus()
+		s.noRenew = errors.New("store unreachable")
+		stop := start(t, s, b)
+		after(ttl - 400*time.Millisecond) // some renewals have failed; by the store's clock the lease runs
+		s.set(func() {
+			s.noRenew = nil
+			s.until = time.Now().Add(time.Hour)
+		})
+		s.commit(tickets("a", 1)...)
+		after(time.Minute)
+		if got := b.ids(); len(got) > 0 {
+			t.Errorf("published %v on a lease that was about to run out", got)
+		}
+		stop()
+	})
+}
+
+func TestAStopWaitsForAnswersAndDeletesWhatWasConfirmed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, b := newShelf(), newBus()
+		b.took = 2 * time.Second
+		s.commit(tickets("a", 2)...)
+		s.commit(tickets("b", 1)...)
+		stop := start(t, s, b)
+		after(100 * time.Millisecond)
+		stop()
+		if left := s.waiting(); len(left) != 1 || left[0].ID() != "a:1:ticket:updated" {
+			t.Errorf("left %v, want only what was not under way", left)
+		}
+		if s.releases != 1 {
+			t.Errorf("the lease was released %d times, want once", s.releases)
+		}
+	})
+}
+
+func TestAStopDoesNotWaitForABrokerThatNeverAnswers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, b := newShelf(), newBus()
+		b.silent = true
+		s.commit(tickets("a", 2)...)
+		stop := start(t, s, b)
+		after(100 * time.Millisecond)
+		began := time.Now()
+		stop()
+		if took := time.Since(began); took > 6*time.Second {
+			t.Errorf("the stop took %v, want about StopTimeout", took)
+		}
+		if s.releases != 1 {
+			t.Errorf("the lease was released %d times, want once", s.releases)
+		}
+	})
+}

@@ -1,0 +1,365 @@
+package outbox_test
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"lockstep/event"
+	"lockstep/outbox"
+)
+
+// shelf is a store in memory for tests of timing: everything real stores do
+// is held to real stores elsewhere. It keeps the lease of one name.
+type shelf struct {
+	mu      sync.Mutex
+	records map[string]outbox.Record
+	commits []outbox.Record // everything ever committed, in order
+	changed chan struct{}   // closed and replaced by each commit
+	scanned int             // records that scans returned
+
+	deaf     bool  // Next reports nothing
+	lost     bool  // Next fails once with ErrTailLost
+	noRenew  error // what Renew returns
+	noLetGo  bool  // Release does nothing, as in a crash
+	lease    outbox.Lease
+	until    time.Time
+	releases int
+}
+
+func newShelf() *shelf {
+	return &shelf{records: map[string]outbox.Record{}, changed: make(chan struct{})}
+}
+
+// commit writes events as a service does.
+func (s *shelf) commit(events ...event.Event) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, e := range events {
+		r := outbox.Record{Event: e, Locked: true, LockedAt: time.Now(), Failures: outbox.Failures{Kept: []outbox.Failure{}}}
+		s.records[e.ID()] = r
+		s.commits = append(s.commits, r)
+	}
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// waiting returns what is stored, by key and version.
+func (s *shelf) waiting() []outbox.Record {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sorted(func(outbox.Record) bool { return true })
+}
+
+func (s *shelf) sorted(want func(outbox.Record) bool) []outbox.Record {
+	var all []outbox.Record
+	for _, r := range s.records {
+		if want(r) {
+			all = append(all, r)
+		}
+	}
+	slices.SortFunc(all, func(a, b outbox.Record) int {
+		return cmp.Or(cmp.Compare(a.Key, b.Key), cmp.Compare(a.Version, b.Version))
+	})
+	return all
+}
+
+// set changes the shelf's behaviour.
+func (s *shelf) set(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f()
+}
+
+func (s *shelf) Tail(context.Context) (outbox.Tail, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return &shelfTail{shelf: s, snapshot: s.sorted(func(outbox.Record) bool { return true }), seen: len(s.commits)}, nil
+}
+
+type shelfTail struct {
+	shelf    *shelf
+	snapshot []outbox.Record
+	seen     int
+}
+
+func (t *shelfTail) Scan(_ context.Context, limit int) ([]outbox.Record, error) {
+	n := min(limit, len(t.snapshot))
+	page := t.snapshot[:n]
+	t.snapshot = t.snapshot[n:]
+	t.shelf.set(func() { t.shelf.scanned += n })
+	return page, nil
+}
+
+func (t *shelfTail) Next(ctx context.Context) (outbox.Wake, error) {
+	s := t.shelf
+	s.mu.Lock()
+	changed, fresh, lost := s.changed, s.commits[t.seen:], s.lost
+	t.seen, s.lost = len(s.commits), false
+	if s.deaf {
+		fresh = nil
+	}
+	s.mu.Unlock()
+	if lost {
+		return outbox.Wake{}, outbox.ErrTailLost
+	}
+	if len(fresh) > 0 {
+		return outbox.Wake{Source: outbox.FromCommit, Records: slices.Clone(fresh), InOrder: true}, nil
+	}
+	select {
+	case <-changed:
+		return outbox.Wake{}, nil
+	case <-time.After(time.Second):
+		return outbox.Wake{}, nil
+	case <-ctx.Done():
+		return outbox.Wake{}, ctx.Err()
+	}
+}
+
+func (t *shelfTail) Close() error { return nil }
+
+func (s *shelf) Key(_ context.Context, key string, after int64, limit int) ([]outbox.Record, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	found := s.sorted(func(r outbox.Record) bool { return r.Key == key && r.Version > after })
+	return found[:min(limit, len(found))], nil
+}
+
+func (s *shelf) Delete(_ context.Context, ids []string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, id := range ids {
+		delete(s.records, id)
+	}
+	return nil
+}
+
+func (s *shelf) Fail(_ context.Context, id string, f outbox.Failure, notBefore time.Time) (outbox.Record, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r, ok := s.records[id]
+	if !ok {
+		return outbox.Record{}, outbox.ErrNotFound
+	}
+	r.Locked, r.NotBefore, r.Failures = false, notBefore, r.Failures.Add(f)
+	s.records[id] = r
+	return r, nil
+}
+
+// heads returns the oldest record of each key, if it is wanted.
+func (s *shelf) heads(limit int, want func(outbox.Record) bool) ([]outbox.Record, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var heads []outbox.Record
+	key := ""
+	for _, r := range s.sorted(func(outbox.Record) bool { return true }) {
+		if r.Key != key && want(r) && len(heads) < limit {
+			heads = append(heads, r)
+		}
+		key = r.Key
+	}
+	return heads, nil
+}
+
+func (s *shelf) Due(_ context.Context, now time.Time, limit int) ([]outbox.Record, error) {
+	return s.heads(limit, func(r outbox.Record) bool { return !r.Locked && !r.NotBefore.After(now) })
+}
+
+func (s *shelf) Stale(_ context.Context, before time.Time, limit int) ([]outbox.Record, error) {
+	return s.heads(limit, func(r outbox.Record) bool { return r.Locked && r.LockedAt.Before(before) })
+}
+
+func (s *shelf) Relock(_ context.Context, ids []string, at time.Time) error {
+	return s.change(ids, func(r *outbox.Record) { r.Locked, r.LockedAt = true, at })
+}
+
+// retry is what an operator's Retry does.
+func (s *shelf) retry(id string) error {
+	return s.change([]string{id}, func(r *outbox.Record) { r.Locked, r.NotBefore = false, time.Now() })
+}
+
+func (s *shelf) change(ids []string, f func(*outbox.Record)) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, id := range ids {
+		if r, ok := s.records[id]; ok {
+			f(&r)
+			s.records[id] = r
+		}
+	}
+	return nil
+}
+
+func (s *shelf) Acquire(_ context.Context, name, owner string, ttl time.Duration) (outbox.Lease, bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if time.Now().Before(s.until) {
+		return outbox.Lease{}, false, nil
+	}
+	s.lease = outbox.Lease{Name: name, Owner: owner, Epoch: s.lease.Epoch + 1}
+	s.until = time.Now().Add(ttl)
+	return s.lease, true, nil
+}
+
+func (s *shelf) Renew(_ context.Context, l outbox.Lease, ttl time.Duration) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.noRenew != nil {
+		return s.noRenew
+	}
+	if l != s.lease || !time.Now().Before(s.until) {
+		return outbox.ErrLeaseLost
+	}
+	s.until = time.Now().Add(ttl)
+	return nil
+}
+
+func (s *shelf) Release(_ context.Context, l outbox.Lease) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l == s.lease && !s.noLetGo {
+		s.until = time.Time{}
+		s.releases++
+	}
+	return nil
+}
+
+// steal gives the lease to somebody else.
+func (s *shelf) steal(ttl time.Duration) {
+	s.set(func() {
+		s.lease = outbox.Lease{Name: s.lease.Name, Owner: "thief", Epoch: s.lease.Epoch + 1}
+		s.until = time.Now().Add(ttl)
+	})
+}
+
+// bus is a broker in memory that answers as it is told.
+type bus struct {
+	mu        sync.Mutex
+	sent      []sent // attempts, in order
+	stored    []event.Event
+	flying    map[string]int // events without an answer, by key
+	most      int            // of flying, over all keys
+	overlap   bool           // two events of one key were under way together
+	up        chan struct{}  // closed while the broker can be reached
+	took      time.Duration  // time to answer
+	silent    bool           // no answers
+	unwritten []func(error)  // the answers that were not given
+
+	// verdict decides on an attempt; nil accepts everything.
+	verdict func(e event.Event) error
+}
+
+type sent struct {
+	event.Event
+	at time.Time
+}
+
+func newBus() *bus {
+	b := &bus{flying: map[string]int{}, up: make(chan struct{}), took: time.Millisecond}
+	close(b.up)
+	return b
+}
+
+func (b *bus) set(f func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	f()
+}
+
+// cut ends the connection: what is under way gets an unknown outcome.
+func (b *bus) cut() {
+	b.mu.Lock()
+	b.up = make(chan struct{})
+	open := b.unwritten
+	b.unwritten = nil
+	b.mu.Unlock()
+	for _, done := range open {
+		done(event.ErrUnconfirmed)
+	}
+}
+
+func (b *bus) restore() { b.set(func() { close(b.up) }) }
+
+func (b *bus) reachable() bool {
+	select {
+	case <-b.up:
+		return true
+	default:
+		return false
+	}
+}
+
+func (b *bus) Publish(e event.Event, done func(error)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.sent = append(b.sent, sent{e, time.Now()})
+	if !b.reachable() {
+		done(event.ErrUnreachable)
+		return
+	}
+	b.flying[e.Key]++
+	b.overlap = b.overlap || b.flying[e.Key] > 1
+	all := 0
+	for _, n := range b.flying {
+		all += n
+	}
+	b.most = max(b.most, all)
+	answer := func(err error) {
+		b.set(func() { b.flying[e.Key]-- })
+		done(err)
+	}
+	if b.silent {
+		b.unwritten = append(b.unwritten, answer)
+		return
+	}
+	var err error
+	if b.verdict != nil {
+		err = b.verdict(e)
+	}
+	if err == nil {
+		b.stored = append(b.stored, e)
+	}
+	time.AfterFunc(b.took, func() { answer(err) })
+}
+
+func (b *bus) Connected(ctx context.Context) error {
+	b.mu.Lock()
+	up := b.up
+	b.mu.Unlock()
+	select {
+	case <-up:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// ids returns the ids of what the broker stored, in order.
+func (b *bus) ids() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return ids(b.stored)
+}
+
+func ids(events []event.Event) []string {
+	var all []string
+	for _, e := range events {
+		all = append(all, e.ID())
+	}
+	return all
+}
+
+// attempts returns when an event was tried.
+func (b *bus) attempts(id string) []time.Time {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var at []time.Time
+	for _, s := range b.sent {
+		if s.ID() == id {
+			at = append(at, s.at)
+		}
+	}
+	return at
+}
