@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 
 	"github.com/nats-io/nats.go"
@@ -48,14 +47,31 @@ func (n *NATS) Connected(ctx context.Context) error {
 	return err
 }
 
-var name = regexp.MustCompile(`^[A-Za-z0-9_:.-]{1,200}$`)
+// maxChannel is the longest channel name in bytes: a channel is a directory,
+// and its files need room for theirs.
+const maxChannel = 200
 
-// channel reports whether the broker keeps a channel of that name. It is asked
-// here because the broker leaves some bad names without an answer, and others
-// break the connection. A channel is a directory, hence the length.
-func channel(subject string) bool {
-	return name.MatchString(subject) &&
-		!strings.HasPrefix(subject, ".") && !strings.HasSuffix(subject, ".") && !strings.Contains(subject, "..")
+// channel reports whether the broker keeps a channel of that name: letters,
+// digits and _ : - in parts joined by single dots. It is asked here because the
+// broker leaves some bad names without an answer, and others break the
+// connection.
+func channel(name string) bool {
+	if name == "" || len(name) > maxChannel {
+		return false
+	}
+	before := byte('.')
+	for i := range len(name) {
+		c := name[i]
+		switch {
+		case c == '.' && before == '.':
+			return false
+		case c == '.', c == '_', c == ':', c == '-', '0' <= c && c <= '9', 'A' <= c && c <= 'Z', 'a' <= c && c <= 'z':
+			before = c
+		default:
+			return false
+		}
+	}
+	return before != '.'
 }
 
 // translate puts what a publish met into the words of package event. What is

@@ -178,6 +178,23 @@ func TestASilentBrokerIsNoticedWithinSeconds(t *testing.T) {
 	s.reconnects(t, "silent", 1)
 }
 
+func TestALongOutageEndsWithANewGenerationUnderTheSameID(t *testing.T) {
+	t.Parallel()
+	b := brokertest.Start(t, brokertest.Stored(t.TempDir()))
+	s := start(t, session.Options{URL: b.URL(), ClientID: "pod", PingInterval: time.Second, PingsOut: 2})
+	c := live(t, s.Session)
+	b.Stop()
+	wait(t, "the generation ends", c.Lost())
+	b.Restart() // and recovers the client it has never seen leave
+	next := live(t, s.Session)
+	if id := s.State().ClientID; id != "pod" || next.Generation() != 2 {
+		t.Errorf("client id %q in generation %d, want pod in the second", id, next.Generation())
+	}
+	if err := publish(t, next, "x"); err != nil {
+		t.Errorf("publish: %v", err)
+	}
+}
+
 func TestATakenClientIDIsAskedForAndThenGoneAround(t *testing.T) {
 	t.Parallel()
 	b := brokertest.Start(t)
