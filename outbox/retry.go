@@ -22,7 +22,6 @@ func (d *dispatcher) retry() {
 		return
 	}
 	d.retrying = true
-	d.queue.recheck(recheckBatch)
 	d.errands.send(func(ctx context.Context) func() {
 		var due []Record
 		err := d.trying(ctx, job, func() (err error) {
@@ -47,7 +46,7 @@ func (d *dispatcher) relock(due []Record) {
 		}
 	}
 	if len(free) == 0 {
-		d.retrying = false
+		d.retried()
 		return
 	}
 	d.errands.send(func(ctx context.Context) func() {
@@ -61,12 +60,19 @@ func (d *dispatcher) relock(due []Record) {
 				d.queue.retry(r)
 			}
 			d.metrics.retries.Add(float64(len(free)))
-			d.retrying = false
+			d.retried()
 			if len(due) == retryBatch {
 				d.retry()
 			}
 		}
 	})
+}
+
+// retried ends a run of the job with a look at some blocked keys. It comes
+// last, for a key that is being read cannot be claimed.
+func (d *dispatcher) retried() {
+	d.retrying = false
+	d.queue.recheck(recheckBatch)
 }
 
 // sweep looks for locked events that nobody works on: wake-ups that were
