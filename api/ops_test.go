@@ -1,0 +1,224 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"lockstep/event"
+	"lockstep/internal/objectid"
+	"lockstep/listeners"
+	"lockstep/outbox"
+	"lockstep/replica"
+)
+
+// newOps returns the operator's routes over a tickets fixture.
+func newOps(t *testing.T, change func(*OpsOptions)) (*fixture, http.Handler) {
+	t.Helper()
+	f := newTickets(t)
+	o := OpsOptions{
+		Services: []Service{{
+			Name: "tickets", Outbox: f.db.Outbox(), Quarantine: f.db.Quarantine(),
+			Held: func() []Held {
+				return []Held{{Subject: event.TicketUpdated, Sequence: 7, Key: "k", Version: 5, WaitsFor: 4, Since: noon}}
+			},
+			Retry: func(_ context.Context, id string) error {
+				return errors.New("its predecessor has not come: " + id)
+			},
+		}},
+		Replica: f.db.Replica(), Locks: f.tickets, Tickets: f.db.Tickets(), Orders: f.db.Orders(),
+		Ready: NewReadiness(), Metrics: f.registry, Log: slog.New(slog.DiscardHandler), Address: "127.0.0.1:3002",
+	}
+	if change != nil {
+		change(&o)
+	}
+	h, err := NewOps(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f, h
+}
+
+// local sends a request as somebody on this machine would.
+func local(t *testing.T, h http.Handler, method, path string, header ...string) answered {
+	t.Helper()
+	return ask(t, h, "", method, "http://127.0.0.1:3002"+path, "", header...)
+}
+
+type events struct {
+	Events []recordAnswer
+	Next   string
+}
+
+func listed(t *testing.T, h http.Handler, query string) events {
+	t.Helper()
+	got := local(t, h, http.MethodGet, "/ops/outbox"+query)
+	var e events
+	if err := json.Unmarshal([]byte(got.body), &e); err != nil || got.status != http.StatusOK {
+		t.Fatalf("%d %s: %v", got.status, got.body, err)
+	}
+	return e
+}
+
+func TestOpsShowsWhatWaits(t *testing.T) {
+	t.Parallel()
+	f, h := newOps(t, nil)
+	id := f.create(t, "u1")
+	if got := ask(t, f.door, "u1", http.MethodPut, "/api/tickets/"+id, `{"title":"t","price":1}`); got.status != 200 {
+		t.Fatal(got)
+	}
+	first, second := id+":0:ticket:created", id+":1:ticket:updated"
+	failure := outbox.Failure{At: noon, Class: outbox.Rejected, Message: "too large"}
+	if _, err := f.db.Outbox().Fail(t.Context(), first, failure, noon.Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	all := listed(t, h, "?service=tickets").Events
+	if len(all) != 2 || all[0].ID != first || all[1].ID != second {
+		t.Fatalf("events = %+v", all)
+	}
+	head, next := all[0], all[1]
+	if head.IsLocked || head.Attempts != 1 || head.Failures[0].Message != "too large" || head.NotBefore != "2026-11-23T13:00:00.630Z" || head.BlockedBy != "" {
+		t.Errorf("first = %+v", head)
+	}
+	if !next.IsLocked || next.BlockedBy != first || next.Key != id || next.Version != 1 || next.Subject != event.TicketUpdated {
+		t.Errorf("second = %+v", next)
+	}
+	if p := listed(t, h, "?limit=1"); len(p.Events) != 1 || p.Next != first {
+		t.Errorf("first page = %+v", p)
+	}
+	if p := listed(t, h, "?limit=1&after="+first); len(p.Events) != 1 || p.Events[0].ID != second {
+		t.Errorf("second page = %+v", p)
+	}
+	if got := local(t, h, http.MethodGet, "/ops/outbox?service=orders"); got.status != 404 {
+		t.Errorf("unknown service = %d", got.status)
+	}
+	if got := local(t, h, http.MethodGet, "/ops/outbox?limit=0"); got.status != 400 {
+		t.Errorf("limit 0 = %d", got.status)
+	}
+	if got := local(t, h, http.MethodGet, "/ops/outbox/"+second); !strings.Contains(got.body, `"payload":"{`) {
+		t.Errorf("event = %s", got.body)
+	}
+}
+
+func TestOpsRetriesAndDiscards(t *testing.T) {
+	t.Parallel()
+	f, h := newOps(t, nil)
+	id := f.create(t, "u1") + ":0:ticket:created"
+	if _, err := f.db.Outbox().Fail(t.Context(), id, outbox.Failure{At: noon}, noon.AddDate(9, 0, 0)); err != nil {
+		t.Fatal(err)
+	}
+	want(t, local(t, h, http.MethodPost, "/ops/outbox/"+id+"/retry"), 204, "")
+	if due, err := f.db.Outbox().Due(t.Context(), time.Now(), 9); err != nil || len(due) != 1 {
+		t.Errorf("due = %v, %v; want the event", due, err)
+	}
+	want(t, local(t, h, http.MethodPost, "/ops/outbox/"+id+"/discard"), 204, "")
+	want(t, local(t, h, http.MethodPost, "/ops/outbox/"+id+"/discard"), 404, notFound)
+	want(t, local(t, h, http.MethodPost, "/ops/outbox/"+id+"/retry"), 404, notFound)
+	want(t, local(t, h, http.MethodGet, "/ops/outbox/"+id), 404, notFound)
+	want(t, local(t, h, http.MethodGet, "/ops/outbox/"+id+"/discard"), 404, notFound)
+}
+
+func TestOpsShowsReplicaAndLocks(t *testing.T) {
+	t.Parallel()
+	f, h := newOps(t, nil)
+	f.replicate(t, event.None, replica.Row{ID: "Some/Key", Version: 4, Title: "<t>", Price: 2.5, OrderID: "o"})
+	want(t, local(t, h, http.MethodGet, "/ops/replica/tickets/Some%2FKey"), 200, `{"id":"Some/Key","version":4,"title":"<t>","price":2.5,"orderId":"o"}`)
+	want(t, local(t, h, http.MethodGet, "/ops/replica/tickets/unknown"), 404, notFound)
+	id, order := f.create(t, "u1"), objectid.New()
+	f.lock(t, id, order)
+	want(t, local(t, h, http.MethodGet, "/ops/locks/"+order), 200, `{"orderId":"`+order+`","ticketId":"`+id+`","version":0,"state":"held"}`)
+	want(t, local(t, h, http.MethodGet, "/ops/locks/unknown"), 404, notFound)
+	want(t, local(t, h, http.MethodGet, "/ops/replica/held"), 200,
+		`{"messages":[{"service":"tickets","subject":"ticket:updated","sequence":7,"key":"k","version":5,"waitsFor":4,"since":"2026-11-23T12:00:00.630Z"}]}`)
+	want(t, local(t, h, http.MethodGet, "/ops/tickets/"+id), 200, `{"id":"`+id+`","version":1,"title":"concert","price":20,"orderId":"`+order+`"}`)
+}
+
+func TestOpsShowsAndDiscardsWhatWasSetAside(t *testing.T) {
+	t.Parallel()
+	f, h := newOps(t, nil)
+	q := listeners.Quarantined{ID: "q1", Group: "orders-service", Subject: event.TicketUpdated, Sequence: 3, Payload: []byte("{bad"), Reason: listeners.Undecodable, Detail: "no JSON", At: noon}
+	if err := f.db.Quarantine().Put(t.Context(), q); err != nil {
+		t.Fatal(err)
+	}
+	line := `{"id":"q1","service":"tickets","group":"orders-service","subject":"ticket:updated","sequence":3,"version":0,"reason":"undecodable","detail":"no JSON","at":"2026-11-23T12:00:00.630Z","payload":"{bad"}`
+	const path = "/ops/replica/quarantine"
+	want(t, local(t, h, http.MethodGet, path), 200, `{"messages":[`+line+`]}`)
+	want(t, local(t, h, http.MethodGet, path+"/q1"), 200, line)
+	want(t, local(t, h, http.MethodPost, path+"/q1/retry"), 409, `{"errors":[{"message":"its predecessor has not come: q1"}]}`)
+	want(t, local(t, h, http.MethodPost, path+"/q1/discard"), 204, "")
+	want(t, local(t, h, http.MethodPost, path+"/q1/discard"), 404, notFound)
+	want(t, local(t, h, http.MethodGet, path), 200, `{"messages":[]}`)
+}
+
+func TestReadiness(t *testing.T) {
+	t.Parallel()
+	var store, bus error
+	ready := NewReadiness(
+		Check{Name: "store", Probe: func(context.Context) error { return store }},
+		Check{Name: "broker", Optional: true, Probe: func(context.Context) error { return bus }},
+	)
+	_, h := newOps(t, func(o *OpsOptions) { o.Ready = ready })
+	want(t, local(t, h, http.MethodGet, "/readyz"), 200, `{"ready":true,"checks":[{"name":"store","status":"ok"},{"name":"broker","status":"ok"}]}`)
+	bus = errors.New("gone")
+	want(t, local(t, h, http.MethodGet, "/readyz"), 200, `{"ready":true,"checks":[{"name":"store","status":"ok"},{"name":"broker","status":"degraded","reason":"gone"}]}`)
+	store = errors.New("closed")
+	want(t, local(t, h, http.MethodGet, "/readyz"), 503, `{"ready":false,"checks":[{"name":"store","status":"failed","reason":"closed"},{"name":"broker","status":"degraded","reason":"gone"}]}`)
+	store, bus = nil, nil
+	ready.Drain()
+	if got := local(t, h, http.MethodGet, "/readyz"); got.status != 503 || !strings.Contains(got.body, "shutting down") {
+		t.Errorf("draining = %d %s", got.status, got.body)
+	}
+	want(t, local(t, h, http.MethodGet, "/healthz"), 200, `{"status":"ok"}`)
+	if got := local(t, h, http.MethodGet, "/metrics"); !strings.Contains(got.body, "lockstep_http_request_duration_seconds") {
+		t.Errorf("metrics = %d %.200s", got.status, got.body)
+	}
+}
+
+func TestWhoMayChangeState(t *testing.T) {
+	t.Parallel()
+	o := OpsOptions{Ready: NewReadiness(), Metrics: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler), Address: ":9464"}
+	if _, err := NewOps(o); !errors.Is(err, ErrNoToken) {
+		t.Errorf("ops on every address without a token: %v, want ErrNoToken", err)
+	}
+	_, open := newOps(t, func(o *OpsOptions) { o.Address, o.Token = "0.0.0.0:9464", "secret" })
+	_, closed := newOps(t, nil)
+	const discard = "/ops/outbox/x/discard"
+	for _, tt := range []struct {
+		name   string
+		h      http.Handler
+		method string
+		host   string
+		header []string
+		status int
+	}{
+		{"reading needs no token", open, http.MethodGet, "pod:9464", nil, 404},
+		{"no token", open, http.MethodPost, "pod:9464", nil, 401},
+		{"wrong token", open, http.MethodPost, "pod:9464", []string{"Authorization", "Bearer wrong"}, 401},
+		{"another scheme", open, http.MethodPost, "pod:9464", []string{"Authorization", "Basic secret"}, 401},
+		{"the token", open, http.MethodPost, "pod:9464", []string{"Authorization", "Bearer secret"}, 404},
+		{"loopback", closed, http.MethodPost, "127.0.0.1:3002", nil, 404},
+		{"loopback by name", closed, http.MethodPost, "localhost:3002", nil, 404},
+		{"loopback, version 6", closed, http.MethodPost, "[::1]:3002", nil, 404},
+		{"a name that resolves to loopback", closed, http.MethodGet, "evil.example:3002", nil, 421},
+		{"a page of another site", closed, http.MethodPost, "127.0.0.1:3002", []string{"Origin", "http://evil.example"}, 403},
+		{"a page of another site, newer browser", closed, http.MethodPost, "127.0.0.1:3002", []string{"Sec-Fetch-Site", "cross-site"}, 403},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			path := discard
+			if tt.method == http.MethodGet {
+				path = "/ops/outbox/x"
+			}
+			if got := ask(t, tt.h, "", tt.method, "http://"+tt.host+path, "", tt.header...); got.status != tt.status {
+				t.Errorf("status = %d %s, want %d", got.status, got.body, tt.status)
+			}
+		})
+	}
+}

@@ -1,0 +1,109 @@
+package api
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+)
+
+func TestAStopLetsRequestsFinish(t *testing.T) {
+	t.Parallel()
+	arrived, release := make(chan struct{}), make(chan struct{})
+	s := listen(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		close(arrived)
+		<-release
+		_, _ = io.WriteString(w, "done")
+	}), time.Minute)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	body := make(chan string, 1)
+	go func() {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+s.Addr().String(), nil)
+		if err != nil {
+			body <- err.Error()
+			return
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			body <- err.Error()
+			return
+		}
+		defer resp.Body.Close()
+		data, _ := io.ReadAll(resp.Body) // an incomplete body is seen below
+		body <- string(data)
+	}()
+	<-arrived
+	stop()
+	waitRefused(t, s.Addr().String())
+	close(release)
+	if got := <-body; got != "done" {
+		t.Errorf("request in flight got %q", got)
+	}
+	if err := <-ended; err != nil {
+		t.Errorf("Run = %v", err)
+	}
+}
+
+func TestAStopDoesNotWaitForEver(t *testing.T) {
+	t.Parallel()
+	arrived := make(chan struct{})
+	s := listen(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		close(arrived)
+		<-r.Context().Done()
+	}), 50*time.Millisecond)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", s.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	<-arrived
+	stop()
+	select {
+	case err := <-ended:
+		if err == nil {
+			t.Error("a request was cut off and nobody is told")
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("still waiting for a request that never ends")
+	}
+}
+
+func listen(t *testing.T, h http.Handler, drain time.Duration) *Server {
+	t.Helper()
+	s, err := Listen(t.Context(), "127.0.0.1:0", h, drain, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// waitRefused waits until nobody listens on the address.
+func waitRefused(t *testing.T, address string) {
+	t.Helper()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(10 * time.Second)
+	for {
+		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", address)
+		if err != nil {
+			return
+		}
+		_ = conn.Close()
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatal("still listening")
+		}
+	}
+}
