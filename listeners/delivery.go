@@ -1,0 +1,48 @@
+package listeners
+
+import (
+	"fmt"
+	"time"
+
+	"lockstep/event"
+)
+
+// acker acknowledges one delivery; *stan.Msg is one.
+type acker interface{ Ack() error }
+
+// delivery is a message of the broker, from its arrival until it is
+// acknowledged or forgotten. Its lane owns it.
+type delivery struct {
+	channel  *channel
+	sequence uint64
+	sentAt   time.Time // the broker's time
+	payload  []byte
+	ack      acker // the newest copy's
+
+	item   Item
+	poison error  // why the message can never be applied; nil for all others
+	key    string // the item's; a name of its own for what has no key
+
+	arrived time.Time
+	copies  int  // how often it was delivered to this member
+	held    bool // was counted as held
+}
+
+// position identifies a message within a generation.
+type position struct {
+	subject  event.Subject
+	sequence uint64
+}
+
+func (d *delivery) position() position { return position{d.channel.subject, d.sequence} }
+
+// condemn marks d as a message that can never be applied.
+func (d *delivery) condemn(why error) {
+	d.poison = why
+	d.key = fmt.Sprintf("\x00%s\x00%d", d.channel.subject, d.sequence) // no key has a control character
+}
+
+// follows reports whether d can only be applied after version.
+func (d *delivery) follows(version int64) bool {
+	return d.poison == nil && d.item.Predecessor >= version
+}

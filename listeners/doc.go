@@ -1,0 +1,25 @@
+// Package listeners is the door through which events come in: durable queue
+// group subscriptions of NATS Streaming, whose messages are decoded, put in
+// order per key, applied in batches, and only then acknowledged.
+//
+// It promises that a message is acknowledged only after what it says is
+// durable (applied, applied before, or set aside in quarantine with its
+// reason), that a message which came early waits until its predecessor is
+// applied and is applied then, that no number of early messages keeps others
+// from coming, and that its memory is bounded by configuration.
+//
+// What it keeps in memory may be lost at any moment: none of it was
+// acknowledged, so the broker sends it again. It never unsubscribes, which
+// would delete the group's position, and it never trusts a hint from another
+// member: the store decides.
+//
+// One message's way: receive (generation.go) decodes it and queues it in the
+// lane of its key (lane.go); the lane's worker takes all that is queued, has
+// the Handler apply it in one call (worker.go) and acknowledges what became
+// durable. An early message is held in the lane (hold.go) and looked at again
+// when its predecessor was applied here, when a peer hints that it was applied
+// there (hint.go), and from time to time. One that waits too long, or stands
+// in the way of others (pressure.go), is rescued (rescue.go): its record is
+// repaired, or it goes to quarantine (quarantine.go), from where it is applied
+// by itself once it can be.
+package listeners

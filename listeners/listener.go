@@ -1,0 +1,128 @@
+package listeners
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"lockstep/event"
+	"lockstep/internal/session"
+)
+
+// ErrNotSubscribed: the listener gets no messages at the moment.
+var ErrNotSubscribed = errors.New("not subscribed")
+
+// retryPause is between two attempts to subscribe on a live connection.
+const retryPause = 200 * time.Millisecond
+
+// Listener is one member of a queue group on the subjects of its handler. Its
+// methods may be called from many goroutines; Run once.
+type Listener struct {
+	session  *session.Session
+	handler  Handler
+	opts     Options
+	log      *slog.Logger
+	now      func() time.Time
+	member   string // tells our own hints from those of others
+	aside    *aside
+	counters map[event.Subject]*subjectMetrics
+
+	mu      sync.Mutex
+	current *generation // nil while not subscribed
+}
+
+// New returns a listener that has messages handled by h and sets aside in q
+// what can never be applied, or not in time.
+func New(s *session.Session, h Handler, q Quarantine, o Options) (*Listener, error) {
+	o = o.withDefaults()
+	if err := o.validate(h.Subjects()); err != nil {
+		return nil, fmt.Errorf("listener %s: %w", o.Group, err)
+	}
+	l := &Listener{
+		session: s, handler: h, opts: o, log: o.Log, now: time.Now, member: rand.Text(),
+		counters: map[event.Subject]*subjectMetrics{},
+	}
+	for _, subject := range h.Subjects() {
+		l.counters[subject] = o.Metrics.of(subject)
+	}
+	l.aside = newAside(q, h, o, l.owns)
+	o.Metrics.watch(l)
+	return l, nil
+}
+
+// owns reports whether q was set aside by this listener's group on one of its
+// subjects: groups share a quarantine.
+func (l *Listener) owns(q Quarantined) bool {
+	return q.Group == l.opts.Group && slices.Contains(l.handler.Subjects(), q.Subject)
+}
+
+// Run works until ctx ends; then it takes no new messages, finishes and
+// acknowledges what was begun, leaves the group and returns nil. What it holds
+// goes to other members at once. It returns an error only if the session
+// ended.
+func (l *Listener) Run(ctx context.Context) error {
+	for ctx.Err() == nil {
+		conn, err := l.session.Conn(ctx)
+		if ctx.Err() != nil {
+			break
+		}
+		if err != nil {
+			return fmt.Errorf("listener %s: %w", l.opts.Group, err)
+		}
+		if err := l.serve(ctx, conn); err != nil {
+			l.log.WarnContext(ctx, "subscriptions are made again", "group", l.opts.Group, "error", err)
+			pause(ctx, retryPause)
+		}
+	}
+	return nil
+}
+
+// serve subscribes on conn and works until ctx ends, the connection is lost or
+// its link was healed. The broker may have sent messages into a broken link,
+// which it repeats only after AckWait; closing and subscribing again gets them
+// at once.
+func (l *Listener) serve(ctx context.Context, conn *session.Conn) error {
+	healed := conn.Reconnected()
+	g := newGeneration(l, conn)
+	if err := g.start(ctx); err != nil {
+		g.abandon(ctx)
+		return err
+	}
+	l.set(g)
+	defer l.set(nil)
+	select {
+	case <-ctx.Done():
+		g.finish(ctx)
+	case <-conn.Lost():
+		g.abandon(ctx)
+	case <-healed:
+		g.abandon(ctx)
+	}
+	return nil
+}
+
+func (l *Listener) set(g *generation) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.current = g
+}
+
+func (l *Listener) generation() *generation {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.current
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}

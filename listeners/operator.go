@@ -1,0 +1,133 @@
+package listeners
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"lockstep/event"
+)
+
+// ErrTooEarly: the message waits for a predecessor that is still missing.
+var ErrTooEarly = errors.New("its predecessor is still missing")
+
+// HeldMessage is a message that waits in memory, unacknowledged.
+type HeldMessage struct {
+	Key        string        `json:"key"`
+	Subject    event.Subject `json:"subject"`
+	Version    int64         `json:"version"`
+	WaitsFor   int64         `json:"waitsFor"` // version that must be applied first; -1 if it waits for something else
+	Since      time.Time     `json:"since"`
+	Deliveries int           `json:"deliveries"`      // to this member
+	Error      string        `json:"error,omitempty"` // why the last try failed; empty if something is missing
+}
+
+func describe(d *delivery, failed error) HeldMessage {
+	m := HeldMessage{
+		Key: d.item.Key, Subject: d.channel.subject, Version: d.item.Version, WaitsFor: d.item.Predecessor,
+		Since: d.arrived, Deliveries: d.copies,
+	}
+	if failed != nil {
+		m.Error = failed.Error()
+	}
+	return m
+}
+
+// Held returns the messages that wait here, oldest first.
+func (l *Listener) Held() []HeldMessage {
+	held := []HeldMessage{}
+	if g := l.generation(); g != nil {
+		for _, lane := range g.lanes {
+			held = append(held, lane.deliveries()...)
+		}
+	}
+	slices.SortFunc(held, func(a, b HeldMessage) int {
+		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Key, b.Key), cmp.Compare(a.Version, b.Version))
+	})
+	return held
+}
+
+// Check returns ErrNotSubscribed while the listener gets no messages, nil
+// otherwise.
+func (l *Listener) Check() error {
+	if g := l.generation(); g == nil || !g.conn.Connected() {
+		return fmt.Errorf("listener %s: %w", l.opts.Group, ErrNotSubscribed)
+	}
+	return nil
+}
+
+// Retry applies a message in quarantine and removes it there. It returns
+// ErrNotFound if this listener has no such message, ErrTooEarly if it still
+// waits, an error that wraps event.ErrInvalid if it cannot be applied ever, or
+// what the store said.
+func (l *Listener) Retry(ctx context.Context, id string) error {
+	q, err := l.own(ctx, id)
+	if err != nil {
+		return err
+	}
+	item, err := l.handler.Decode(q.Subject, q.Payload)
+	if err != nil {
+		return fmt.Errorf("retry message %s: %w", id, err)
+	}
+	verdict := l.handler.Handle(ctx, []Item{item})[0]
+	switch {
+	case verdict.Err != nil:
+		return fmt.Errorf("retry message %s: %w", id, verdict.Err)
+	case verdict.Outcome == event.Early:
+		return fmt.Errorf("retry message %s: %w", id, ErrTooEarly)
+	}
+	if err := l.aside.remove(ctx, id); err != nil && !errors.Is(err, ErrNotFound) {
+		return fmt.Errorf("retry message %s: %w", id, err)
+	}
+	if g := l.generation(); g != nil {
+		g.progress(map[string]int64{item.Key: item.Version})
+	}
+	l.aside.reached(item.Key)
+	return nil
+}
+
+// Discard removes a message from quarantine without applying it. It returns
+// ErrNotFound if this listener has no such message.
+func (l *Listener) Discard(ctx context.Context, id string) error {
+	if _, err := l.own(ctx, id); err != nil {
+		return err
+	}
+	if err := l.aside.remove(ctx, id); err != nil {
+		return fmt.Errorf("discard message %s: %w", id, err)
+	}
+	return nil
+}
+
+func (l *Listener) own(ctx context.Context, id string) (Quarantined, error) {
+	q, err := l.aside.store.Get(ctx, id)
+	if err == nil && !l.owns(q) {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return Quarantined{}, fmt.Errorf("message %s in quarantine: %w", id, err)
+	}
+	return q, nil
+}
+
+// state is read by the gauges.
+func (l *Listener) state() state {
+	s := state{quarantined: l.aside.count()}
+	g := l.generation()
+	if g == nil {
+		return s
+	}
+	for _, c := range g.channels {
+		s.unacked += int(c.unacked.Load())
+	}
+	for _, lane := range g.lanes {
+		since, n := lane.oldest()
+		s.held += n
+		if n > 0 {
+			s.oldest = max(s.oldest, l.now().Sub(since))
+		}
+	}
+	return s
+}

@@ -1,0 +1,114 @@
+package listeners
+
+import (
+	"context"
+	"math"
+	"time"
+
+	"lockstep/replica"
+)
+
+const (
+	// watchEvery is how often windows and waiting times are looked at.
+	watchEvery = 50 * time.Millisecond
+
+	// A window is full when this part of it is early, and relieved down to
+	// the smaller one. Between them lies what is on its way to the handler.
+	fullPart, relievedPart, calmPart = 0.75, 0.5, 0.25
+
+	// stallAfter is how long a full window may stand still.
+	stallAfter = 150 * time.Millisecond
+
+	// calmAfter is how long an overflow member stays when it is not needed.
+	calmAfter = 5 * time.Second
+
+	// maxRescues bounds how many records are rescued side by side.
+	maxRescues = 256
+)
+
+// watch keeps early messages from filling the windows, and from waiting for
+// ever.
+func (g *generation) watch(ctx context.Context) {
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		now := g.now()
+		for _, c := range g.channels {
+			g.relieve(ctx, c, now)
+		}
+		g.rescueStuck(ctx, now.Add(-g.opts.HoldFor), math.MaxInt, replica.ByGap)
+	}
+}
+
+// relieve makes room in a window that is full of early messages: what they
+// wait for may be behind them, and the broker sends nothing more. Another
+// member of the group has a window of its own; when there are enough of them,
+// records are rescued.
+func (g *generation) relieve(ctx context.Context, c *channel, now time.Time) {
+	window := float64(g.opts.MaxInFlight * len(c.subs))
+	early := float64(c.early.Load())
+	switch {
+	case early < fullPart*window:
+		c.fullSince = time.Time{}
+		g.relax(ctx, c, now)
+	case c.fullSince.IsZero():
+		c.fullSince = now
+	case now.Sub(c.fullSince) < stallAfter || now.Sub(time.Unix(0, c.moved.Load())) < stallAfter:
+	case len(c.subs) <= g.opts.MaxOverflow:
+		c.fullSince = time.Time{}
+		g.overflow(ctx, c)
+	default:
+		g.rescueStuck(ctx, now, int(early-relievedPart*window), replica.ByPressure)
+	}
+}
+
+func (g *generation) overflow(ctx context.Context, c *channel) {
+	if err := g.join(c); err != nil {
+		g.log.WarnContext(ctx, "overflow member not subscribed", "subject", c.subject, "error", err)
+		return
+	}
+	g.opts.Metrics.overflow.Inc()
+	g.log.InfoContext(ctx, "early messages fill the window: another member joins",
+		"subject", c.subject, "held", c.early.Load(), "members", len(c.subs))
+}
+
+// relax lets an overflow member go that has not been needed for a while. What
+// it has not acknowledged goes to the others.
+func (g *generation) relax(ctx context.Context, c *channel, now time.Time) {
+	if len(c.subs) == 1 || float64(c.unacked.Load()) > calmPart*float64(g.opts.MaxInFlight) {
+		c.calmSince = time.Time{}
+		return
+	}
+	if c.calmSince.IsZero() {
+		c.calmSince = now
+	}
+	if now.Sub(c.calmSince) < calmAfter {
+		return
+	}
+	last := len(c.subs) - 1
+	g.ended(ctx, string(c.subject), c.subs[last].Close())
+	c.subs = c.subs[:last]
+}
+
+// rescueStuck begins to rescue up to n records something is missing of since
+// before a time.
+func (g *generation) rescueStuck(ctx context.Context, before time.Time, n int, cause replica.Cause) {
+	for _, l := range g.lanes {
+		// Only this goroutine takes places, so the free ones stay free.
+		free := min(n, cap(g.rescues)-len(g.rescues))
+		keys := l.stuck(before, free)
+		n -= len(keys)
+		for _, key := range keys {
+			g.rescues <- struct{}{}
+			g.helping.Go(func() {
+				defer func() { <-g.rescues }()
+				g.rescue(ctx, l, key, cause)
+			})
+		}
+	}
+}
