@@ -1,9 +1,11 @@
 package broker_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -136,6 +138,46 @@ func TestWhatKeepsABrokerFromStartingIsNamed(t *testing.T) {
 				t.Errorf("said so after %s, want at once", took)
 			}
 		})
+	}
+}
+
+func TestABrokerOnEveryInterfaceNamesAnAddressThatCanBeReached(t *testing.T) {
+	t.Parallel()
+	b, err := broker.Start(t.Context(), broker.Options{ClusterID: brokertest.ClusterID, Listen: ":0", Monitor: ":0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Shutdown)
+	c, err := stan.Connect(brokertest.ClusterID, "client", stan.NatsURL(b.URL()))
+	if err != nil {
+		t.Fatalf("connect to %s: %v", b.URL(), err)
+	}
+	closeConn(t, c)
+	if body := get(t, b.MonitorURL()+"/streaming/serverz"); !strings.Contains(body, brokertest.ClusterID) {
+		t.Errorf("got %s, want the server's page", body)
+	}
+}
+
+func TestRefusedPublishesAreLoggedWithoutTheirPayload(t *testing.T) {
+	t.Parallel()
+	var lines bytes.Buffer
+	b, err := broker.Start(t.Context(), broker.Options{
+		ClusterID: brokertest.ClusterID, Listen: "127.0.0.1:0", Log: slog.New(slog.NewTextHandler(&lines, nil)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := stan.Connect(brokertest.ClusterID, "client", stan.NatsURL(b.URL()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Publish("a/b", []byte("secret")); err == nil {
+		t.Error("a channel with a slash: no error")
+	}
+	closeConn(t, c)
+	b.Shutdown()
+	if got := lines.String(); !strings.Contains(got, "Received invalid client publish message") || strings.Contains(got, "secret") {
+		t.Errorf("log\n%s\nwant the refusal, without the payload", got)
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -342,11 +341,11 @@ func (r *running) log() string { return r.logs.String() }
 // reconnects holds both metrics to what they should say of a live session.
 func (r *running) reconnects(t *testing.T, cause string, n int) {
 	t.Helper()
-	want := fmt.Sprintf(`
+	want := `
 		# HELP lockstep_listener_connected 1 while this process has a live session with the broker.
 		# TYPE lockstep_listener_connected gauge
 		lockstep_listener_connected 1
-	`)
+	`
 	until(t, "the gauge says connected", func() bool {
 		return testutil.GatherAndCompare(r.reg, strings.NewReader(want), "lockstep_listener_connected") == nil
 	})
