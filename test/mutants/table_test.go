@@ -46,4 +46,64 @@ var mutants = []mutant{
 		file: "event/encode.go", old: "enc.SetEscapeHTML(false)", new: "enc.SetEscapeHTML(true)",
 		pkg: "./event",
 	},
+	{
+		name: "waiting recorded without a guard",
+		file: "ticket/lock.go", old: "outcome, err := s.record(ctx, Change{Was: &was, Locks", new: "outcome, err := s.record(ctx, Change{Locks",
+		pkg: "./ticket", run: "Guarded|Waits",
+	},
+	{
+		name: "release of any order frees the ticket",
+		file: "ticket/lock.go", old: "case err == nil && was.OrderID == c.OrderID:", new: "case err == nil && was.OrderID != \"\":",
+		pkg: "./ticket", run: "LockLife",
+	},
+	{
+		name: "release that comes first forgotten",
+		file: "ticket/lock.go", old: "return s.record(ctx, Change{Locks: []LockChange{end}})", new: "return event.Applied, nil",
+		pkg: "./ticket", run: "LockLife",
+	},
+	{
+		name: "waiting order not served",
+		file: "ticket/lock.go", old: "now.OrderID = next.OrderID", new: "",
+		pkg: "./ticket", run: "LockLife",
+	},
+	{
+		name: "held ticket edited",
+		file: "ticket/service.go", old: "case t.OrderID != \"\":", new: "case false:",
+		pkg: "./ticket", run: "Refused|EditAgainstLock",
+	},
+	{
+		name: "lost update overwritten",
+		file: "ticket/service.go", old: "if was.Version != first {", new: "if false {",
+		pkg: "./ticket", run: "Overtaken",
+	},
+	{
+		name: "repeated lock raises the version",
+		file: "ticket/lock.go", old: "return event.Duplicate, nil\n\t} else if", new: "_ = err\n\t} else if",
+		pkg: "./ticket", run: "LockLife",
+	},
+	{
+		name: "cancellation without its event",
+		file: "order/service.go", old: "if status == Cancelled {", new: "if false {",
+		pkg: "./order",
+	},
+	{
+		name: "paid order cancelled",
+		file: "order/service.go", old: "if was.Status == Cancelled || was.Status == Complete {", new: "if was.Status == Cancelled {",
+		pkg: "./order",
+	},
+	{
+		name: "orders expire at once",
+		file: "order/service.go", old: "now.Add(s.window).Truncate(time.Millisecond)", new: "now.Truncate(time.Millisecond)",
+		pkg: "./order",
+	},
+	{
+		name: "repair moves rows back",
+		file: "replica/repair.go", old: "if stored > snapshot.Version {", new: "if false {",
+		pkg: "./replica", run: "Repair",
+	},
+	{
+		name: "rows ahead of their owner not reported",
+		file: "replica/mend.go", old: "case Ahead, Extra:", new: "case Extra:",
+		pkg: "./replica", run: "Mend",
+	},
 }
