@@ -13,7 +13,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"lockstep/event"
 	"lockstep/listeners"
 	"lockstep/outbox"
 	"lockstep/replica"
@@ -38,35 +37,28 @@ type Locks interface {
 	KnownLock(ctx context.Context, orderID string) (ticket.Lock, error)
 }
 
-// Quarantine is what the operator sees and does of messages that were set
-// aside; listeners.Quarantine has it.
+// Quarantine gives the messages that were set aside; listeners.Quarantine has
+// it.
 type Quarantine interface {
 	List(ctx context.Context, after string, limit int) ([]listeners.Quarantined, error)
 	Get(ctx context.Context, id string) (listeners.Quarantined, error)
-	Remove(ctx context.Context, id string) error
 }
 
-// Held is a message that a listener keeps until its predecessor has come.
-type Held struct {
-	Subject  event.Subject
-	Sequence uint64
-	Key      string
-	Version  int64
-	WaitsFor int64     // the version that must be applied before
-	Since    time.Time // when it was first delivered
+// Listener is what the operator sees and does of a listener; *listeners.Listener
+// has it. Retry and Discard return listeners.ErrNotFound for messages that
+// another listener set aside.
+type Listener interface {
+	Held() []listeners.HeldMessage
+	Retry(ctx context.Context, id string) error
+	Discard(ctx context.Context, id string) error
 }
 
-// Service is what the operator sees of one service of this process. Parts that
-// a service does not have are nil.
+// Service is what the operator sees of one service of this process.
 type Service struct {
 	Name       string // as in ?service=
 	Outbox     Outbox
 	Quarantine Quarantine
-	Held       func() []Held
-
-	// Retry applies a quarantined message again, and removes it if that
-	// succeeds. It returns listeners.ErrNotFound or why it cannot be applied.
-	Retry func(ctx context.Context, id string) error
+	Listeners  []Listener
 }
 
 // OpsOptions says what the operator's routes show. Routes of a nil part answer

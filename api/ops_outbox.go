@@ -63,9 +63,6 @@ func (o *ops) listOutbox(w http.ResponseWriter, r request) error {
 	}
 	answers := []recordAnswer{}
 	for _, s := range services {
-		if s.Outbox == nil {
-			continue
-		}
 		more, err := s.pending(r.Context(), p)
 		if err != nil {
 			return err
@@ -164,9 +161,6 @@ func (o *ops) withOutbox(r request, do func(s Service, id string) error) error {
 		return err
 	}
 	for _, s := range services {
-		if s.Outbox == nil {
-			continue
-		}
 		if err := do(s, r.id()); !errors.Is(err, outbox.ErrNotFound) {
 			return err
 		}

@@ -42,13 +42,8 @@ func (o *ops) showLock(w http.ResponseWriter, r request) error {
 
 // heldAnswer is a message that waits for its predecessor.
 type heldAnswer struct {
-	Service  string        `json:"service"`
-	Subject  event.Subject `json:"subject"`
-	Sequence uint64        `json:"sequence"`
-	Key      string        `json:"key"`
-	Version  int64         `json:"version"`
-	WaitsFor int64         `json:"waitsFor"`
-	Since    string        `json:"since"`
+	Service string `json:"service"`
+	listeners.HeldMessage
 }
 
 func (o *ops) listHeld(w http.ResponseWriter, r request) error {
@@ -58,11 +53,10 @@ func (o *ops) listHeld(w http.ResponseWriter, r request) error {
 	}
 	answers := []heldAnswer{}
 	for _, s := range services {
-		if s.Held == nil {
-			continue
-		}
-		for _, h := range s.Held() {
-			answers = append(answers, heldAnswer{s.Name, h.Subject, h.Sequence, h.Key, h.Version, h.WaitsFor, printTime(h.Since)})
+		for _, l := range s.Listeners {
+			for _, m := range l.Held() {
+				answers = append(answers, heldAnswer{s.Name, m})
+			}
 		}
 	}
 	return respond(w, http.StatusOK, struct {
@@ -103,9 +97,6 @@ func (o *ops) listQuarantine(w http.ResponseWriter, r request) error {
 	}
 	answers := []quarantinedAnswer{}
 	for _, s := range services {
-		if s.Quarantine == nil {
-			continue
-		}
 		aside, err := s.Quarantine.List(r.Context(), p.after, p.limit)
 		if err != nil {
 			return fmt.Errorf("list quarantine of %s: %w", s.Name, err)
@@ -129,14 +120,12 @@ func (o *ops) showQuarantine(w http.ResponseWriter, r request) error {
 
 func (o *ops) retryQuarantine(w http.ResponseWriter, r request) error {
 	return o.withQuarantine(r, func(s Service, q listeners.Quarantined) error {
-		if s.Retry == nil {
-			return newProblem(http.StatusConflict, "This service does not apply messages again")
-		}
-		if err := s.Retry(r.Context(), q.ID); err != nil {
-			if errors.Is(err, listeners.ErrNotFound) {
-				return err
+		err := s.ofListener(func(l Listener) error { return l.Retry(r.Context(), q.ID) })
+		if err != nil {
+			if errors.Is(err, listeners.ErrTooEarly) || errors.Is(err, event.ErrInvalid) {
+				return newProblem(http.StatusConflict, err.Error())
 			}
-			return newProblem(http.StatusConflict, err.Error())
+			return err
 		}
 		o.Log.InfoContext(r.Context(), "quarantined message applied by an operator's wish", "service", s.Name, "id", q.ID)
 		w.WriteHeader(http.StatusNoContent)
@@ -146,13 +135,23 @@ func (o *ops) retryQuarantine(w http.ResponseWriter, r request) error {
 
 func (o *ops) discardQuarantine(w http.ResponseWriter, r request) error {
 	return o.withQuarantine(r, func(s Service, q listeners.Quarantined) error {
-		if err := s.Quarantine.Remove(r.Context(), q.ID); err != nil {
+		if err := s.ofListener(func(l Listener) error { return l.Discard(r.Context(), q.ID) }); err != nil {
 			return err
 		}
 		o.Log.WarnContext(r.Context(), "quarantined message discarded by an operator", "service", s.Name, "id", q.ID, "key", q.Key, "version", q.Version)
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	})
+}
+
+// ofListener calls do with each listener until one has the message.
+func (s Service) ofListener(do func(Listener) error) error {
+	for _, l := range s.Listeners {
+		if err := do(l); !errors.Is(err, listeners.ErrNotFound) {
+			return err
+		}
+	}
+	return errNotFound
 }
 
 // withQuarantine calls do with the service that has the message.
@@ -162,9 +161,6 @@ func (o *ops) withQuarantine(r request, do func(Service, listeners.Quarantined) 
 		return err
 	}
 	for _, s := range services {
-		if s.Quarantine == nil {
-			continue
-		}
 		q, err := s.Quarantine.Get(r.Context(), r.id())
 		if errors.Is(err, listeners.ErrNotFound) {
 			continue

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -26,12 +27,7 @@ func newOps(t *testing.T, change func(*OpsOptions)) (*fixture, http.Handler) {
 	o := OpsOptions{
 		Services: []Service{{
 			Name: "tickets", Outbox: f.db.Outbox(), Quarantine: f.db.Quarantine(),
-			Held: func() []Held {
-				return []Held{{Subject: event.TicketUpdated, Sequence: 7, Key: "k", Version: 5, WaitsFor: 4, Since: noon}}
-			},
-			Retry: func(_ context.Context, id string) error {
-				return errors.New("its predecessor has not come: " + id)
-			},
+			Listeners: []Listener{elsewhere{}, shelf{f.db.Quarantine()}},
 		}},
 		Replica: f.db.Replica(), Locks: f.tickets, Tickets: f.db.Tickets(), Orders: f.db.Orders(),
 		Ready: NewReadiness(), Metrics: f.registry, Log: slog.New(slog.DiscardHandler), Address: "127.0.0.1:3002",
@@ -45,6 +41,26 @@ func newOps(t *testing.T, change func(*OpsOptions)) (*fixture, http.Handler) {
 	}
 	return f, h
 }
+
+// shelf is a listener whose messages never become applicable.
+type shelf struct{ store listeners.Quarantine }
+
+func (shelf) Held() []listeners.HeldMessage {
+	return []listeners.HeldMessage{{Key: "k", Subject: event.TicketUpdated, Version: 5, WaitsFor: 4, Since: noon, Deliveries: 1}}
+}
+
+func (shelf) Retry(_ context.Context, id string) error {
+	return fmt.Errorf("retry message %s: %w", id, listeners.ErrTooEarly)
+}
+
+func (s shelf) Discard(ctx context.Context, id string) error { return s.store.Remove(ctx, id) }
+
+// elsewhere is a listener that set nothing aside.
+type elsewhere struct{}
+
+func (elsewhere) Held() []listeners.HeldMessage         { return nil }
+func (elsewhere) Retry(context.Context, string) error   { return listeners.ErrNotFound }
+func (elsewhere) Discard(context.Context, string) error { return listeners.ErrNotFound }
 
 // local sends a request as somebody on this machine would.
 func local(t *testing.T, h http.Handler, method, path string, header ...string) answered {
@@ -136,7 +152,7 @@ func TestOpsShowsReplicaAndLocks(t *testing.T) {
 	want(t, local(t, h, http.MethodGet, "/ops/locks/"+order), 200, `{"orderId":"`+order+`","ticketId":"`+id+`","version":0,"state":"held"}`)
 	want(t, local(t, h, http.MethodGet, "/ops/locks/unknown"), 404, notFound)
 	want(t, local(t, h, http.MethodGet, "/ops/replica/held"), 200,
-		`{"messages":[{"service":"tickets","subject":"ticket:updated","sequence":7,"key":"k","version":5,"waitsFor":4,"since":"2026-11-23T12:00:00.630Z"}]}`)
+		`{"messages":[{"service":"tickets","key":"k","subject":"ticket:updated","version":5,"waitsFor":4,"since":"2026-11-23T12:00:00.63Z","deliveries":1}]}`)
 	want(t, local(t, h, http.MethodGet, "/ops/tickets/"+id), 200, `{"id":"`+id+`","version":1,"title":"concert","price":20,"orderId":"`+order+`"}`)
 }
 
@@ -151,7 +167,7 @@ func TestOpsShowsAndDiscardsWhatWasSetAside(t *testing.T) {
 	const path = "/ops/replica/quarantine"
 	want(t, local(t, h, http.MethodGet, path), 200, `{"messages":[`+line+`]}`)
 	want(t, local(t, h, http.MethodGet, path+"/q1"), 200, line)
-	want(t, local(t, h, http.MethodPost, path+"/q1/retry"), 409, `{"errors":[{"message":"its predecessor has not come: q1"}]}`)
+	want(t, local(t, h, http.MethodPost, path+"/q1/retry"), 409, `{"errors":[{"message":"retry message q1: its predecessor is still missing"}]}`)
 	want(t, local(t, h, http.MethodPost, path+"/q1/discard"), 204, "")
 	want(t, local(t, h, http.MethodPost, path+"/q1/discard"), 404, notFound)
 	want(t, local(t, h, http.MethodGet, path), 200, `{"messages":[]}`)
