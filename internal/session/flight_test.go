@@ -3,6 +3,9 @@ package session
 import (
 	"errors"
 	"testing"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/stan.go"
 )
 
 func TestEveryPublishHasExactlyOneAnswer(t *testing.T) {
@@ -41,5 +44,21 @@ func TestPublishesAreRefusedBeforeTheLibraryBlocks(t *testing.T) {
 	f.settle(last, nil)
 	if _, ok := f.add(func(error) {}); !ok {
 		t.Error("refused although the library has room again")
+	}
+}
+
+// The link may break between the look at it and the sending.
+func TestWhatTheLibraryDidNotSendIsToldApartFromWhatItMayHaveSent(t *testing.T) {
+	t.Parallel()
+	for err, nothingSent := range map[error]bool{
+		nats.ErrReconnectBufExceeded: true,
+		nats.ErrConnectionClosed:     true,
+		stan.ErrConnectionClosed:     false,
+		nats.ErrMaxPayload:           false, // and judged as what it is
+	} {
+		got := unsent(err)
+		if !errors.Is(got, err) || errors.Is(got, ErrUnavailable) != nothingSent {
+			t.Errorf("%v became %v", err, got)
+		}
 	}
 }
