@@ -15,28 +15,20 @@ type channel struct {
 	subject event.Subject
 	count   *subjectMetrics
 
-	unacked atomic.Int64 // messages taken in and not finished
-	early   atomic.Int64 // of those, held because something is missing
-	moved   atomic.Int64 // when one was finished last, in Unix nanoseconds
+	unacked atomic.Int64  // messages taken in and not finished
+	early   atomic.Int64  // of those, held because something is missing
+	moved   atomic.Int64  // when one was finished last, in Unix nanoseconds
+	seen    atomic.Uint64 // highest sequence that was delivered here
 	mark    highWater
+
+	scouting atomic.Bool // a scout is out, or asked for
 
 	// subs belong to the generation's own goroutine. The first is the group's
 	// member; more are there only while early messages fill its window.
 	subs      []stan.Subscription
 	fullSince time.Time // its window is full of early messages since; zero if it is not
+	scouted   uint64    // where the last scout for room began
 	calmSince time.Time // overflow members are not needed since; zero if they are
-}
-
-func (c *channel) kept(failed error) {
-	if failed == nil {
-		c.early.Add(1)
-	}
-}
-
-func (c *channel) released(failed error) {
-	if failed == nil {
-		c.early.Add(-1)
-	}
 }
 
 func (c *channel) finished(now time.Time) {

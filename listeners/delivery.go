@@ -26,6 +26,11 @@ type delivery struct {
 	arrived time.Time
 	copies  int  // how often it was delivered to this member
 	held    bool // was counted as held
+	early   bool // is counted in its channel's window as waiting for something
+
+	// borrowed: a scout read it from the channel. It fills no window and is
+	// not acknowledged, unless the group delivers it too.
+	borrowed bool
 }
 
 // position identifies a message within a generation.
@@ -45,4 +50,18 @@ func (d *delivery) condemn(why error) {
 // follows reports whether d can only be applied after version.
 func (d *delivery) follows(version int64) bool {
 	return d.poison == nil && d.item.Predecessor >= version
+}
+
+// countEarly counts d in its channel's window, or no more.
+func (d *delivery) countEarly(early bool) {
+	early = early && !d.borrowed
+	if early == d.early {
+		return
+	}
+	d.early = early
+	if early {
+		d.channel.early.Add(1)
+		return
+	}
+	d.channel.early.Add(-1)
 }

@@ -28,6 +28,7 @@ type generation struct {
 	hints    *hints
 	hearing  *nats.Subscription
 	rescues  chan struct{} // a place for each rescue that goes on
+	errands  chan errand   // for scouts
 
 	shut  atomic.Bool   // nothing is taken in any more
 	drain chan struct{} // closed: lanes finish what is queued
@@ -39,7 +40,7 @@ type generation struct {
 func newGeneration(l *Listener, conn *session.Conn) *generation {
 	g := &generation{
 		Listener: l, conn: conn, seed: maphash.MakeSeed(), drain: make(chan struct{}),
-		rescues: make(chan struct{}, maxRescues),
+		rescues: make(chan struct{}, maxRescues), errands: make(chan errand, len(l.counters)),
 	}
 	for _, s := range l.handler.Subjects() {
 		g.channels = append(g.channels, &channel{subject: s, count: l.counters[s]})
@@ -105,11 +106,19 @@ func (g *generation) receive(c *channel, m *stan.Msg) {
 	} else {
 		c.count.first.Inc()
 	}
+	if m.Sequence > c.seen.Load() { // its members' goroutines may race; then it is a little behind
+		c.seen.Store(m.Sequence)
+	}
 	d := g.decode(c, m)
-	room := c.unacked.Load() < int64(g.opts.MaxInFlight*(2+g.opts.MaxOverflow))
-	if !g.lane(d.key).add(d, room) {
+	if !g.lane(d.key).add(d, c.unacked.Load() < g.room()) {
 		g.opts.Metrics.refused.Inc()
 	}
+}
+
+// room is how many messages of one channel are kept at most. The broker sends
+// again whatever finds none.
+func (g *generation) room() int64 {
+	return int64(g.opts.MaxInFlight * (2 + g.opts.MaxOverflow))
 }
 
 func (g *generation) decode(c *channel, m *stan.Msg) *delivery {
@@ -152,6 +161,9 @@ func (g *generation) progress(advanced map[string]int64) {
 // acknowledge tells the broker that d, which no lane knows any more, is
 // durable. An ack that gets lost brings d again, as a duplicate.
 func (g *generation) acknowledge(ctx context.Context, d *delivery, now time.Time) {
+	if d.borrowed {
+		return
+	}
 	d.channel.finished(now)
 	if err := d.ack.Ack(); err != nil {
 		g.opts.Metrics.ackErrors.Inc()

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"lockstep/event"
 )
 
 const (
@@ -21,11 +23,27 @@ const (
 )
 
 // hint is what members of a group tell each other over core NATS. It may get
-// lost and it may be wrong: it is a reason to look at the store, nothing more.
+// lost and it may be wrong: it is a reason to look at the store or to read the
+// channel, nothing more.
 type hint struct {
 	Member  string           `json:"member"`
-	Wanted  []string         `json:"wanted,omitempty"`  // keys that wait here
+	Wanted  []want           `json:"wanted,omitempty"`  // keys that wait here
 	Reached map[string]int64 `json:"reached,omitempty"` // wanted keys that got on here, with their version
+}
+
+// want says that a key waits for something.
+type want struct {
+	Key      string        `json:"key"`
+	Subject  event.Subject `json:"subject"`  // of the first message that waits
+	Sequence uint64        `json:"sequence"` // of the same
+	Waiting  int           `json:"waiting"`  // messages of the key
+}
+
+// peers is what is known of a key that waits elsewhere.
+type peers struct {
+	until  time.Time // believed until then
+	from   uint64    // lowest sequence that waits
+	hotFor string    // lowest name of a member the key is hot for; "" if it is for none
 }
 
 // hints is a member's side of that talk.
@@ -37,13 +55,13 @@ type hints struct {
 	reached func(key string, version int64) // a peer says so
 
 	mu     sync.Mutex
-	wanted map[string]time.Time // keys peers wait for, and until when we believe it
+	wanted map[string]peers
 }
 
 func newHints(nc *nats.Conn, group, member string, m *Metrics, reached func(string, int64)) *hints {
 	return &hints{
 		member: member, subject: "lockstep.hint." + group, nc: nc, metrics: m, reached: reached,
-		wanted: map[string]time.Time{},
+		wanted: map[string]peers{},
 	}
 }
 
@@ -58,34 +76,55 @@ func (h *hints) hear(data []byte, now time.Time) {
 	}
 	h.metrics.hints.WithLabelValues("received").Inc()
 	if len(said.Wanted) > 0 {
-		h.remember(said.Wanted, now)
+		h.remember(said, now)
 	}
 	for key, version := range said.Reached {
 		h.reached(key, version)
 	}
 }
 
-func (h *hints) remember(keys []string, now time.Time) {
+func (h *hints) remember(said hint, now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, key := range keys {
-		if _, known := h.wanted[key]; known || len(h.wanted) < maxWanted {
-			h.wanted[key] = now.Add(wantedFor)
+	for _, w := range said.Wanted {
+		p, known := h.wanted[w.Key]
+		if !known && len(h.wanted) >= maxWanted {
+			continue
 		}
+		if now.After(p.until) {
+			p = peers{from: w.Sequence}
+		}
+		p.until, p.from = now.Add(wantedFor), min(p.from, w.Sequence)
+		if w.Waiting >= hotKey && (p.hotFor == "" || said.Member < p.hotFor) {
+			p.hotFor = said.Member
+		}
+		h.wanted[w.Key] = p
 	}
 	if len(h.wanted) < maxWanted {
 		return
 	}
-	for key, until := range h.wanted {
-		if now.After(until) {
+	for key, p := range h.wanted {
+		if now.After(p.until) {
 			delete(h.wanted, key)
 		}
 	}
 }
 
+// contended reports whether peers wait for the same key and this member is the
+// one to read the channel, and from where.
+func (h *hints) contended(w want, now time.Time) (from uint64, ours bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	p, ok := h.wanted[w.Key]
+	if !ok || now.After(p.until) || p.hotFor != "" && p.hotFor < h.member {
+		return 0, false
+	}
+	return min(p.from, w.Sequence), true
+}
+
 // tell tells the group which keys wait here, and which of those that wait
 // elsewhere got on here. Most batches have nothing to tell.
-func (h *hints) tell(advanced map[string]int64, wanted []string, now time.Time) {
+func (h *hints) tell(advanced map[string]int64, wanted []want, now time.Time) {
 	said := hint{Member: h.member, Wanted: wanted, Reached: h.useful(advanced, now)}
 	for len(said.Wanted) > maxHints {
 		h.send(hint{Member: h.member, Wanted: said.Wanted[:maxHints]})
@@ -105,7 +144,7 @@ func (h *hints) useful(advanced map[string]int64, now time.Time) map[string]int6
 	}
 	var reached map[string]int64
 	for key, version := range advanced {
-		if until, ok := h.wanted[key]; ok && now.Before(until) {
+		if p, ok := h.wanted[key]; ok && now.Before(p.until) {
 			if reached == nil {
 				reached = map[string]int64{}
 			}

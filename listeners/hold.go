@@ -15,6 +15,7 @@ type waiting struct {
 	pause      time.Duration // between the last look and the next
 	next       time.Time     // when to look again
 	announced  time.Time     // when peers were last told that this key waits
+	hot        bool          // many messages wait; peers were told
 	rescued    bool          // somebody is repairing the record or setting the deliveries aside
 }
 

@@ -45,6 +45,13 @@ func (l *lane) add(d *delivery, room bool) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if k, ok := l.known[d.position()]; ok {
+		if d.borrowed {
+			return true
+		}
+		if k.borrowed {
+			k.borrowed = false
+			k.channel.unacked.Add(1)
+		}
 		k.ack = d.ack
 		k.copies++
 		if w := l.waiting[k.key]; w != nil {
@@ -56,9 +63,11 @@ func (l *lane) add(d *delivery, room bool) bool {
 	if !room {
 		return false
 	}
-	d.copies = 1
 	l.known[d.position()] = d
-	d.channel.unacked.Add(1)
+	if !d.borrowed {
+		d.copies = 1
+		d.channel.unacked.Add(1)
+	}
 	l.queue = append(l.queue, d)
 	l.notify()
 	return true
@@ -100,15 +109,15 @@ func (l *lane) next(now time.Time, limit int, looks bool) []*delivery {
 func (l *lane) pull(w *waiting, version int64, limit int) []*delivery {
 	pulled := w.pull(version, limit)
 	for _, d := range pulled {
-		d.channel.released(w.failed)
+		d.countEarly(false)
 	}
 	return pulled
 }
 
 func (l *lane) hold(w *waiting, d *delivery) {
 	w.put(d)
-	d.channel.kept(w.failed)
-	if !d.held {
+	d.countEarly(w.failed == nil)
+	if !d.held && !d.borrowed {
 		d.held = true
 		d.channel.count.held.Inc()
 	}
@@ -118,7 +127,8 @@ func (l *lane) hold(w *waiting, d *delivery) {
 type settled struct {
 	done     []*delivery      // durable: to be acknowledged
 	advanced map[string]int64 // keys that got on, with the version they reached
-	wanted   []string         // keys that wait and should be announced to peers
+	wanted   []want           // keys that wait and should be announced to peers
+	hot      []want           // keys that many messages wait for
 	failed   error            // one of the errors, if there were any
 }
 
@@ -154,13 +164,27 @@ func (l *lane) settle(batch []*delivery, verdicts []Verdict, now time.Time) sett
 	}
 	for key, w := range looked {
 		w.postpone(now, l.maxFailedPause)
-		if w.failed == nil && now.Sub(w.announced) >= announceEvery {
-			w.announced = now
-			s.wanted = append(s.wanted, key)
+		if w.failed == nil {
+			s.note(key, w, now)
 		}
 	}
 	l.tidy(batch, s.advanced)
 	return s
+}
+
+// note files what there is to tell of a key that waits.
+func (s *settled) note(key string, w *waiting, now time.Time) {
+	first, n := w.deliveries[0], len(w.deliveries)
+	say := want{Key: key, Subject: first.channel.subject, Sequence: first.sequence, Waiting: n}
+	hot := n >= hotKey
+	if hot {
+		s.hot = append(s.hot, say)
+	}
+	if now.Sub(w.announced) >= announceEvery || hot && !w.hot {
+		w.announced = now
+		s.wanted = append(s.wanted, say)
+	}
+	w.hot = hot
 }
 
 // wait files d as one that cannot be applied yet.
@@ -172,8 +196,7 @@ func (l *lane) wait(d *delivery, why error) *waiting {
 	}
 	if (w.failed == nil) != (why == nil) { // what was counted as early is no longer, or the reverse
 		for _, other := range w.deliveries {
-			other.channel.released(w.failed)
-			other.channel.kept(why)
+			other.countEarly(why == nil)
 		}
 		w.pause = 0
 	}
@@ -211,6 +234,13 @@ func (l *lane) look(key string, version int64) {
 	}
 	w.hurry()
 	l.notify()
+}
+
+// waits reports whether something of key is held.
+func (l *lane) waits(key string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.waiting[key] != nil
 }
 
 // alarm returns when the next look is due; the zero time if nothing waits.

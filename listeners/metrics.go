@@ -18,6 +18,7 @@ type Metrics struct {
 	ackErrors prometheus.Counter
 	hints     *prometheus.CounterVec
 	overflow  prometheus.Counter
+	scouts    prometheus.Counter
 	rescues   *prometheus.CounterVec
 
 	mu        sync.Mutex
@@ -57,6 +58,10 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "lockstep_listener_overflow_members_total",
 			Help: "Extra members that were subscribed because early messages filled a window.",
 		}),
+		scouts: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "lockstep_listener_scouts_total",
+			Help: "Times a channel was read past the group for what early messages wait for.",
+		}),
 		rescues: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "lockstep_listener_rescues_total",
 			Help: "Records whose early messages waited too long or stood in the way, by how it ended.",
@@ -64,7 +69,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	}
 	m.preset()
 	if reg != nil {
-		reg.MustRegister(m.received, m.messages, m.lag, m.refused, m.ackErrors, m.hints, m.overflow, m.rescues)
+		reg.MustRegister(m.received, m.messages, m.lag, m.refused, m.ackErrors, m.hints, m.overflow, m.scouts, m.rescues)
 		reg.MustRegister(m.gauges()...)
 	}
 	return m

@@ -3,6 +3,7 @@ package listeners_test
 import (
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"lockstep/event"
 )
@@ -46,5 +47,46 @@ func TestShuffledEventsWithDuplicatesEndInTheCanonicalState(t *testing.T) {
 	}
 	if n := metric(t, "lockstep_listener_messages_total", map[string]string{"outcome": "applied"}, m); n != 200 {
 		t.Errorf("%v applied, want 200", n)
+	}
+}
+
+func TestThreeMembersShareADisplacedStream(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	members := []*member{w.join(t, setup{}), w.join(t, setup{}), w.join(t, setup{})}
+	events := history(500, 10)
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	displace(events, 0.05, 200, rand.New(rand.NewPCG(seed, 0)))
+	began := time.Now()
+	w.publish(t, events...)
+	w.settled(t, 500, 9)
+	t.Logf("took %s", time.Since(began))
+	inOrder(t, members)
+}
+
+func TestOneHotTicketOverThreeMembers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	members := []*member{w.join(t, setup{}), w.join(t, setup{}), w.join(t, setup{})}
+	began := time.Now()
+	w.publish(t, history(1, 500)...)
+	w.settled(t, 1, 499)
+	t.Logf("took %s", time.Since(began))
+	inOrder(t, members)
+}
+
+// inOrder waits until everything is acknowledged and checks that the broker
+// had to send nothing twice.
+func inOrder(t *testing.T, members []*member) {
+	t.Helper()
+	until(t, "everything is acknowledged", func() bool { return metric(t, "lockstep_listener_in_flight", nil, members...) == 0 })
+	if n := metric(t, "lockstep_listener_received_total", map[string]string{"delivery": "redelivered"}, members...); n != 0 {
+		t.Errorf("%v redeliveries, want none", n)
+	}
+	for i, m := range members {
+		t.Logf("member %d: received %v, held %v, hints %v", i, metric(t, "lockstep_listener_received_total", nil, m),
+			metric(t, "lockstep_listener_messages_total", map[string]string{"outcome": "held"}, m),
+			metric(t, "lockstep_listener_hints_total", map[string]string{"direction": "sent"}, m))
 	}
 }

@@ -35,6 +35,9 @@ func (g *generation) watch(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case e := <-g.errands:
+			g.helping.Go(func() { g.scout(ctx, e) })
+			continue
 		case <-tick.C:
 		}
 		now := g.now()
@@ -46,9 +49,9 @@ func (g *generation) watch(ctx context.Context) {
 }
 
 // relieve makes room in a window that is full of early messages: what they
-// wait for may be behind them, and the broker sends nothing more. Another
-// member of the group has a window of its own; when there are enough of them,
-// records are rescued.
+// wait for may be behind them, and the broker sends nothing more. A scout
+// reads what is behind; then, another member of the group has a window of its
+// own; when there are enough of them, records are rescued.
 func (g *generation) relieve(ctx context.Context, c *channel, now time.Time) {
 	window := float64(g.opts.MaxInFlight * len(c.subs))
 	early := float64(c.early.Load())
@@ -59,6 +62,10 @@ func (g *generation) relieve(ctx context.Context, c *channel, now time.Time) {
 	case c.fullSince.IsZero():
 		c.fullSince = now
 	case now.Sub(c.fullSince) < stallAfter || now.Sub(time.Unix(0, c.moved.Load())) < stallAfter:
+	case c.scouting.Load():
+	case c.scouted <= c.seen.Load():
+		c.scouted = c.seen.Load() + 1
+		g.sendScout(errand{channel: c, from: c.scouted})
 	case len(c.subs) <= g.opts.MaxOverflow:
 		c.fullSince = time.Time{}
 		g.overflow(ctx, c)

@@ -36,6 +36,10 @@ func (g *generation) rescue(ctx context.Context, l *lane, key string, cause repl
 func (g *generation) setAside(ctx context.Context, l *lane, key, why string) {
 	ds := l.evict(key)
 	for i, d := range ds {
+		if d.borrowed {
+			l.finish(d)
+			continue
+		}
 		if err := g.aside.put(ctx, d, TooEarly, why); err != nil {
 			l.restore(ds[i:])
 			if ctx.Err() == nil {

@@ -46,7 +46,7 @@ func (l *lane) evict(key string) []*delivery {
 		return nil
 	}
 	for _, d := range w.deliveries {
-		d.channel.released(nil)
+		d.countEarly(false)
 	}
 	return w.cut(len(w.deliveries))
 }

@@ -68,6 +68,7 @@ func (w *worker) process(ctx context.Context, batch []*delivery) {
 	}
 	w.count(batch, verdicts, now)
 	w.hints.tell(s.advanced, s.wanted, now)
+	w.scoutHot(s.hot)
 	w.aside.advanced(s.advanced)
 }
 
@@ -101,6 +102,7 @@ func (w *worker) judge(ctx context.Context, batch []*delivery) []Verdict {
 func (w *worker) count(batch []*delivery, verdicts []Verdict, now time.Time) {
 	for i, d := range batch {
 		switch {
+		case d.borrowed:
 		case verdicts[i].Err != nil || verdicts[i].Outcome == event.Early: // counted by the lane
 		case d.poison != nil:
 			d.channel.count.quarantined.Inc()
