@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"sync"
 	"time"
 
 	"modernc.org/sqlite"
@@ -37,6 +38,8 @@ type DB struct {
 	commit *group.Committer[change]
 	read   *reader
 	bell   *bell
+
+	closing sync.Once
 }
 
 // Open opens the file at path, and creates it and its tables if need be. It
@@ -101,8 +104,14 @@ func connect(path string, n int, pragmas ...string) (*sql.DB, error) {
 }
 
 // Close waits for the commits under way and closes the file. Reads and tails
-// must have ended; they return errors afterwards, as commits do.
-func (db *DB) Close() error {
+// must have ended; they return errors afterwards, as commits do. Closing again
+// does nothing.
+func (db *DB) Close() (err error) {
+	db.closing.Do(func() { err = db.close() })
+	return err
+}
+
+func (db *DB) close() error {
 	var errs []error
 	if db.commit != nil {
 		db.commit.Close()

@@ -1,0 +1,151 @@
+package storetest
+
+import (
+	"bytes"
+	"testing"
+	"time"
+
+	"lockstep/event"
+	"lockstep/internal/objectid"
+	"lockstep/outbox"
+)
+
+var outboxCases = []testCase{
+	{"payloads come back byte by byte", outboxExact},
+	{"Key reads one key above a version, in version order", outboxKey},
+	{"Delete removes the ids it is given and minds no others", outboxDelete},
+	{"Stats describes what waits", outboxStats},
+	{"List goes by id", outboxList},
+	{"an unknown record is ErrNotFound", outboxUnknown},
+	{"Retry makes a record due at once", outboxRetry},
+	{"Discard removes a record and frees its key", outboxDiscard},
+}
+
+func outboxExact(t *testing.T, b Backend) {
+	all := make([]byte, 256)
+	for i := range all {
+		all[i] = byte(i)
+	}
+	for i, payload := range [][]byte{
+		{}, nil, []byte("{}"), all, []byte(`{"$set":{"a.b":"$x"}}`), bytes.Repeat([]byte{0}, 100), bytes.Repeat(all, event.MaxPayload/256),
+	} {
+		want := fact(objectid.New(), int64(i))
+		want.Payload = payload
+		enqueue(t, b, want)
+		got, err := b.Outbox.Record(t.Context(), want.ID())
+		must(t, "read record", err)
+		if got.Payload == nil || !bytes.Equal(got.Payload, payload) {
+			t.Errorf("payload %d of %d bytes came back with %d (nil: %t)", i, len(payload), len(got.Payload), got.Payload == nil)
+		}
+		got.Payload, want.Payload = nil, nil
+		same(t, "event", got.Event, want)
+	}
+}
+
+func outboxKey(t *testing.T, b Backend) {
+	key := objectid.New()
+	var own []event.Event
+	for v := range int64(12) {
+		own = append(own, fact(key, v))
+		enqueue(t, b, own[v], fact(objectid.New(), v))
+	}
+	read := func(after int64, limit int) []string {
+		got, err := b.Outbox.Key(t.Context(), key, after, limit)
+		must(t, "read key", err)
+		return ids(got)
+	}
+	same(t, "all of the key", read(event.None, 100), idsOf(own...))
+	same(t, "above a version", read(8, 100), idsOf(own[9:]...))
+	same(t, "no more than asked for", read(2, 3), idsOf(own[3:6]...))
+	same(t, "above the last", read(11, 3), nil, empty)
+}
+
+func outboxDelete(t *testing.T, b Backend) {
+	key := objectid.New()
+	var all []event.Event
+	for v := range int64(600) {
+		all = append(all, fact(key, v))
+	}
+	enqueue(t, b, all...)
+	must(t, "delete nothing", b.Outbox.Delete(t.Context(), nil))
+	must(t, "delete unknown ids", b.Outbox.Delete(t.Context(), []string{"unknown", `"`, ""}))
+	same(t, "records", len(waiting(t, b)), 600)
+	must(t, "delete many", b.Outbox.Delete(t.Context(), append(idsOf(all[1:]...), "unknown")))
+	got, err := b.Outbox.Key(t.Context(), key, event.None, 1000)
+	must(t, "read key", err)
+	same(t, "what was not deleted", ids(got), idsOf(all[0]))
+	for range 2 {
+		must(t, "delete again", b.Outbox.Delete(t.Context(), idsOf(all...)))
+	}
+	same(t, "records", len(waiting(t, b)), 0)
+}
+
+func outboxStats(t *testing.T, b Backend) {
+	stats := func() outbox.Stats {
+		got, err := b.Outbox.Stats(t.Context())
+		must(t, "stats", err)
+		return got
+	}
+	same(t, "stats of nothing", stats(), outbox.Stats{})
+	first, second, other := fact(objectid.New(), 0), fact(objectid.New(), 1), fact(objectid.New(), 2)
+	second.Key = first.Key
+	enqueue(t, b, first)
+	enqueue(t, b, second)
+	enqueue(t, b, other)
+	same(t, "stats", stats(), outbox.Stats{Pending: 3, Oldest: first.OccurredAt})
+	fail(t, b, second.ID(), noon)
+	same(t, "a failure behind the head blocks nothing yet", stats().BlockedKeys, 0)
+	fail(t, b, first.ID(), noon)
+	fail(t, b, other.ID(), noon)
+	same(t, "stats", stats(), outbox.Stats{Pending: 3, Oldest: first.OccurredAt, BlockedKeys: 2})
+	must(t, "delete", b.Outbox.Delete(t.Context(), idsOf(first, second)))
+	same(t, "stats", stats(), outbox.Stats{Pending: 1, Oldest: other.OccurredAt, BlockedKeys: 1})
+}
+
+func outboxList(t *testing.T, b Backend) {
+	key := "key" // so that ids sort as their versions do
+	var all []event.Event
+	for v := range int64(5) {
+		all = append(all, fact(key, v+1))
+	}
+	enqueue(t, b, all...)
+	list := func(after string, limit int) []string {
+		got, err := b.Outbox.List(t.Context(), after, limit)
+		must(t, "list", err)
+		return ids(got)
+	}
+	same(t, "first page", list("", 3), idsOf(all[:3]...))
+	same(t, "second page", list(all[2].ID(), 3), idsOf(all[3:]...))
+	same(t, "beyond", list(all[4].ID(), 3), nil, empty)
+}
+
+func outboxUnknown(t *testing.T, b Backend) {
+	_, err := b.Outbox.Record(t.Context(), "unknown")
+	wants(t, "Record", err, outbox.ErrNotFound)
+	wants(t, "Retry", b.Outbox.Retry(t.Context(), "unknown", noon), outbox.ErrNotFound)
+	wants(t, "Discard", b.Outbox.Discard(t.Context(), "unknown"), outbox.ErrNotFound)
+	_, err = b.Outbox.Fail(t.Context(), "unknown", outbox.Failure{At: noon}, noon)
+	wants(t, "Fail", err, outbox.ErrNotFound)
+}
+
+func outboxRetry(t *testing.T, b Backend) {
+	e := fact(objectid.New(), 0)
+	enqueue(t, b, e)
+	fail(t, b, e.ID(), noon.Add(time.Hour))
+	same(t, "due before", due(t, b, noon, 10), nil, empty)
+	must(t, "retry", b.Outbox.Retry(t.Context(), e.ID(), noon))
+	same(t, "due after", due(t, b, noon, 10), idsOf(e))
+	got, err := b.Outbox.Record(t.Context(), e.ID())
+	must(t, "read record", err)
+	same(t, "failures are kept", got.Failures.Total, 1)
+}
+
+func outboxDiscard(t *testing.T, b Backend) {
+	key := objectid.New()
+	enqueue(t, b, fact(key, 0), fact(key, 1))
+	fail(t, b, fact(key, 0).ID(), noon)
+	fail(t, b, fact(key, 1).ID(), noon)
+	must(t, "discard", b.Outbox.Discard(t.Context(), fact(key, 0).ID()))
+	wants(t, "discard again", b.Outbox.Discard(t.Context(), fact(key, 0).ID()), outbox.ErrNotFound)
+	same(t, "due", due(t, b, noon, 10), idsOf(fact(key, 1)))
+}

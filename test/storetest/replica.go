@@ -1,0 +1,266 @@
+package storetest
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"lockstep/event"
+	"lockstep/internal/objectid"
+	"lockstep/order"
+	"lockstep/replica"
+)
+
+var replicaCases = []testCase{
+	{"rows come back exactly", replicaExact},
+	{"an unknown row is ErrNotFound", replicaUnknown},
+	{"each write happens only if its own condition holds, and is counted", replicaConditions},
+	{"of 8 members writing one version, one is counted", replicaOneWriter},
+	{"Versions has the ids that are stored, tombstones too", replicaVersions},
+	{"Page goes by id and has tombstones", replicaPage},
+	{"Count does not fail and counts no more than there is", replicaCount},
+	{"many rows are written and read at once", replicaMany},
+	{"any order, any duplicates, four members: every row ends at its last version", replicaConverges},
+	{"orders see the tickets that are not deleted", replicaForOrders},
+	{"orders of deleted tickets still see what was bought", replicaForOldOrders},
+}
+
+func newRow() replica.Row {
+	return replica.Row{ID: objectid.New(), Title: "a chair", Price: 12.5}
+}
+
+func writeRows(t *testing.T, b Backend, want int, writes ...replica.Write) {
+	t.Helper()
+	n, err := b.Replica.Write(t.Context(), writes)
+	must(t, "write rows", err)
+	if n != want {
+		t.Errorf("%d of %d writes counted, want %d", n, len(writes), want)
+	}
+}
+
+func insertRow(r replica.Row) replica.Write { return replica.Write{From: event.None, Row: r} }
+
+func replicaExact(t *testing.T, b Backend) {
+	for i, text := range texts {
+		r := newRow()
+		r.Title, r.Price, r.OrderID = text, prices[i%len(prices)], objectid.New()
+		writeRows(t, b, 1, insertRow(r))
+		got, err := b.Replica.Row(t.Context(), r.ID)
+		must(t, "read row", err)
+		same(t, "row", got, r)
+
+		r.Version, r.Title, r.OrderID = 1<<53, texts[(i+1)%len(texts)], ""
+		r.Price = prices[(i+1)%len(prices)]
+		writeRows(t, b, 1, replica.Write{From: 0, Row: r})
+		got, err = b.Replica.Row(t.Context(), r.ID)
+		must(t, "read row", err)
+		same(t, "row after a write", got, r)
+	}
+}
+
+func replicaUnknown(t *testing.T, b Backend) {
+	_, err := b.Replica.Row(t.Context(), objectid.New())
+	wants(t, "unknown row", err, replica.ErrNotFound)
+}
+
+func replicaConditions(t *testing.T, b Backend) {
+	known := make([]replica.Row, 5)
+	var first []replica.Write
+	for i := range known {
+		known[i] = newRow()
+		known[i].Version = 3
+		first = append(first, insertRow(known[i]))
+	}
+	writeRows(t, b, 5, first...)
+	moved := func(i int, version int64) replica.Row {
+		r := known[i]
+		r.Version, r.Title = version, "moved"
+		return r
+	}
+	unknown, fresh := newRow(), newRow()
+	unknown.Version = 4
+	writeRows(t, b, 3,
+		insertRow(fresh),                                 // is stored
+		insertRow(moved(0, 0)),                           // exists
+		replica.Write{From: 3, Row: moved(1, 4)},         // is stored
+		replica.Write{From: 2, Row: moved(2, 3)},         // another version is stored
+		replica.Write{From: 4, Row: moved(3, 5)},         // another version is stored
+		replica.Write{From: 3, Row: unknown},             // nothing is stored
+		replica.Write{From: 3, Row: tombstone(known[4])}) // is stored
+	for _, want := range []replica.Row{fresh, known[0], moved(1, 4), known[2], known[3], tombstone(known[4])} {
+		got, err := b.Replica.Row(t.Context(), want.ID)
+		must(t, "read row", err)
+		same(t, "row", got, want)
+	}
+	_, err := b.Replica.Row(t.Context(), unknown.ID)
+	wants(t, "row whose predecessor is not there", err, replica.ErrNotFound)
+	writeRows(t, b, 0, insertRow(known[0]), replica.Write{From: 2, Row: moved(2, 3)})
+	writeRows(t, b, 0)
+}
+
+func tombstone(r replica.Row) replica.Row {
+	return replica.Row{ID: r.ID, Version: r.Version + 1, Title: r.Title, Price: r.Price, Deleted: true}
+}
+
+func replicaOneWriter(t *testing.T, b Backend) {
+	r := newRow()
+	from := event.None
+	for version := range int64(12) {
+		counts := make([]int, 8)
+		for _, err := range race(len(counts), func(i int) (err error) {
+			mine := r
+			mine.Version, mine.Title = version, fmt.Sprint("member ", i)
+			counts[i], err = b.Replica.Write(t.Context(), []replica.Write{{From: from, Row: mine}})
+			return err
+		}) {
+			must(t, "write", err)
+		}
+		winners, winner := 0, 0
+		for i, n := range counts {
+			if n == 1 {
+				winners, winner = winners+1, i
+			}
+		}
+		if winners != 1 {
+			t.Fatalf("version %d: %d members were told that they wrote it, want 1", version, winners)
+		}
+		got, err := b.Replica.Row(t.Context(), r.ID)
+		must(t, "read row", err)
+		same(t, "writer", got.Title, fmt.Sprint("member ", winner))
+		from = version
+	}
+}
+
+func replicaVersions(t *testing.T, b Backend) {
+	alive, dead := newRow(), tombstone(newRow())
+	alive.Version = 7
+	writeRows(t, b, 2, insertRow(alive), insertRow(dead))
+	got, err := b.Replica.Versions(t.Context(), []string{alive.ID, objectid.New(), dead.ID, `"quoted", $id`})
+	must(t, "versions", err)
+	same(t, "versions", got, map[string]int64{alive.ID: 7, dead.ID: 1})
+	got, err = b.Replica.Versions(t.Context(), nil)
+	must(t, "versions of nothing", err)
+	same(t, "versions of nothing", got, nil, empty)
+}
+
+func replicaPage(t *testing.T, b Backend) {
+	var want []replica.Row
+	for i, id := range descending(5) {
+		r := newRow()
+		r.ID, r.Deleted = id, i == 2
+		writeRows(t, b, 1, insertRow(r))
+		want = append([]replica.Row{r}, want...)
+	}
+	for after, rest := range map[string][]replica.Row{"": want, want[1].ID: want[2:], want[4].ID: nil} {
+		got, err := b.Replica.Page(t.Context(), after, 3)
+		must(t, "page", err)
+		same(t, "page after "+after, got, rest[:min(3, len(rest))], empty)
+	}
+}
+
+func replicaCount(t *testing.T, b Backend) {
+	writeRows(t, b, 3, insertRow(newRow()), insertRow(newRow()), insertRow(tombstone(newRow())))
+	n, err := b.Replica.Count(t.Context())
+	must(t, "count", err)
+	if n < 0 || n > 3 { // it may be an estimate
+		t.Errorf("count is %d of 3 rows", n)
+	}
+}
+
+func replicaMany(t *testing.T, b Backend) {
+	const n = 2000
+	var writes []replica.Write
+	var all []string
+	for range n {
+		r := newRow()
+		writes, all = append(writes, insertRow(r)), append(all, r.ID)
+	}
+	writeRows(t, b, n, writes...)
+	for i := range writes {
+		writes[i].From = 0
+		writes[i].Row.Version = 1
+	}
+	writeRows(t, b, n, writes...)
+	got, err := b.Replica.Versions(t.Context(), all)
+	must(t, "versions", err)
+	want := map[string]int64{}
+	for _, id := range all {
+		want[id] = 1
+	}
+	same(t, "versions", got, want)
+}
+
+// replicaConverges gives every member all events, twice and shuffled, until
+// nothing is early any more.
+func replicaConverges(t *testing.T, b Backend) {
+	const tickets, versions, members = 12, 9, 4
+	var changes []event.TicketChange
+	want := map[string]int64{}
+	for range tickets {
+		id := objectid.New()
+		for v := range int64(versions) {
+			c := event.TicketChange{Ticket: event.Ticket{ID: id, Title: fmt.Sprint("v", v), Version: v}, Predecessor: v - 1, Deleted: v == versions-1}
+			changes = append(changes, c, c)
+		}
+		want[id] = versions - 1
+	}
+	var applied tally
+	for _, err := range race(members, func(int) error {
+		return project(t, replica.NewProjector(b.Replica), changes, &applied)
+	}) {
+		must(t, "project", err)
+	}
+	for id, version := range want {
+		got, err := b.Replica.Row(t.Context(), id)
+		must(t, "read row", err)
+		same(t, "row", got, replica.Row{ID: id, Version: version, Title: fmt.Sprint("v", version), Deleted: true})
+	}
+}
+
+func project(t *testing.T, p *replica.Projector, changes []event.TicketChange, applied *tally) error {
+	left := append([]event.TicketChange{}, changes...)
+	for len(left) > 0 {
+		rand.Shuffle(len(left), func(i, j int) { left[i], left[j] = left[j], left[i] })
+		batch := left[:min(20, len(left))]
+		outcomes, err := p.Apply(t.Context(), batch)
+		if err != nil {
+			return err
+		}
+		early := append([]event.TicketChange{}, left[len(batch):]...)
+		for i, outcome := range outcomes {
+			applied.add(outcome.String())
+			if outcome == event.Early {
+				early = append(early, batch[i])
+			}
+		}
+		left = early
+	}
+	return nil
+}
+
+func replicaForOrders(t *testing.T, b Backend) {
+	alive, dead := newRow(), tombstone(newRow())
+	alive.Version, alive.OrderID = 4, objectid.New()
+	writeRows(t, b, 2, insertRow(alive), insertRow(dead))
+	got, err := b.OrderTickets.Ticket(t.Context(), alive.ID)
+	must(t, "read ticket", err)
+	same(t, "ticket", got, order.Ticket{ID: alive.ID, Title: alive.Title, Price: alive.Price, Version: 4})
+	_, err = b.OrderTickets.Ticket(t.Context(), dead.ID)
+	wants(t, "deleted ticket", err, order.ErrNotFound)
+	_, err = b.OrderTickets.Ticket(t.Context(), objectid.New())
+	wants(t, "unknown ticket", err, order.ErrNotFound)
+}
+
+func replicaForOldOrders(t *testing.T, b Backend) {
+	alive, dead := newRow(), tombstone(newRow())
+	writeRows(t, b, 2, insertRow(alive), insertRow(dead))
+	got, err := b.OrderTickets.Tickets(t.Context(), []string{alive.ID, dead.ID, objectid.New(), alive.ID})
+	must(t, "read tickets", err)
+	same(t, "tickets", got, map[string]order.Ticket{
+		alive.ID: {ID: alive.ID, Title: alive.Title, Price: alive.Price},
+		dead.ID:  {ID: dead.ID, Title: dead.Title, Price: dead.Price, Version: 1},
+	})
+	got, err = b.OrderTickets.Tickets(t.Context(), nil)
+	must(t, "read no tickets", err)
+	same(t, "no tickets", got, nil, empty)
+}

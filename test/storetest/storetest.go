@@ -1,0 +1,67 @@
+package storetest
+
+import (
+	"testing"
+
+	"lockstep/listeners"
+	"lockstep/order"
+	"lockstep/outbox"
+	"lockstep/replica"
+	"lockstep/ticket"
+)
+
+// Outbox is what an adapter offers of the outbox.
+type Outbox interface {
+	outbox.Store
+	outbox.Inspector
+	outbox.Leases
+}
+
+// Backend is one store under test.
+type Backend struct {
+	Tickets      ticket.Store
+	Orders       order.Store
+	Replica      replica.Store
+	OrderTickets order.Tickets // reads what Replica holds
+	Outbox       Outbox        // of the events that Tickets and Orders commit
+	Quarantine   listeners.Quarantine
+	Marks        listeners.Marks
+
+	// Reopen closes the store and opens it again on the same data.
+	Reopen func(t *testing.T) Backend
+}
+
+type testCase struct {
+	name string
+	run  func(t *testing.T, b Backend)
+}
+
+// Run tests the store that open gives. It is called once per case, from many
+// goroutines, must give fresh data each time and clean up with t.Cleanup.
+func Run(t *testing.T, open func(t *testing.T) Backend) {
+	for name, cases := range map[string][]testCase{
+		"Tickets":    ticketCases,
+		"Conflicts":  conflictCases,
+		"Locks":      lockCases,
+		"Crowds":     crowdCases,
+		"Orders":     orderCases,
+		"Replica":    replicaCases,
+		"Outbox":     outboxCases,
+		"Failures":   failureCases,
+		"Tail":       tailCases,
+		"Leases":     leaseCases,
+		"Quarantine": quarantineCases,
+		"Marks":      markCases,
+		"Durability": durabilityCases,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for _, c := range cases {
+				t.Run(c.name, func(t *testing.T) {
+					t.Parallel()
+					c.run(t, open(t))
+				})
+			}
+		})
+	}
+}
