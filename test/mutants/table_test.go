@@ -106,4 +106,39 @@ var mutants = []mutant{
 		file: "replica/mend.go", old: "case Ahead, Extra:", new: "case Extra:",
 		pkg: "./replica", run: "Mend",
 	},
+	{
+		name: "a broken link leaves publishes waiting",
+		file: "internal/session/connect.go", old: "c.flight.giveUp(ErrInterrupted)", new: "_ = err",
+		pkg: "./internal/session", run: "LinkBreaks",
+	},
+	{
+		name: "a lost session is closed at the broker",
+		file: "internal/session/session.go", old: "s.set(nil, c.why)\n\tc.nats.Close()", new: "s.set(nil, c.why)\n\t_ = c.stan.Close()",
+		pkg: "./publishers", run: "Replaced",
+	},
+	{
+		name: "a refused subscription leaves the session as it is",
+		file: "internal/session/conn.go", old: "\"stan: unknown clientID\", ", new: "",
+		pkg: "./internal/session", run: "Forgot",
+	},
+	{
+		name: "given up publishes count as answered by the library",
+		file: "internal/session/flight.go", old: "f.waiting = make(map[uint64]func(error))", new: "f.held, f.waiting = 0, make(map[uint64]func(error))",
+		pkg: "./internal/session", run: "LibraryBlocks",
+	},
+	{
+		name: "names the broker never answers are sent",
+		file: "publishers/nats.go", old: "case c == '.' && before == '.':", new: "case c == '!':",
+		pkg: "./publishers", run: "Rejected",
+	},
+	{
+		name: "two brokers on one store",
+		file: "internal/broker/lock_unix.go", old: "err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)", new: "err = nil",
+		pkg: "./internal/broker", run: "Named",
+	},
+	{
+		name: "lag without what is unacknowledged",
+		file: "listeners/lag.go", old: "min(passed, c.LastSeq) + at.pending", new: "min(passed, c.LastSeq)",
+		pkg: "./listeners", run: "Lag",
+	},
 }
