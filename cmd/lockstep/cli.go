@@ -1,0 +1,32 @@
+package main
+
+import "github.com/alecthomas/kong"
+
+// cli is the command line: one field per command, one file each.
+type cli struct {
+	logFlags
+
+	Up      upCmd      `cmd:"" help:"Run the whole system in this process: broker, tickets, orders, SQLite files."`
+	Demo    demoCmd    `cmd:"" help:"Prove in about a minute that nothing is lost, duplicated or left behind."`
+	Tickets ticketsCmd `cmd:"" help:"Run the tickets service."`
+	Orders  ordersCmd  `cmd:"" help:"Run the orders service."`
+	Broker  brokerCmd  `cmd:"" help:"Run the embedded NATS Streaming server alone."`
+	Token   tokenCmd   `cmd:"" help:"Print a session cookie."`
+	Outbox  outboxCmd  `cmd:"" help:"Look at unpublished events; retry or discard them."`
+	Replica replicaCmd `cmd:"" help:"Look at the replica, and at messages that wait or were set aside."`
+	Health  healthCmd  `cmd:"" help:"Ask a running process whether it is well."`
+	Config  configCmd  `cmd:"" passthrough:"" help:"Print the effective configuration of a command: config [COMMAND [FLAGS]]."`
+	Version versionCmd `cmd:"" help:"Print what was built from what."`
+}
+
+// newParser returns a parser of c that never ends the process; shown is set
+// when help was asked for and printed.
+func newParser(c *cli, s streams, shown *bool) (*kong.Kong, error) {
+	return kong.New(c,
+		kong.Name("lockstep"),
+		kong.Description("Keeps copies of records in step with their owner, and gets events out without losing one."),
+		kong.Writers(s.out, s.err),
+		kong.Exit(func(int) { *shown = true }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+	)
+}

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"strings"
+	"time"
+
+	"lockstep/api"
+)
+
+// The groups of flags that commands share. Required values are not marked for
+// kong: everything that is missing is reported at once, by missing.
+
+// opsFlags say where the operator's routes are served.
+type opsFlags struct {
+	OpsAddr  string `env:"OPS_ADDR" default:"${ops_addr}" help:"Where /metrics, /healthz, /readyz and /ops are served."`
+	OpsToken string `env:"OPS_TOKEN" secret:"" help:"What calls that change state must bear. Required unless --ops-addr is loopback."`
+}
+
+func (f opsFlags) missing() missing {
+	if f.OpsToken == "" && !api.Loopback(f.OpsAddr) {
+		return missing{"OPS_TOKEN must be defined (" + f.OpsAddr + " is open to other machines)"}
+	}
+	return nil
+}
+
+// storeFlags say where a service keeps its data.
+type storeFlags struct {
+	MongoURI string `name:"mongo-uri" env:"MONGO_URI" secret:"" help:"MongoDB replica set. Unset: SQLite in the data directory."`
+	DataDir  string `env:"DATA_DIR" default:"${data_dir}" type:"path" help:"Where SQLite files and the embedded broker's messages are kept."`
+}
+
+func (f storeFlags) missing() missing {
+	if f.MongoURI == "" && f.DataDir == "" {
+		return missing{"MONGO_URI must be defined, or DATA_DIR must be defined"}
+	}
+	return nil
+}
+
+// natsFlags say which broker a service connects to, and as whom.
+type natsFlags struct {
+	NATSURL        string `name:"nats-url" env:"NATS_URL" help:"nats://host:4222 or http://host:4222."`
+	NATSClusterID  string `name:"nats-cluster-id" env:"NATS_CLUSTER_ID" default:"${cluster_id}" help:"Cluster id of the broker."`
+	NATSClientID   string `name:"nats-client-id" env:"NATS_CLIENT_ID" help:"Who this process is to the broker: the pod's name."`
+	NATSMonitorURL string `name:"nats-monitor-url" env:"NATS_MONITOR_URL" help:"The broker's monitoring pages, where lag is read."`
+}
+
+func (f natsFlags) missing() missing {
+	return undefined("NATS_URL", f.NATSURL, "NATS_CLUSTER_ID", f.NATSClusterID, "NATS_CLIENT_ID", f.NATSClientID)
+}
+
+// brokerFlags say where the embedded broker listens.
+type brokerFlags struct {
+	NATSListen  string `name:"nats-listen" env:"NATS_LISTEN" default:"127.0.0.1:4222" help:"Where the embedded broker listens."`
+	NATSMonitor string `name:"nats-monitor" env:"NATS_MONITOR" default:"127.0.0.1:8222" help:"Where its monitoring pages are served."`
+}
+
+// jwtFlags hold the key of sessions.
+type jwtFlags struct {
+	JWTKey string `name:"jwt-key" env:"JWT_KEY" secret:"" help:"Key that signs sessions (HS256)."`
+}
+
+func (f jwtFlags) missing() missing { return undefined("JWT_KEY", f.JWTKey) }
+
+// listenerFlags tune the subscriptions.
+type listenerFlags struct {
+	AckWait      time.Duration `env:"ACK_WAIT" default:"5s" help:"How long the broker waits for an ack before it delivers again."`
+	MaxInFlight  int           `env:"MAX_IN_FLIGHT" default:"1024" help:"Unacknowledged messages per subscription."`
+	CanonicalURL string        `name:"canonical-url" env:"CANONICAL_URL" help:"Ops address of the service that owns what is replicated here; gaps are mended from it."`
+}
+
+// orderFlags hold the rules of orders.
+type orderFlags struct {
+	OrderWindow time.Duration `env:"ORDER_WINDOW" default:"15m" help:"A reservation expires after it."`
+}
+
+// missing lists what a command cannot do without, one sentence each.
+type missing []string
+
+// missing lets a list of names stand beside groups of flags.
+func (m missing) missing() missing { return m }
+
+// undefined returns the names whose value is empty, of name and value in
+// turns.
+func undefined(namesAndValues ...string) missing {
+	var m missing
+	for i := 0; i+1 < len(namesAndValues); i += 2 {
+		if namesAndValues[i+1] == "" {
+			m = append(m, namesAndValues[i]+" must be defined")
+		}
+	}
+	return m
+}
+
+// complete returns an error that names everything missing of the groups.
+func complete(groups ...interface{ missing() missing }) error {
+	var all missing
+	for _, g := range groups {
+		all = append(all, g.missing()...)
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return &usageError{strings.Join(all, "\n")}
+}

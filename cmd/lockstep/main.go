@@ -1,0 +1,95 @@
+// Command lockstep runs the tickets and orders services, everything they need
+// on one machine, and the tools of whoever operates them.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// Exit codes, as the reference lists them.
+const (
+	exitFailed      = 1
+	exitUsage       = 2   // a setting is missing or wrong
+	exitNotReady    = 3   // health: the process answers that it is not well
+	exitInterrupted = 130 // a second signal
+)
+
+func main() {
+	ctx, stop := signalled()
+	code := run(ctx, os.Args[1:], streams{out: os.Stdout, err: os.Stderr})
+	stop()
+	os.Exit(code)
+}
+
+// streams are where a command writes: data and banners to out, messages and
+// logs to err.
+type streams struct {
+	out, err io.Writer
+}
+
+// run does what the arguments say and returns the exit code. It is main
+// without the process, for tests.
+func run(ctx context.Context, args []string, s streams) int {
+	var c cli
+	var shown bool
+	parser, err := newParser(&c, s, &shown)
+	if err != nil {
+		return fail(s, err)
+	}
+	parsed, err := parser.Parse(args)
+	if shown {
+		return 0
+	}
+	if err != nil {
+		return fail(s, &usageError{err.Error()})
+	}
+	parsed.BindTo(ctx, (*context.Context)(nil))
+	parsed.Bind(s, &c.logFlags)
+	if err := parsed.Run(); err != nil {
+		return fail(s, err)
+	}
+	return 0
+}
+
+// fail prints what went wrong and returns the exit code for it.
+func fail(s streams, err error) int {
+	fmt.Fprintln(s.err, err)
+	var coded interface{ ExitCode() int }
+	if errors.As(err, &coded) {
+		return coded.ExitCode()
+	}
+	return exitFailed
+}
+
+// usageError is a setting that is missing or wrong.
+type usageError struct{ message string }
+
+func (e *usageError) Error() string { return e.message }
+
+// ExitCode tells usage errors from failures.
+func (e *usageError) ExitCode() int { return exitUsage }
+
+var _ kong.ExitCoder = (*usageError)(nil)
+
+// signalled returns a context that ends with the first SIGINT or SIGTERM. The
+// second one ends the process at once: whoever sends it does not want to wait.
+func signalled() (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	go func() {
+		<-signals
+		cancel()
+		<-signals
+		os.Exit(exitInterrupted)
+	}()
+	return ctx, cancel
+}

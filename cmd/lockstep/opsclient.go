@@ -1,0 +1,113 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// opsClientFlags say which running process an operator's command talks to.
+type opsClientFlags struct {
+	OpsURL   string        `name:"ops-url" env:"OPS_URL" default:"http://127.0.0.1:3002" help:"Ops address of the running service."`
+	OpsToken string        `env:"OPS_TOKEN" secret:"" help:"Token of the ops address."`
+	Timeout  time.Duration `default:"10s" help:"How long to wait for an answer."`
+}
+
+// maxOpsAnswer bounds an answer in bytes.
+const maxOpsAnswer = 64 << 20
+
+// get asks for path and decodes the answer into v.
+func (f opsClientFlags) get(ctx context.Context, path string, query url.Values, v any) error {
+	if len(query) > 0 {
+		path += "?" + query.Encode()
+	}
+	data, err := f.call(ctx, http.MethodGet, path)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(data, v); err != nil {
+		return fmt.Errorf("%s%s does not answer as an ops port: %w", f.OpsURL, path, err)
+	}
+	return nil
+}
+
+// post makes the process do something.
+func (f opsClientFlags) post(ctx context.Context, path string) error {
+	_, err := f.call(ctx, http.MethodPost, path)
+	return err
+}
+
+func (f opsClientFlags) call(ctx context.Context, method, path string) ([]byte, error) {
+	status, data, err := f.try(ctx, method, path)
+	if err != nil {
+		return nil, err
+	}
+	if status/100 != 2 {
+		return nil, fmt.Errorf("%s %s: %s", method, path, refusal(status, data))
+	}
+	return data, nil
+}
+
+// try returns whatever status the process answers with.
+func (f opsClientFlags) try(ctx context.Context, method, path string) (int, []byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, f.Timeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(f.OpsURL, "/")+path, nil)
+	if err != nil {
+		return 0, nil, &usageError{fmt.Sprintf("OPS_URL: %v", err)}
+	}
+	if f.OpsToken != "" {
+		req.Header.Set("Authorization", "Bearer "+f.OpsToken)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, nil, fmt.Errorf("no answer from %s (--ops-url): %w", f.OpsURL, err)
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(io.LimitReader(resp.Body, maxOpsAnswer))
+	if err != nil {
+		return 0, nil, fmt.Errorf("answer of %s: %w", f.OpsURL, err)
+	}
+	return resp.StatusCode, data, nil
+}
+
+// refusal puts an error answer into words.
+func refusal(status int, data []byte) string {
+	var body struct {
+		Errors []struct {
+			Message string `json:"message"`
+		} `json:"errors"`
+	}
+	if json.Unmarshal(data, &body) == nil && len(body.Errors) > 0 {
+		return body.Errors[0].Message
+	}
+	return http.StatusText(status)
+}
+
+// printJSON writes raw JSON indented, as it came.
+func printJSON(w io.Writer, raw []byte) error {
+	var b bytes.Buffer
+	if err := json.Indent(&b, raw, "", "  "); err != nil {
+		return err
+	}
+	b.WriteByte('\n')
+	_, err := b.WriteTo(w)
+	return err
+}
+
+// printable drops control characters from text that came from elsewhere, so
+// that a title cannot steer the terminal.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
+			return '.'
+		}
+		return r
+	}, s)
+}

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"text/tabwriter"
+)
+
+// outboxCmd is the operator's view of unpublished events.
+type outboxCmd struct {
+	List    outboxListCmd    `cmd:"" help:"List unpublished events and why they wait."`
+	Show    outboxShowCmd    `cmd:"" help:"Show one event with its payload and failures."`
+	Retry   outboxRetryCmd   `cmd:"" help:"Try a failed event now."`
+	Discard outboxDiscardCmd `cmd:"" help:"Delete an event unpublished; replicas will miss its version."`
+}
+
+type outboxListCmd struct {
+	opsClientFlags
+	Service string `help:"tickets or orders; both if unset."`
+	Limit   int    `default:"100" help:"Events at most."`
+	JSON    bool   `name:"json" help:"Print JSON."`
+}
+
+// Run prints a table of events, oldest id first.
+func (c *outboxListCmd) Run(ctx context.Context, s streams) error {
+	query := url.Values{"limit": {fmt.Sprint(c.Limit)}}
+	if c.Service != "" {
+		query.Set("service", c.Service)
+	}
+	if c.JSON {
+		data, err := c.call(ctx, http.MethodGet, "/ops/outbox?"+query.Encode())
+		if err != nil {
+			return err
+		}
+		return printJSON(s.out, data)
+	}
+	var answer struct {
+		Events []struct {
+			ID, Service, OccurredAt, NotBefore, BlockedBy string
+			FailedAttempts                                int
+			IsLocked                                      bool
+			Failures                                      []struct{ Message string }
+		}
+		Next string
+	}
+	if err := c.get(ctx, "/ops/outbox", query, &answer); err != nil {
+		return err
+	}
+	if len(answer.Events) == 0 {
+		fmt.Fprintln(s.out, "nothing waits")
+		return nil
+	}
+	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "SERVICE\tEVENT\tSINCE\tFAILED\tWAITS FOR")
+	for _, e := range answer.Events {
+		why := "the broker"
+		switch {
+		case e.BlockedBy != "":
+			why = "event " + printable(e.BlockedBy)
+		case len(e.Failures) > 0:
+			why = e.NotBefore + " after: " + printable(e.Failures[len(e.Failures)-1].Message)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\n", e.Service, printable(e.ID), e.OccurredAt, e.FailedAttempts, why)
+	}
+	if answer.Next != "" {
+		fmt.Fprintln(w, "and more")
+	}
+	return w.Flush()
+}
+
+type outboxShowCmd struct {
+	opsClientFlags
+	ID string `arg:"" help:"Id of the event, key:version:subject."`
+}
+
+// Run prints the event as JSON.
+func (c *outboxShowCmd) Run(ctx context.Context, s streams) error {
+	data, err := c.call(ctx, http.MethodGet, "/ops/outbox/"+url.PathEscape(c.ID))
+	if err != nil {
+		return err
+	}
+	return printJSON(s.out, data)
+}
+
+type outboxRetryCmd struct {
+	opsClientFlags
+	ID string `arg:"" help:"Id of the event, key:version:subject."`
+}
+
+// Run makes the event due.
+func (c *outboxRetryCmd) Run(ctx context.Context, s streams) error {
+	if err := c.post(ctx, "/ops/outbox/"+url.PathEscape(c.ID)+"/retry"); err != nil {
+		return err
+	}
+	fmt.Fprintf(s.out, "%s will be tried now\n", c.ID)
+	return nil
+}
+
+type outboxDiscardCmd struct {
+	opsClientFlags
+	ID string `arg:"" help:"Id of the event, key:version:subject."`
+}
+
+// Run deletes the event.
+func (c *outboxDiscardCmd) Run(ctx context.Context, s streams) error {
+	if err := c.post(ctx, "/ops/outbox/"+url.PathEscape(c.ID)+"/discard"); err != nil {
+		return err
+	}
+	fmt.Fprintf(s.out, "%s is gone; replicas of its record miss that version\n", c.ID)
+	return nil
+}

@@ -1,0 +1,239 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"lockstep/api"
+	"lockstep/internal/broker"
+	"lockstep/internal/rungroup"
+)
+
+// program is one process: it is put together step by step, then run. What a
+// process could lack or share with another one (settings, files, addresses) is
+// taken first, so that a start that fails disturbs nobody.
+type program struct {
+	bench
+	ops opsFlags
+
+	ticketStore, orderStore    *store       // nil if the process does not run the service
+	ticketsAt, ordersAt, opsAt net.Listener // where the APIs and the operator's routes will be
+	broker                     *broker.Broker
+
+	services []*service
+	locks    api.Locks      // nil if the process does not run the tickets service
+	undo     []func() error // gives back what was taken, last first, if the start fails
+}
+
+func newProgram(log *slog.Logger, ops opsFlags) *program {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registerBuild(registry)
+	return &program{bench: bench{log: log, registry: registry}, ops: ops}
+}
+
+// abandon gives back what was taken by a program that is not run.
+func (p *program) abandon() {
+	for _, undo := range slices.Backward(p.undo) {
+		if err := undo(); err != nil {
+			p.log.Warn("not given back", "err", err)
+		}
+	}
+	p.undo = nil
+}
+
+// openTickets takes the store and the address of the tickets service.
+func (p *program) openTickets(ctx context.Context, f storeFlags, address string) (err error) {
+	if p.ticketStore, err = p.open(ctx, f, "tickets"); err != nil {
+		return err
+	}
+	p.ticketsAt, err = p.take(ctx, "--tickets-addr (TICKETS_ADDR)", address)
+	return err
+}
+
+// openOrders takes the store and the address of the orders service.
+func (p *program) openOrders(ctx context.Context, f storeFlags, address string) (err error) {
+	if p.orderStore, err = p.open(ctx, f, "orders"); err != nil {
+		return err
+	}
+	p.ordersAt, err = p.take(ctx, "--orders-addr (ORDERS_ADDR)", address)
+	return err
+}
+
+// openOps takes the operator's address.
+func (p *program) openOps(ctx context.Context) (err error) {
+	p.opsAt, err = p.take(ctx, "--ops-addr (OPS_ADDR)", p.ops.OpsAddr)
+	return err
+}
+
+func (p *program) open(ctx context.Context, f storeFlags, service string) (*store, error) {
+	s, err := openStore(ctx, f, service)
+	if err != nil {
+		return nil, err
+	}
+	p.undo = append(p.undo, s.close)
+	return s, nil
+}
+
+// take takes the address of a setting, or says in words why it cannot be had.
+func (p *program) take(ctx context.Context, setting, address string) (net.Listener, error) {
+	var config net.ListenConfig
+	l, err := config.Listen(ctx, "tcp", address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("%s is in use by another program: stop it, or choose another address with %s", address, setting)
+	}
+	if err != nil {
+		return nil, &usageError{fmt.Sprintf("%s: %v", setting, err)}
+	}
+	p.undo = append(p.undo, l.Close)
+	return l, nil
+}
+
+// settings are what services are assembled with.
+type settings struct {
+	jwt       jwtFlags
+	nats      natsFlags
+	listening listenerFlags
+	orders    orderFlags
+}
+
+// assemble builds the services whose stores were opened.
+func (p *program) assemble(s settings) (err error) {
+	if p.sessions, err = api.NewSessions(s.jwt.JWTKey, nil); err != nil {
+		return err
+	}
+	p.nats, p.listening = s.nats, s.listening
+	p.shared = p.ticketStore != nil && p.orderStore != nil
+	if p.ticketStore != nil {
+		tickets, err := p.newTickets(p.ticketStore)
+		if err != nil {
+			return err
+		}
+		p.services = append(p.services, tickets)
+	}
+	if p.orderStore != nil {
+		orders, err := p.newOrders(p.orderStore, s.orders)
+		if err != nil {
+			return err
+		}
+		p.services = append(p.services, orders)
+	}
+	return nil
+}
+
+// run serves until ctx ends, then stops in order: no requests, no messages, no
+// publishing, no broker session, no store, no broker. started is called once
+// the process is ready.
+func (p *program) run(ctx context.Context, started func()) error {
+	ready := p.readiness()
+	ops, err := api.NewOps(p.opsOptions(ready))
+	if err != nil {
+		p.abandon()
+		return err
+	}
+	p.undo = nil // from here on the group gives everything back
+	var g rungroup.Group
+	g.OnStop("readiness", func() error { ready.Drain(); return nil })
+	g.Stage("requests", p.doors()...)
+	g.Stage("listeners", p.listenersAndJobs()...)
+	g.Stage("relays", p.each(func(s *service) rungroup.Part { return s.relay.Run })...)
+	g.Stage("broker sessions", p.each(func(s *service) rungroup.Part { return s.session.Run })...)
+	g.Stage("ops", append(p.each(watchOutbox), announce(ready, started), api.NewServer(p.opsAt, ops, drainWithin, p.log).Run)...)
+	for _, s := range p.services {
+		g.OnStop(s.name+" store", s.store.close)
+	}
+	if p.broker != nil {
+		g.OnStop("broker", func() error { p.broker.Shutdown(); return nil })
+	}
+	p.log.InfoContext(ctx, "starting", "ops", p.opsAt.Addr().String())
+	err = g.Run(ctx, stopWithin)
+	p.log.InfoContext(context.WithoutCancel(ctx), "stopped")
+	return err
+}
+
+// announce returns a part that calls started once the process is ready.
+func announce(ready *api.Readiness, started func()) rungroup.Part {
+	return func(ctx context.Context) error {
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		for waiting := true; ; {
+			if waiting && ready.Look(ctx).Ready {
+				waiting = false
+				tick.Stop()
+				started()
+			}
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-tick.C:
+			}
+		}
+	}
+}
+
+// each makes one part of each service.
+func (p *program) each(part func(*service) rungroup.Part) []rungroup.Part {
+	var parts []rungroup.Part
+	for _, s := range p.services {
+		parts = append(parts, part(s))
+	}
+	return parts
+}
+
+func (p *program) doors() []rungroup.Part {
+	return p.each(func(s *service) rungroup.Part {
+		at := p.ticketsAt
+		if s.store == p.orderStore {
+			at = p.ordersAt
+		}
+		return api.NewServer(at, s.door, drainWithin, s.log).Run
+	})
+}
+
+func (p *program) listenersAndJobs() []rungroup.Part {
+	var parts []rungroup.Part
+	for _, s := range p.services {
+		parts = append(parts, s.jobs...)
+		for _, l := range s.listeners {
+			parts = append(parts, l.Run)
+		}
+	}
+	return parts
+}
+
+func watchOutbox(s *service) rungroup.Part {
+	return func(ctx context.Context) error { return s.gauges.Watch(ctx, s.store.outbox, 0, s.log) }
+}
+
+func (p *program) readiness() *api.Readiness {
+	var checks []api.Check
+	for _, s := range p.services {
+		checks = append(checks, s.checks...)
+	}
+	return api.NewReadiness(checks...)
+}
+
+func (p *program) opsOptions(ready *api.Readiness) api.OpsOptions {
+	o := api.OpsOptions{
+		Ready: ready, Metrics: p.registry, Log: p.log, Address: p.ops.OpsAddr, Token: p.ops.OpsToken,
+	}
+	for _, s := range p.services {
+		o.Services = append(o.Services, s.ops())
+	}
+	if p.ticketStore != nil {
+		o.Locks, o.Tickets = p.locks, p.ticketStore.tickets
+	}
+	if p.orderStore != nil {
+		o.Replica, o.Orders = p.orderStore.replica, p.orderStore.orders
+	}
+	return o
+}

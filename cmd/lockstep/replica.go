@@ -1,0 +1,66 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"text/tabwriter"
+)
+
+// replicaCmd is the operator's view of copies and of the messages that make
+// them.
+type replicaCmd struct {
+	Show       replicaShowCmd `cmd:"" help:"Show the replica's row of a ticket."`
+	Held       replicaHeldCmd `cmd:"" help:"List messages that wait for their predecessor."`
+	Quarantine quarantineCmd  `cmd:"" help:"Look at messages that were set aside; retry or discard them."`
+}
+
+type replicaShowCmd struct {
+	opsClientFlags
+	ID string `arg:"" help:"Id of the ticket."`
+}
+
+// Run prints the row as JSON.
+func (c *replicaShowCmd) Run(ctx context.Context, s streams) error {
+	data, err := c.call(ctx, http.MethodGet, "/ops/replica/tickets/"+url.PathEscape(c.ID))
+	if err != nil {
+		return err
+	}
+	return printJSON(s.out, data)
+}
+
+type replicaHeldCmd struct {
+	opsClientFlags
+	JSON bool `name:"json" help:"Print JSON."`
+}
+
+// Run prints a table of messages.
+func (c *replicaHeldCmd) Run(ctx context.Context, s streams) error {
+	if c.JSON {
+		data, err := c.call(ctx, http.MethodGet, "/ops/replica/held")
+		if err != nil {
+			return err
+		}
+		return printJSON(s.out, data)
+	}
+	var answer struct {
+		Messages []struct {
+			Service, Subject, Key, Since string
+			Version, WaitsFor            int64
+		}
+	}
+	if err := c.get(ctx, "/ops/replica/held", nil, &answer); err != nil {
+		return err
+	}
+	if len(answer.Messages) == 0 {
+		fmt.Fprintln(s.out, "nothing is held")
+		return nil
+	}
+	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "SERVICE\tSUBJECT\tKEY\tVERSION\tWAITS FOR\tSINCE")
+	for _, m := range answer.Messages {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%s\n", m.Service, m.Subject, printable(m.Key), m.Version, m.WaitsFor, m.Since)
+	}
+	return w.Flush()
+}

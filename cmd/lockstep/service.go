@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"lockstep/api"
+	"lockstep/event"
+	"lockstep/internal/rungroup"
+	"lockstep/internal/session"
+	"lockstep/listeners"
+	"lockstep/outbox"
+	"lockstep/publishers"
+)
+
+// A stop has stopWithin in all, of which each stage has its share.
+const (
+	stopWithin     = 9 * time.Second
+	drainWithin    = 3 * time.Second
+	listenerWithin = 2 * time.Second
+	relayWithin    = 2 * time.Second
+)
+
+// bench is what the services of a process are made from.
+type bench struct {
+	log       *slog.Logger
+	registry  *prometheus.Registry
+	sessions  *api.Sessions
+	nats      natsFlags
+	listening listenerFlags
+	shared    bool // the process runs both services
+}
+
+// service is one service with its doors and its relay, not yet running.
+type service struct {
+	name      string
+	log       *slog.Logger
+	reg       prometheus.Registerer // puts the service's name to every metric
+	store     *store
+	door      http.Handler
+	session   *session.Session
+	relay     *outbox.Relay
+	gauges    *outbox.Gauges
+	listeners []*listeners.Listener
+	counters  *listeners.Metrics // shared by the listeners
+	jobs      []rungroup.Part    // stop with the listeners
+	checks    []api.Check
+}
+
+// newService connects a store with the broker: everything but the doors.
+func (b *bench) newService(name string, st *store, published []event.Subject) (*service, error) {
+	s := &service{
+		name: name, store: st, log: b.log.With("service", name),
+		reg: prometheus.WrapRegistererWith(prometheus.Labels{"service": name}, b.registry),
+	}
+	s.counters = listeners.NewMetrics(s.reg)
+	var err error
+	s.session, err = session.New(session.Options{
+		URL: b.nats.NATSURL, ClusterID: b.nats.NATSClusterID, ClientID: b.client(name), Log: s.log, Registerer: s.reg,
+	})
+	if err != nil {
+		return nil, &usageError{err.Error()}
+	}
+	s.relay, err = outbox.NewRelay(st.outbox, st.outbox, publishers.New(s.session), outbox.Options{
+		Name: "outbox-" + name, Subjects: published, StopTimeout: relayWithin, Log: s.log, Registerer: s.reg,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.gauges = outbox.NewGauges(s.reg)
+	s.checks = []api.Check{
+		{Name: name + " store", Probe: st.ping},
+		{Name: name + " broker", Probe: s.connected, Optional: true},
+	}
+	return s, nil
+}
+
+// client returns who a service is to the broker. Two services of one process
+// are two clients.
+func (b *bench) client(service string) string {
+	if b.shared {
+		return b.nats.NATSClientID + "-" + service
+	}
+	return b.nats.NATSClientID
+}
+
+// listen adds a listener of the group. Its absence makes the service degraded.
+func (b *bench) listen(s *service, name string, h listeners.Handler, o listeners.Options) error {
+	o.AckWait, o.MaxInFlight = b.listening.AckWait, b.listening.MaxInFlight
+	o.StopWait, o.Marks, o.Metrics, o.Log = listenerWithin, s.store.marks, s.counters, s.log
+	l, err := listeners.New(s.session, h, s.store.quarantine, o)
+	if err != nil {
+		return &usageError{err.Error()}
+	}
+	s.listeners = append(s.listeners, l)
+	s.checks = append(s.checks, api.Check{
+		Name: name, Probe: func(context.Context) error { return l.Check() }, Optional: true,
+	})
+	return nil
+}
+
+// lag adds the measurement of the group's backlog, if it is known where to
+// look.
+func (b *bench) lag(s *service, group string, subjects []event.Subject) error {
+	if b.nats.NATSMonitorURL == "" {
+		return nil
+	}
+	m, err := listeners.NewMonitor(b.nats.NATSMonitorURL)
+	if err != nil {
+		return &usageError{"NATS_MONITOR_URL: " + err.Error()}
+	}
+	var watched []listeners.Watched
+	for _, subject := range subjects {
+		watched = append(watched, listeners.Watched{Channel: subject, Group: group})
+	}
+	l, err := listeners.NewLag(m, listeners.LagOptions{Watched: watched, Log: s.log, Registerer: s.reg})
+	if err != nil {
+		return err
+	}
+	s.jobs = append(s.jobs, l.Run)
+	return nil
+}
+
+func (s *service) connected(context.Context) error { return s.session.State().Err }
+
+// onceSubscribed returns a check that fails until every listener has been
+// subscribed once.
+func (s *service) onceSubscribed() api.Check {
+	var seen atomic.Bool
+	return api.Check{Name: s.name + " subscribed", Probe: func(context.Context) error {
+		if seen.Load() {
+			return nil
+		}
+		for _, l := range s.listeners {
+			if err := l.Check(); err != nil {
+				return err
+			}
+		}
+		seen.Store(true)
+		return nil
+	}}
+}
+
+// ops is what the operator sees of the service.
+func (s *service) ops() api.Service {
+	o := api.Service{Name: s.name, Outbox: s.store.outbox, Quarantine: s.store.quarantine}
+	for _, l := range s.listeners {
+		o.Listeners = append(o.Listeners, l)
+	}
+	return o
+}

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"context"
+
+	"lockstep/api"
+	"lockstep/event"
+	"lockstep/listeners"
+	"lockstep/ticket"
+)
+
+// ticketsCmd runs the tickets service.
+type ticketsCmd struct {
+	TicketsAddr string `env:"TICKETS_ADDR" default:":3000" help:"Where the tickets API is served."`
+	opsFlags    `set:"ops_addr=:9464"`
+	storeFlags  `set:"data_dir="`
+	natsFlags   `set:"cluster_id="`
+	jwtFlags
+	listenerFlags
+}
+
+// Run serves until ctx ends.
+func (c *ticketsCmd) Run(ctx context.Context, s streams, l *logFlags) error {
+	if err := complete(c.storeFlags, c.natsFlags, c.jwtFlags, c.opsFlags); err != nil {
+		return err
+	}
+	p := newProgram(l.logger(s.err), c.opsFlags)
+	if err := c.assemble(ctx, p); err != nil {
+		p.abandon()
+		return err
+	}
+	return p.run(ctx, func() { p.log.InfoContext(ctx, "ready") })
+}
+
+func (c *ticketsCmd) assemble(ctx context.Context, p *program) error {
+	if err := p.openTickets(ctx, c.storeFlags, c.TicketsAddr); err != nil {
+		return err
+	}
+	if err := p.openOps(ctx); err != nil {
+		return err
+	}
+	return p.assemble(settings{jwt: c.jwtFlags, nats: c.natsFlags, listening: c.listenerFlags})
+}
+
+// newTickets builds the tickets service.
+func (p *program) newTickets(st *store) (*service, error) {
+	s, err := p.newService("tickets", st, event.TicketSubjects())
+	if err != nil {
+		return nil, err
+	}
+	tickets := ticket.NewService(st.tickets, ticket.Options{Metrics: ticket.NewMetrics(s.reg)})
+	p.locks = tickets
+	if err := p.listen(s, "tickets listener", listeners.NewLocks(tickets), listeners.Options{Group: listeners.TicketsService}); err != nil {
+		return nil, err
+	}
+	if err := p.lag(s, listeners.TicketsService, event.OrderSubjects()); err != nil {
+		return nil, err
+	}
+	s.door, err = api.NewTickets(tickets, api.Options{Sessions: p.sessions, Log: s.log, Registerer: s.reg})
+	return s, err
+}
