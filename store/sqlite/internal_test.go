@@ -1,0 +1,221 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"lockstep/event"
+	"lockstep/internal/objectid"
+	"lockstep/order"
+	"lockstep/ticket"
+)
+
+func openFile(t *testing.T, path string) *DB {
+	t.Helper()
+	db, err := Open(t.Context(), path, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return db
+}
+
+func newTicket() *ticket.Ticket {
+	return &ticket.Ticket{ID: objectid.New(), Title: "a chair", Price: 1, UserID: "owner"}
+}
+
+// exec runs statements on the writer's connection, between transactions.
+func exec(t *testing.T, db *DB, query string) {
+	t.Helper()
+	if _, err := db.writer.conn.ExecContext(t.Context(), query); err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+}
+
+// breakCommit makes a change whose statements succeed and whose COMMIT fails,
+// as a failing disk would: a deferred foreign key is looked at by COMMIT.
+func breakCommit(t *testing.T, db *DB) error {
+	t.Helper()
+	exec(t, db, "PRAGMA foreign_keys = ON; CREATE TABLE parent (id PRIMARY KEY);"+
+		" CREATE TABLE child (id REFERENCES parent DEFERRABLE INITIALLY DEFERRED)")
+	return db.do(t.Context(), func(ctx context.Context, w *writer) error {
+		_, err := w.exec(ctx, "INSERT INTO child VALUES (1)")
+		return err
+	})
+}
+
+func TestFailedCommitIsUnknownAndStopsAllWriting(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "store.db")
+	db := openFile(t, path)
+	before := newTicket()
+	if err := db.Tickets().Commit(t.Context(), ticket.Change{Now: before}); err != nil {
+		t.Fatal(err)
+	}
+	if err := breakCommit(t, db); !errors.Is(err, errUnknown) {
+		t.Fatalf("failed commit: %v, want errUnknown", err)
+	}
+	err := db.Tickets().Commit(t.Context(), ticket.Change{Now: newTicket()})
+	if err == nil || errors.Is(err, ticket.ErrUnknown) {
+		t.Errorf("commit afterwards: %v, want an error that says nothing was stored", err)
+	}
+	if err := db.Ping(t.Context()); err == nil {
+		t.Error("a store that cannot write reports itself as ready")
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again := openFile(t, path)
+	if _, err := again.Tickets().Ticket(t.Context(), before.ID); err != nil {
+		t.Errorf("ticket of before: %v", err)
+	}
+	if err := again.Tickets().Commit(t.Context(), ticket.Change{Now: newTicket()}); err != nil {
+		t.Errorf("commit after a new open: %v", err)
+	}
+}
+
+func TestPortsReportAFailedCommitAsUnknown(t *testing.T) {
+	t.Parallel()
+	db := openFile(t, filepath.Join(t.TempDir(), "store.db"))
+	exec(t, db, "PRAGMA foreign_keys = ON; CREATE TABLE parent (id PRIMARY KEY);"+
+		" CREATE TABLE child (id REFERENCES parent DEFERRABLE INITIALLY DEFERRED);"+
+		" CREATE TRIGGER broken AFTER INSERT ON events BEGIN INSERT INTO child VALUES (1); END")
+	made := newTicket()
+	e := event.Event{Key: made.ID, Subject: event.TicketCreated}
+	err := db.Tickets().Commit(t.Context(), ticket.Change{Now: made, Events: []event.Event{e}})
+	if !errors.Is(err, ticket.ErrUnknown) {
+		t.Errorf("ticket: %v, want ErrUnknown", err)
+	}
+	other := openFile(t, filepath.Join(t.TempDir(), "store.db"))
+	exec(t, other, "PRAGMA foreign_keys = ON; CREATE TABLE parent (id PRIMARY KEY);"+
+		" CREATE TABLE child (id REFERENCES parent DEFERRABLE INITIALLY DEFERRED);"+
+		" CREATE TRIGGER broken AFTER INSERT ON orders BEGIN INSERT INTO child VALUES (1); END")
+	err = other.Orders().Commit(t.Context(), order.Change{Now: order.Order{ID: "o", Status: order.Created}})
+	if !errors.Is(err, order.ErrUnknown) {
+		t.Errorf("order: %v, want ErrUnknown", err)
+	}
+}
+
+// TestFullDiskFailsTheBatchAndNothingElse bounds the file, so that SQLite ends
+// the transaction by itself.
+func TestFullDiskFailsTheBatchAndNothingElse(t *testing.T) {
+	t.Parallel()
+	db := openFile(t, filepath.Join(t.TempDir(), "store.db"))
+	exec(t, db, "PRAGMA max_page_count = 60")
+	big := newTicket()
+	big.Title = strings.Repeat("x", 1<<20)
+	errs := db.flush(t.Context(), []change{
+		func(ctx context.Context, w *writer) error { return writeTicket(ctx, w, nil, newTicket()) },
+		func(ctx context.Context, w *writer) error { return writeTicket(ctx, w, nil, big) },
+	})
+	stored := 0
+	for range db.Tickets().Free(t.Context()) {
+		stored++
+	}
+	for i, err := range errs {
+		if err == nil {
+			stored--
+		} else if errors.Is(err, errUnknown) {
+			t.Errorf("change %d: %v, want an error that says nothing was stored", i, err)
+		}
+	}
+	if stored != 0 || errs[1] == nil {
+		t.Errorf("a full disk: errors %v and %d tickets more than acknowledged", errs, stored)
+	}
+	if err := db.Tickets().Commit(t.Context(), ticket.Change{Now: newTicket()}); err != nil {
+		t.Errorf("a small change afterwards: %v", err)
+	}
+}
+
+func TestNewerSchemaIsRefused(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "store.db")
+	db := openFile(t, path)
+	exec(t, db, "PRAGMA user_version = 99")
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(t.Context(), path, Options{}); err == nil || !strings.Contains(err.Error(), "newer release") {
+		t.Errorf("open of a newer schema: %v, want a sentence that says so", err)
+	}
+}
+
+func TestReadersCannotWrite(t *testing.T) {
+	t.Parallel()
+	db := openFile(t, filepath.Join(t.TempDir(), "store.db"))
+	if _, err := db.read.pool.ExecContext(t.Context(), "DELETE FROM events"); err == nil {
+		t.Error("a connection of the read pool has written")
+	}
+}
+
+func TestReadInProgressDoesNotHoldUpCommits(t *testing.T) {
+	t.Parallel()
+	db := openFile(t, filepath.Join(t.TempDir(), "store.db"))
+	for range 3 {
+		if err := db.Tickets().Commit(t.Context(), ticket.Change{Now: newTicket()}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rows, err := db.read.pool.QueryContext(t.Context(), "SELECT id FROM tickets")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	for n := 0; rows.Next(); n++ {
+		if err := db.Tickets().Commit(t.Context(), ticket.Change{Now: newTicket()}); err != nil {
+			t.Errorf("commit while row %d is being read: %v", n, err)
+		}
+	}
+	if err := rows.Err(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestWritesAreDurable looks at the settings that durability rests on.
+func TestWritesAreDurable(t *testing.T) {
+	t.Parallel()
+	db := openFile(t, filepath.Join(t.TempDir(), "store.db"))
+	for pragma, want := range map[string]string{"journal_mode": "wal", "synchronous": "2"} {
+		var got string
+		if err := db.writer.conn.QueryRowContext(t.Context(), "PRAGMA "+pragma).Scan(&got); err != nil || got != want {
+			t.Errorf("%s is %q (error %v), want %q", pragma, got, err, want)
+		}
+	}
+}
+
+// TestQueriesUseTheirIndexes keeps the cost of what runs often from growing
+// with the tables.
+func TestQueriesUseTheirIndexes(t *testing.T) {
+	t.Parallel()
+	db := openFile(t, filepath.Join(t.TempDir(), "store.db"))
+	for query, index := range map[string]string{
+		selectEvent + "WHERE isLocked = 0 AND notBefore <= 1 AND " + isHead + " ORDER BY notBefore, seq LIMIT 1": "eventsDue",
+		selectEvent + "WHERE key = 'k' AND version > 1 ORDER BY version LIMIT 1":                                 "eventsByKey",
+		"SELECT seq FROM events WHERE isLocked = 1 AND lockedAt < 1 AND " + isHead + " LIMIT 1":                  "COVERING INDEX eventsByKey",
+		"SELECT count(*) FROM events WHERE isLocked = 0 AND " + isHead:                                           "eventsDue",
+		selectEvent + "WHERE seq > 1 ORDER BY seq LIMIT 1":                                                       "INTEGER PRIMARY KEY",
+		selectLock + "WHERE ticketId = 't' AND state = 'waiting' ORDER BY since, orderId LIMIT 1":                "locksWaiting",
+		selectOrder + "WHERE status = 'created' AND expiresAt <= 1 ORDER BY expiresAt LIMIT 1":                   "ordersDue",
+		selectOrder + "WHERE userId = 'u' AND seq > 1 ORDER BY seq LIMIT 1":                                      "ordersOfUser",
+		selectQuarantined + "WHERE key = 'k' AND reason = 'too_early' ORDER BY version, id LIMIT 1":              "quarantineEarly",
+		"SELECT id, version FROM replica WHERE id IN (SELECT value FROM json_each('[]'))":                        "PRIMARY KEY",
+	} {
+		steps, err := all(t.Context(), db.read, func(row scanner) (detail string, err error) {
+			var id, parent, unused int
+			return detail, row.Scan(&id, &parent, &unused, &detail)
+		}, "EXPLAIN QUERY PLAN "+query)
+		if err != nil {
+			t.Fatalf("%s: %v", query, err)
+		}
+		if plan := strings.Join(steps, "\n"); !strings.Contains(plan, index) {
+			t.Errorf("%s\ndoes not use %s:\n%s", query, index, plan)
+		}
+	}
+}
