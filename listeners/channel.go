@@ -15,11 +15,12 @@ type channel struct {
 	subject event.Subject
 	count   *subjectMetrics
 
-	unacked atomic.Int64  // messages taken in and not finished
-	early   atomic.Int64  // of those, held because something is missing
-	moved   atomic.Int64  // when one was finished last, in Unix nanoseconds
-	seen    atomic.Uint64 // highest sequence that was delivered here
-	mark    highWater
+	unacked  atomic.Int64  // messages taken in and not finished
+	early    atomic.Int64  // of those, held because something is missing
+	moved    atomic.Int64  // when one was finished last, in Unix nanoseconds
+	borrowed atomic.Int64  // messages a scout brought that are not finished
+	seen     atomic.Uint64 // highest sequence that was delivered here
+	mark     highWater
 
 	scouting atomic.Bool // a scout is out, or asked for
 
@@ -28,6 +29,7 @@ type channel struct {
 	subs      []stan.Subscription
 	fullSince time.Time // its window is full of early messages since; zero if it is not
 	scouted   uint64    // where the last scout for room began
+	told      time.Time // when it was logged last that scouts and members are not enough
 	calmSince time.Time // overflow members are not needed since; zero if they are
 }
 

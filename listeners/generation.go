@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/maphash"
+	"hash/crc32"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,7 +24,6 @@ type generation struct {
 	conn     *session.Conn
 	channels []*channel
 	lanes    []*lane
-	seed     maphash.Seed
 	hints    *hints
 	hearing  *nats.Subscription
 	rescues  chan struct{} // a place for each rescue that goes on
@@ -39,7 +38,7 @@ type generation struct {
 
 func newGeneration(l *Listener, conn *session.Conn) *generation {
 	g := &generation{
-		Listener: l, conn: conn, seed: maphash.MakeSeed(), drain: make(chan struct{}),
+		Listener: l, conn: conn, drain: make(chan struct{}),
 		rescues: make(chan struct{}, maxRescues), errands: make(chan errand, len(l.counters)),
 	}
 	for _, s := range l.handler.Subjects() {
@@ -138,7 +137,7 @@ func (g *generation) decode(c *channel, m *stan.Msg) *delivery {
 
 // lane returns the lane of a key.
 func (g *generation) lane(key string) *lane {
-	return g.lanes[maphash.String(g.seed, key)%uint64(len(g.lanes))]
+	return g.lanes[crc32.ChecksumIEEE([]byte(key))%uint32(len(g.lanes))]
 }
 
 // heard takes a peer's word that key reached version.
@@ -162,6 +161,7 @@ func (g *generation) progress(advanced map[string]int64) {
 // durable. An ack that gets lost brings d again, as a duplicate.
 func (g *generation) acknowledge(ctx context.Context, d *delivery, now time.Time) {
 	if d.borrowed {
+		d.channel.borrowed.Add(-1)
 		return
 	}
 	d.channel.finished(now)

@@ -50,6 +50,7 @@ func (l *lane) add(d *delivery, room bool) bool {
 		}
 		if k.borrowed {
 			k.borrowed = false
+			k.channel.borrowed.Add(-1)
 			k.channel.unacked.Add(1)
 		}
 		k.ack = d.ack
@@ -64,7 +65,9 @@ func (l *lane) add(d *delivery, room bool) bool {
 		return false
 	}
 	l.known[d.position()] = d
-	if !d.borrowed {
+	if d.borrowed {
+		d.channel.borrowed.Add(1)
+	} else {
 		d.copies = 1
 		d.channel.unacked.Add(1)
 	}
@@ -236,11 +239,13 @@ func (l *lane) look(key string, version int64) {
 	l.notify()
 }
 
-// waits reports whether something of key is held.
-func (l *lane) waits(key string) bool {
+// lacks reports whether d may be what something held waits for. With all set,
+// whatever belongs to a key that waits is of use.
+func (l *lane) lacks(d *delivery, all bool) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.waiting[key] != nil
+	w := l.waiting[d.key]
+	return w != nil && (all || len(w.deliveries) > 0 && d.item.Version <= w.deliveries[0].item.Predecessor)
 }
 
 // alarm returns when the next look is due; the zero time if nothing waits.

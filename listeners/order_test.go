@@ -53,7 +53,7 @@ func TestShuffledEventsWithDuplicatesEndInTheCanonicalState(t *testing.T) {
 func TestThreeMembersShareADisplacedStream(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	members := []*member{w.join(t, setup{}), w.join(t, setup{}), w.join(t, setup{})}
+	members := w.members(t, 3, setup{})
 	events := history(500, 10)
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -68,7 +68,7 @@ func TestThreeMembersShareADisplacedStream(t *testing.T) {
 func TestOneHotTicketOverThreeMembers(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	members := []*member{w.join(t, setup{}), w.join(t, setup{}), w.join(t, setup{})}
+	members := w.members(t, 3, setup{})
 	began := time.Now()
 	w.publish(t, history(1, 500)...)
 	w.settled(t, 1, 499)

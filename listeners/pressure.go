@@ -70,6 +70,11 @@ func (g *generation) relieve(ctx context.Context, c *channel, now time.Time) {
 		c.fullSince = time.Time{}
 		g.overflow(ctx, c)
 	default:
+		if now.Sub(c.told) >= reportEvery {
+			c.told = now
+			g.log.WarnContext(ctx, "early messages fill every window: their records are repaired or they are set aside",
+				"subject", c.subject, "held", c.early.Load(), "members", len(c.subs))
+		}
 		g.rescueStuck(ctx, now, int(early-relievedPart*window), replica.ByPressure)
 	}
 }

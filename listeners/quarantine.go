@@ -55,7 +55,11 @@ func (a *aside) put(ctx context.Context, d *delivery, reason Reason, detail stri
 	if err := a.store.Put(ctx, q); err != nil {
 		return err
 	}
-	a.log.WarnContext(ctx, "message set aside", "group", a.group, "subject", q.Subject, "sequence", q.Sequence,
+	level := slog.LevelWarn
+	if reason == TooEarly { // a flood of them is counted, not told one by one
+		level = slog.LevelDebug
+	}
+	a.log.Log(ctx, level, "message set aside", "group", a.group, "subject", q.Subject, "sequence", q.Sequence,
 		"key", q.Key, "version", q.Version, "reason", q.Reason, "detail", q.Detail)
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -38,6 +38,7 @@ func (g *generation) setAside(ctx context.Context, l *lane, key, why string) {
 	for i, d := range ds {
 		if d.borrowed {
 			l.finish(d)
+			g.acknowledge(ctx, d, g.now())
 			continue
 		}
 		if err := g.aside.put(ctx, d, TooEarly, why); err != nil {

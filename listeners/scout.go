@@ -84,8 +84,8 @@ func (g *generation) borrow(e errand, m *stan.Msg) {
 	if d.poison != nil || e.key != "" && d.key != e.key {
 		return
 	}
-	if l := g.lane(d.key); l.waits(d.key) {
-		l.add(d, e.channel.unacked.Load() < g.room())
+	if l := g.lane(d.key); l.lacks(d, e.key != "") {
+		l.add(d, e.channel.borrowed.Load() < int64(g.opts.MaxInFlight))
 	}
 }
 
