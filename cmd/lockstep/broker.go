@@ -13,7 +13,7 @@ import (
 // brokerCmd runs the embedded NATS Streaming server alone.
 type brokerCmd struct {
 	brokerFlags
-	DataDir       string `env:"DATA_DIR" type:"path" help:"Where messages are kept."`
+	DataDir       string `env:"DATA_DIR" default:"" type:"path" help:"Where messages are kept."`
 	NATSClusterID string `name:"nats-cluster-id" env:"NATS_CLUSTER_ID" help:"Cluster id that clients must name."`
 }
 
