@@ -88,6 +88,11 @@ func (l *Listener) Run(ctx context.Context) error {
 // at once.
 func (l *Listener) serve(ctx context.Context, conn *session.Conn) error {
 	healed := conn.Reconnected()
+	if l.opts.Losses != nil {
+		if err := l.opts.Losses.Check(ctx, conn); err != nil {
+			return err
+		}
+	}
 	g := newGeneration(l, conn)
 	if err := g.start(ctx); err != nil {
 		g.abandon(ctx)

@@ -50,6 +50,7 @@ type Options struct {
 
 	Repairer Repairer     // repairs gaps; nil if there is nobody to ask
 	Marks    Marks        // keeps how far the group has come; nil to keep nothing
+	Losses   *Losses      // looks for losses in the broker before the group is joined; nil not to look
 	Metrics  *Metrics     // counts; not counted if nil
 	Log      *slog.Logger // discarded if nil
 }
