@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"sync"
 
 	natsd "github.com/nats-io/nats-server/v2/server"
@@ -18,10 +17,6 @@ var (
 	ErrAddressTaken = errors.New("the address is in use: is another broker running?")
 	ErrStoreTaken   = errors.New("the directory is in use by another broker")
 )
-
-const lockName = "broker.lock" // beside the channels in the store directory
-
-var errLocked = errors.New("locked")
 
 // Broker is a running server. Its methods may be called from many goroutines.
 type Broker struct {
@@ -82,8 +77,8 @@ func (b *Broker) Shutdown() {
 			b.nats.WaitForShutdown()
 		}
 		if b.lock != nil {
-			if err := b.lock.Close(); err != nil {
-				b.opts.Log.Warn("store directory stays locked", "dir", b.opts.StoreDir, "error", err)
+			if err := b.releaseStore(); err != nil {
+				b.opts.Log.Warn("store directory was not released cleanly", "dir", b.opts.StoreDir, "error", err)
 			}
 		}
 	})
@@ -91,7 +86,7 @@ func (b *Broker) Shutdown() {
 
 func (b *Broker) start(ctx context.Context) error {
 	log := &logger{ctx: ctx, log: b.opts.Log}
-	if err := b.takeStore(); err != nil {
+	if err := b.takeStore(ctx); err != nil {
 		return err
 	}
 	if b.opts.Monitor == "" {
@@ -105,24 +100,5 @@ func (b *Broker) start(ctx context.Context) error {
 		return errors.Join(err, pages.Close())
 	}
 	b.monitor = serveMonitor(pages, b.stan, b.nats)
-	return nil
-}
-
-func (b *Broker) takeStore() error {
-	dir := b.opts.StoreDir
-	if dir == "" {
-		return nil
-	}
-	if err := os.MkdirAll(dir, 0o750); err != nil {
-		return fmt.Errorf("broker store directory: %w", err)
-	}
-	lock, err := lockDir(dir)
-	if errors.Is(err, errLocked) {
-		return fmt.Errorf("broker store %s: %w", dir, ErrStoreTaken)
-	}
-	if err != nil {
-		return fmt.Errorf("lock broker store %s: %w", dir, err)
-	}
-	b.lock = lock
 	return nil
 }

@@ -79,6 +79,37 @@ func TestAStoreWithHalfARecordAtItsEndStartsAndKeepsTheRest(t *testing.T) {
 	}
 }
 
+// The messages reach the disk before their index does.
+func TestMessagesAKilledBrokerHadNotIndexedKeepTheirSequences(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	b := brokertest.Start(t, brokertest.Stored(dir))
+	for _, data := range []string{"a", "b", "c"} {
+		publish(t, b, "first", data)
+	}
+	b.Stop()
+	const file, entry = 4, 32 // bytes of a file's head and of an index entry
+	if err := os.Truncate(filepath.Join(dir, "first", "msgs.1.idx"), file+2*entry); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "broker.open"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.Restart()
+	publish(t, b, "first", "d")
+	publish(t, b, "first", "e")
+	if got := read(t, b, "first", 5); got != "1:a 2:b 3:c 4:d 5:e" {
+		t.Errorf("read %q, want every message under its own sequence", got)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "broker.open")); err != nil {
+		t.Errorf("a running broker leaves no trace for the next one: %v", err)
+	}
+	b.Stop()
+	if _, err := os.Stat(filepath.Join(dir, "broker.open")); !os.IsNotExist(err) {
+		t.Errorf("a broker that was stopped looks killed: %v", err)
+	}
+}
+
 func TestNoChannelLimitByDefault(t *testing.T) {
 	t.Parallel()
 	b := brokertest.Start(t)

@@ -1,0 +1,81 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// Files of ours, beside the channels in the store directory.
+const (
+	lockName = "broker.lock"
+	openName = "broker.open" // there while a broker runs, and after one that was killed
+)
+
+var errLocked = errors.New("locked")
+
+// takeStore makes the store directory ours and, after a broker that was
+// killed, ready to be read.
+func (b *Broker) takeStore(ctx context.Context) error {
+	dir := b.opts.StoreDir
+	if dir == "" {
+		return nil
+	}
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return fmt.Errorf("broker store directory: %w", err)
+	}
+	lock, err := lockDir(dir)
+	if errors.Is(err, errLocked) {
+		return fmt.Errorf("broker store %s: %w", dir, ErrStoreTaken)
+	}
+	if err != nil {
+		return fmt.Errorf("lock broker store %s: %w", dir, err)
+	}
+	if err := b.mend(ctx); err != nil {
+		return errors.Join(fmt.Errorf("broker store %s: %w", dir, err), lock.Close())
+	}
+	b.lock = lock
+	return nil
+}
+
+// mend marks the directory as in use; a mark that is there already is that of
+// a broker that was killed.
+func (b *Broker) mend(ctx context.Context) error {
+	mark := filepath.Join(b.opts.StoreDir, openName)
+	if _, err := os.Stat(mark); err == nil {
+		b.opts.Log.WarnContext(ctx, "the last broker was killed: its store is indexed anew", "dir", b.opts.StoreDir)
+		if err := dropIndexes(b.opts.StoreDir); err != nil {
+			return err
+		}
+	}
+	return os.WriteFile(mark, nil, 0o600)
+}
+
+// releaseStore is takeStore's end. A store that was not served as well counts
+// as left in order: nothing was written to it.
+func (b *Broker) releaseStore() error {
+	return errors.Join(os.Remove(filepath.Join(b.opts.StoreDir, openName)), b.lock.Close())
+}
+
+// dropIndexes removes the indexes of the messages, which the server then makes
+// again from the messages themselves.
+//
+// A broker that is killed may leave messages in a file that its index does not
+// have yet. The server goes by the index and writes the next messages behind
+// them under the same sequences; when it reads ahead, it then hands out those
+// it had forgotten in the place of others, which it has confirmed and nobody
+// ever gets.
+func dropIndexes(dir string) error {
+	indexes, err := filepath.Glob(filepath.Join(dir, "*", "msgs.*.idx"))
+	if err != nil {
+		return err
+	}
+	for _, name := range indexes {
+		if err := os.Remove(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
