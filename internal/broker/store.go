@@ -66,7 +66,8 @@ func (b *Broker) releaseStore() error {
 // have yet. The server goes by the index and writes the next messages behind
 // them under the same sequences; when it reads ahead, it then hands out those
 // it had forgotten in the place of others, which it has confirmed and nobody
-// ever gets.
+// ever gets. Seen with nats-streaming-server 0.25.6 in two of seven runs of 25
+// kills under load, and in none of seven since the indexes are dropped.
 func dropIndexes(dir string) error {
 	indexes, err := filepath.Glob(filepath.Join(dir, "*", "msgs.*.idx"))
 	if err != nil {
