@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nats-io/stan.go"
+
 	"lockstep/event"
 	"lockstep/internal/session"
 )
@@ -106,9 +108,24 @@ func (l *Listener) serve(ctx context.Context, conn *session.Conn) error {
 	case <-conn.Lost():
 		g.abandon(ctx)
 	case <-healed:
+		l.awaitAnswer(ctx, conn)
 		g.abandon(ctx)
 	}
 	return nil
+}
+
+// awaitAnswer waits until the broker answers requests again. A broker that was
+// restarted takes connections before it does that; a subscription whose close
+// goes unheard stays in the group as a member that nobody listens for.
+func (l *Listener) awaitAnswer(ctx context.Context, conn *session.Conn) {
+	for ctx.Err() == nil && !closed(conn.Lost()) {
+		_, err := probe(ctx, conn, l.handler.Subjects()[0], 0, stan.StartWithLastReceived())
+		if err == nil {
+			return
+		}
+		l.log.DebugContext(ctx, "broker does not answer yet", "group", l.opts.Group, "error", err)
+		pause(ctx, retryPause)
+	}
 }
 
 func (l *Listener) set(g *generation) {

@@ -28,6 +28,7 @@ func TestBrokerOutage(t *testing.T) {
 		s := newSystem(t, e)
 		before := s.create(t, "ann@example.com").id()
 		s.untilReplica(t, before, 0)
+		until(t, "the outbox is empty", func() bool { return s.pending(t) == 0 })
 
 		s.broker.kill(t)
 		id := ""
@@ -129,7 +130,7 @@ func TestKillsLoseNothing(t *testing.T) {
 				select {
 				case <-stop:
 					return
-				case <-time.After(time.Duration(100+rng.IntN(400)) * time.Millisecond):
+				case <-time.After(time.Duration(10+rng.IntN(150)) * time.Millisecond):
 				}
 				victim := victims[i%len(victims)]
 				victim.kill(t)
