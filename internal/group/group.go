@@ -1,9 +1,11 @@
 package group
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -33,18 +35,19 @@ type Options[T any] struct {
 }
 
 // Committer collects items and flushes them in batches. Its methods may be
-// called from many goroutines. It must be closed.
+// called from many goroutines. It has no goroutines of its own: a flush runs on
+// one of its callers, so a lone caller is not even handed over.
 type Committer[T any] struct {
 	flush func(ctx context.Context, batch []T) []error
 	Options[T]
 
-	mu     sync.Mutex
-	change sync.Cond   // something was queued, a flush ended, or Close was called
-	queue  []*entry[T] // in the order of arrival
-	busy   map[string]bool
-	closed bool
-
-	flushers sync.WaitGroup
+	mu      sync.Mutex
+	queue   []*entry[T]     // in the order of arrival
+	busy    map[string]bool // keys of the batches under way
+	running int             // batches under way
+	crowd   bool            // callers are coming together: seen when the latest batch ended
+	closed  bool
+	idle    sync.Cond // nothing is queued or under way
 }
 
 // entry is one item between Do and its result.
@@ -52,23 +55,20 @@ type entry[T any] struct {
 	ctx  context.Context // of the caller; its values go with the flush, its end does not
 	item T
 	keys []string
-	done chan error // takes the one result without blocking
+	done chan error    // takes the one result without blocking
+	lead chan struct{} // takes the word that this caller is to flush a batch, its own item first
 }
 
-// New returns a committer and starts its flushers; Close stops them and waits.
+// New returns a committer.
 //
 // flush is given at least one item and returns one error per item, nil for
 // those that succeeded. Its context carries the values of one of the callers
 // but is not cancelled with any of them; only Options.Timeout ends it.
 func New[T any](flush func(ctx context.Context, batch []T) []error, o Options[T]) *Committer[T] {
-	if o.MaxBatch == 0 {
-		o.MaxBatch = DefaultMaxBatch
-	}
+	o.MaxBatch = cmp.Or(o.MaxBatch, DefaultMaxBatch)
+	o.Flushers = max(o.Flushers, 1)
 	c := &Committer[T]{flush: flush, Options: o, busy: map[string]bool{}}
-	c.change.L = &c.mu
-	for range max(o.Flushers, 1) {
-		c.flushers.Go(c.work)
-	}
+	c.idle.L = &c.mu
 	return c
 }
 
@@ -82,7 +82,7 @@ func (c *Committer[T]) Do(ctx context.Context, item T) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	e := &entry[T]{ctx: ctx, item: item, done: make(chan error, 1)}
+	e := &entry[T]{ctx: ctx, item: item, done: make(chan error, 1), lead: make(chan struct{}, 1)}
 	if c.Keys != nil {
 		e.keys = c.Keys(item)
 	}
@@ -92,22 +92,32 @@ func (c *Committer[T]) Do(ctx context.Context, item T) error {
 	select {
 	case err := <-e.done:
 		return err
+	case <-e.lead:
+		c.run(e)
+		return <-e.done
 	case <-ctx.Done():
-		if c.withdraw(e) {
-			return ctx.Err()
-		}
+	}
+	if c.withdraw(e) {
+		return ctx.Err()
+	}
+	select {
+	case err := <-e.done:
+		return err
+	case <-e.lead: // others count on it
+		c.run(e)
 		return <-e.done
 	}
 }
 
-// Close refuses further items, waits until those that are queued have been
-// flushed, and stops. It may be called more than once.
+// Close refuses further items and waits until those that are queued have been
+// flushed. It may be called more than once.
 func (c *Committer[T]) Close() {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.closed = true
-	c.mu.Unlock()
-	c.change.Broadcast()
-	c.flushers.Wait()
+	for c.running > 0 || len(c.queue) > 0 {
+		c.idle.Wait()
+	}
 }
 
 func (c *Committer[T]) enqueue(e *entry[T]) error {
@@ -117,8 +127,24 @@ func (c *Committer[T]) enqueue(e *entry[T]) error {
 		return ErrClosed
 	}
 	c.queue = append(c.queue, e)
-	c.change.Signal()
+	c.start()
 	return nil
+}
+
+// start names leaders of batches while there is something to flush and a
+// flusher free. The rest of a batch is taken when its leader begins.
+func (c *Committer[T]) start() {
+	for c.running < c.Flushers {
+		leader := c.take(1)
+		if len(leader) == 0 {
+			break
+		}
+		c.running++
+		leader[0].lead <- struct{}{}
+	}
+	if c.running == 0 && len(c.queue) == 0 {
+		c.idle.Broadcast()
+	}
 }
 
 // withdraw takes e out of the queue and reports whether it was still there.
@@ -130,76 +156,50 @@ func (c *Committer[T]) withdraw(e *entry[T]) bool {
 		return false
 	}
 	c.queue = slices.Delete(c.queue, i, i+1)
-	c.change.Broadcast() // its keys no longer keep others back, and Close may wait for it
+	c.start() // its keys no longer keep others back, and Close may wait for it
 	return true
 }
 
-// work flushes batches until the committer is closed and the queue is empty.
-func (c *Committer[T]) work() {
-	for {
-		batch := c.next()
-		if batch == nil {
-			return
-		}
-		c.run(batch)
-		c.release(batch)
-	}
-}
-
-// next waits for a batch and takes it out of the queue; nil means the end.
-func (c *Committer[T]) next() []*entry[T] {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for {
-		if batch := c.take(); len(batch) > 0 {
-			return batch
-		}
-		if c.closed && len(c.queue) == 0 {
-			return nil
-		}
-		c.change.Wait()
-	}
-}
-
-// take moves what can be flushed now from the queue into a batch: entries that
-// share no key with a running flush, with the batch, or with an entry that
-// came earlier and has to wait.
-func (c *Committer[T]) take() []*entry[T] {
+// take moves up to limit entries that can be flushed now out of the queue:
+// those that share no key with a batch under way, with each other, or with an
+// entry that came earlier and has to wait.
+func (c *Committer[T]) take(limit int) []*entry[T] {
 	if c.Keys == nil {
-		n := min(len(c.queue), c.MaxBatch)
-		batch := slices.Clone(c.queue[:n])
+		n := min(len(c.queue), limit)
+		taken := slices.Clone(c.queue[:n])
 		c.queue = slices.Delete(c.queue, 0, n)
-		return batch
+		return taken
 	}
-	var batch, left []*entry[T]
+	var taken, left []*entry[T]
 	passed := map[string]bool{}
 	for i, e := range c.queue {
-		if len(batch) == c.MaxBatch {
+		if len(taken) == limit {
 			left = append(left, c.queue[i:]...)
 			break
 		}
-		free := !slices.ContainsFunc(e.keys, func(k string) bool { return c.busy[k] || passed[k] })
-		if free {
-			batch = append(batch, e)
-		} else {
+		if slices.ContainsFunc(e.keys, func(k string) bool { return c.busy[k] || passed[k] }) {
 			left = append(left, e)
+		} else {
+			taken = append(taken, e)
 		}
 		for _, k := range e.keys {
 			passed[k] = true
 		}
 	}
-	for _, e := range batch {
+	for _, e := range taken {
 		for _, k := range e.keys {
 			c.busy[k] = true
 		}
 	}
 	c.queue = left
-	return batch
+	return taken
 }
 
-// run flushes the batch and gives every caller its result.
-func (c *Committer[T]) run(batch []*entry[T]) {
-	ctx := context.WithoutCancel(batch[0].ctx)
+// run flushes the batch of leader, gives every caller its result and lets the
+// next batch begin.
+func (c *Committer[T]) run(leader *entry[T]) {
+	batch := c.fill(leader)
+	ctx := context.WithoutCancel(leader.ctx)
 	if c.Timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, c.Timeout)
@@ -217,13 +217,25 @@ func (c *Committer[T]) run(batch []*entry[T]) {
 		}
 		e.done <- errs[i]
 	}
+	c.release(batch)
 }
 
-// release lets the items go on that share a key with the batch.
-func (c *Committer[T]) release(batch []*entry[T]) {
-	if c.Keys == nil {
-		return
+// fill returns the batch of leader. In a crowd it first lets the callers that
+// were just answered come back with their next items, instead of missing them
+// by a hair: whoever is ready to run goes first. A lone caller waits for no one.
+func (c *Committer[T]) fill(leader *entry[T]) []*entry[T] {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.crowd {
+		c.mu.Unlock()
+		runtime.Gosched()
+		c.mu.Lock()
 	}
+	return append([]*entry[T]{leader}, c.take(c.MaxBatch-1)...)
+}
+
+// release ends a batch: its keys and its flusher are free again.
+func (c *Committer[T]) release(batch []*entry[T]) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, e := range batch {
@@ -231,5 +243,7 @@ func (c *Committer[T]) release(batch []*entry[T]) {
 			delete(c.busy, k)
 		}
 	}
-	c.change.Broadcast()
+	c.crowd = len(batch) > 1 || len(c.queue) > 0
+	c.running--
+	c.start()
 }

@@ -23,7 +23,7 @@ func (s *Outbox) Acquire(ctx context.Context, name, owner string, ttl time.Durat
 		if err != nil {
 			return err
 		}
-		l = outbox.Lease{Name: name, Owner: owner}
+		l, ok = outbox.Lease{Name: name, Owner: owner}, false
 		err = row.Scan(&l.Epoch)
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil

@@ -66,6 +66,7 @@ const (
 // Write implements replica.Store. All writes are one transaction.
 func (s *Replica) Write(ctx context.Context, writes []replica.Write) (written int, err error) {
 	err = s.db.do(ctx, func(ctx context.Context, w *writer) error {
+		written = 0
 		for _, c := range writes {
 			query, args := insertReplica, []any{c.Row.Version, c.Row.Title, c.Row.Price, c.Row.OrderID, c.Row.Deleted, c.Row.ID}
 			if c.From != event.None {
