@@ -22,6 +22,7 @@ type channel struct {
 	seen     atomic.Uint64 // highest sequence that was delivered here
 	mark     highWater
 
+	refused  atomic.Bool // a delivery found no room since the subscriptions were made
 	scouting atomic.Bool // a scout is out, or asked for
 
 	// subs belong to the generation's own goroutine. The first is the group's

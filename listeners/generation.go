@@ -110,12 +110,13 @@ func (g *generation) receive(c *channel, m *stan.Msg) {
 	}
 	d := g.decode(c, m)
 	if !g.lane(d.key).add(d, c.unacked.Load() < g.room()) {
+		c.refused.Store(true)
 		g.opts.Metrics.refused.Inc()
 	}
 }
 
-// room is how many messages of one channel are kept at most. The broker sends
-// again whatever finds none.
+// room is how many messages of one channel are kept at most. What finds none is
+// reclaimed later.
 func (g *generation) room() int64 {
 	return int64(g.opts.MaxInFlight * (2 + g.opts.MaxOverflow))
 }

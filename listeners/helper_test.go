@@ -147,6 +147,13 @@ func (w *world) publish(t testing.TB, events ...event.Event) {
 	}
 }
 
+// restart restarts the broker. Whoever publishes connects anew.
+func (w *world) restart(t *testing.T) {
+	t.Helper()
+	w.pub = nil
+	w.Restart()
+}
+
 func ticketID(n int) string { return fmt.Sprintf("%024x", n) }
 
 // ticket returns the event that announces a version of a ticket.

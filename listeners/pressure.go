@@ -43,6 +43,7 @@ func (g *generation) watch(ctx context.Context) {
 		now := g.now()
 		for _, c := range g.channels {
 			g.relieve(ctx, c, now)
+			g.reclaim(ctx, c, now)
 		}
 		g.rescueStuck(ctx, now.Add(-g.opts.HoldFor), math.MaxInt, replica.ByGap)
 	}
@@ -105,6 +106,29 @@ func (g *generation) relax(ctx context.Context, c *channel, now time.Time) {
 	last := len(c.subs) - 1
 	g.ended(ctx, string(c.subject), c.subs[last].Close())
 	c.subs = c.subs[:last]
+}
+
+// reclaim gets what was refused once there is room again: the broker hands the
+// unacknowledged messages of a member that leaves to those that stay, whatever
+// their windows, and would repeat what one of them refused after AckWait only.
+func (g *generation) reclaim(ctx context.Context, c *channel, now time.Time) {
+	used := float64(c.unacked.Load()) / float64(g.room())
+	still := now.Sub(time.Unix(0, c.moved.Load())) >= stallAfter
+	if !c.refused.Load() || used > fullPart || used > calmPart && !still {
+		return
+	}
+	c.refused.Store(false)
+	old := c.subs
+	c.subs = nil
+	if err := g.join(c); err != nil {
+		c.subs = old
+		c.refused.Store(true)
+		g.log.WarnContext(ctx, "member not subscribed again", "subject", c.subject, "error", err)
+		return
+	}
+	for _, sub := range old {
+		g.ended(ctx, string(c.subject), sub.Close())
+	}
 }
 
 // rescueStuck begins to rescue up to n records something is missing of since
