@@ -197,7 +197,7 @@ func TestWhenTheBrokerRefusesNearlyEverythingTheRelayPauses(t *testing.T) {
 		s, b := newShelf(), newBus()
 		b.verdict = func(event.Event) error { return event.ErrRejected }
 		for i := range 500 {
-			s.commit(ticket(fmt.Sprint("k", i), 0))
+			s.commit(change(fmt.Sprint("k", i), 0))
 		}
 		stop := start(t, s, b, func(o *outbox.Options) { o.MaxBlocked, o.Window = 20, 4 })
 		after(10 * time.Minute)

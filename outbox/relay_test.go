@@ -16,8 +16,8 @@ import (
 	"lockstep/outbox"
 )
 
-// ticket returns the event of one version of a ticket.
-func ticket(key string, version int64) event.Event {
+// change returns the event of one version of a ticket.
+func change(key string, version int64) event.Event {
 	subject := event.TicketUpdated
 	if version == event.First {
 		subject = event.TicketCreated
@@ -32,7 +32,7 @@ func ticket(key string, version int64) event.Event {
 func tickets(key string, n int) []event.Event {
 	var all []event.Event
 	for v := range n {
-		all = append(all, ticket(key, int64(v)))
+		all = append(all, change(key, int64(v)))
 	}
 	return all
 }
@@ -88,7 +88,7 @@ func TestPublishesBacklogAndCommitsInOrderAndDeletesThem(t *testing.T) {
 		s.commit(tickets("a", 3)...)
 		stop := start(t, s, b)
 		after(time.Second)
-		s.commit(ticket("a", 3), ticket("a", 4))
+		s.commit(change("a", 3), change("a", 4))
 		after(time.Second)
 		stop()
 		wantStored(t, b, "a:0:ticket:created", "a:1:ticket:updated", "a:2:ticket:updated", "a:3:ticket:updated", "a:4:ticket:updated")
@@ -119,7 +119,7 @@ func TestAHotKeyLeavesTheOthersTheirTurn(t *testing.T) {
 		s, b := newShelf(), newBus()
 		s.commit(tickets("hot", 500)...)
 		for i := range 50 {
-			s.commit(ticket(fmt.Sprint("k", i), 0))
+			s.commit(change(fmt.Sprint("k", i), 0))
 		}
 		stop := start(t, s, b, func(o *outbox.Options) { o.Window, o.PerKey = 2, 4 })
 		after(2 * time.Second)
