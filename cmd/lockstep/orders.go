@@ -48,42 +48,44 @@ func (c *ordersCmd) assemble(ctx context.Context, p *program) error {
 }
 
 // newOrders builds the orders service.
-func (b *bench) newOrders(st *store, f orderFlags) (*service, error) {
-	s, err := b.newService("orders", st, event.OrderSubjects())
+func (p *program) newOrders(st *store, f orderFlags) (*service, error) {
+	s, err := p.newService("orders", st, event.OrderSubjects())
 	if err != nil {
 		return nil, err
 	}
 	orders := order.NewService(st.orders, st.orderTickets, order.Options{Window: f.OrderWindow})
-	if err := b.listenToTickets(s); err != nil {
+	if err := p.listenToTickets(s); err != nil {
 		return nil, err
 	}
 	ended := listeners.NewOrders(orders)
-	if err := b.listen(s, "orders listener of payments", ended, listeners.Options{Group: listeners.OrdersService}); err != nil {
+	if err := p.listen(s, "orders listener of payments", ended, listeners.Options{Group: listeners.OrdersService}); err != nil {
 		return nil, err
 	}
-	if err := b.lag(s, listeners.OrdersService, slices.Concat(event.TicketSubjects(), ended.Subjects())); err != nil {
+	if err := p.lag(s, listeners.OrdersService, slices.Concat(event.TicketSubjects(), ended.Subjects())); err != nil {
 		return nil, err
 	}
 	s.checks = append(s.checks, s.onceSubscribed())
 	s.jobs = append(s.jobs, order.NewExpiry(orders, 0, s.log).Run)
-	s.door, err = api.NewOrders(orders, api.Options{Sessions: b.sessions, Log: s.log, Registerer: s.reg})
+	s.door, err = api.NewOrders(orders, api.Options{Sessions: p.sessions, Log: s.log, Registerer: s.reg})
 	return s, err
 }
 
-// listenToTickets adds the listener that keeps the replica, with the repair of
-// its gaps if it is known whom to ask.
-func (b *bench) listenToTickets(s *service) error {
+// listenToTickets adds the listener that keeps the replica, and if it is known
+// whom to ask, the repair of its gaps and of what the broker lost.
+func (p *program) listenToTickets(s *service) error {
 	metrics := replica.NewMetrics(s.reg)
 	o := listeners.Options{Group: listeners.OrdersService}
-	if b.listening.CanonicalURL != "" {
-		owner, err := api.NewOwner(b.listening.CanonicalURL)
+	if p.listening.CanonicalURL != "" {
+		owner, err := api.NewOwner(p.listening.CanonicalURL)
 		if err != nil {
 			return &usageError{"CANONICAL_URL: " + err.Error()}
 		}
 		o.Repairer = replica.NewRepairer(s.store.replica, owner, replica.RepairOptions{Metrics: metrics})
+		p.mendReplica(s, owner, metrics)
 	}
+	o.Losses = s.losses(listeners.OrdersService, event.TicketSubjects())
 	s.jobs = append(s.jobs, s.countRows(metrics))
-	return b.listen(s, "orders listener", listeners.NewTickets(replica.NewProjector(s.store.replica), event.Scheme{}), o)
+	return p.listen(s, "orders listener", listeners.NewTickets(replica.NewProjector(s.store.replica), event.Scheme{}), o)
 }
 
 // rowsEvery is how often the rows of the replica are counted.

@@ -31,6 +31,8 @@ type program struct {
 
 	services []*service
 	locks    api.Locks      // nil if the process does not run the tickets service
+	compare  api.Comparer   // nil if it is not known whom to compare with
+	conform  api.Reconciler // likewise, of locks
 	undo     []func() error // gives back what was taken, last first, if the start fails
 }
 
@@ -225,6 +227,7 @@ func (p *program) readiness() *api.Readiness {
 func (p *program) opsOptions(ready *api.Readiness) api.OpsOptions {
 	o := api.OpsOptions{
 		Ready: ready, Metrics: p.registry, Log: p.log, Address: p.ops.OpsAddr, Token: p.ops.OpsToken,
+		Comparer: p.compare, Reconciler: p.conform,
 	}
 	for _, s := range p.services {
 		o.Services = append(o.Services, s.ops())

@@ -11,9 +11,12 @@ import (
 // replicaCmd is the operator's view of copies and of the messages that make
 // them.
 type replicaCmd struct {
-	Show       replicaShowCmd `cmd:"" help:"Show the replica's row of a ticket."`
-	Held       replicaHeldCmd `cmd:"" help:"List messages that wait for their predecessor."`
-	Quarantine quarantineCmd  `cmd:"" help:"Look at messages that were set aside; retry or discard them."`
+	Status     replicaStatusCmd `cmd:"" help:"Show positions, lag, and what is held or set aside."`
+	Verify     replicaVerifyCmd `cmd:"" help:"Compare every record with its owner; exit 4 if any differs."`
+	Repair     replicaRepairCmd `cmd:"" help:"Compare, and mend what differs; fills an empty replica."`
+	Show       replicaShowCmd   `cmd:"" help:"Show the replica's row of a ticket."`
+	Held       replicaHeldCmd   `cmd:"" help:"List messages that wait for their predecessor."`
+	Quarantine quarantineCmd    `cmd:"" help:"Look at messages that were set aside; retry or discard them."`
 }
 
 type replicaShowCmd struct {

@@ -50,6 +50,8 @@ type service struct {
 	counters  *listeners.Metrics // shared by the listeners
 	jobs      []rungroup.Part    // stop with the listeners
 	checks    []api.Check
+	mending   *mending // what to do about a loss in the broker; nil if there is nobody to ask
+	positions func(context.Context) ([]listeners.Position, error)
 }
 
 // newService connects a store with the broker: everything but the doors.
@@ -107,12 +109,18 @@ func (b *bench) listen(s *service, name string, h listeners.Handler, o listeners
 // lag adds the measurement of the group's backlog, if it is known where to
 // look.
 func (b *bench) lag(s *service, group string, subjects []event.Subject) error {
+	s.positions = func(ctx context.Context) ([]listeners.Position, error) {
+		return listeners.Positions(ctx, s.store.marks, nil, group, subjects)
+	}
 	if b.nats.NATSMonitorURL == "" {
 		return nil
 	}
 	m, err := listeners.NewMonitor(b.nats.NATSMonitorURL)
 	if err != nil {
 		return &usageError{"NATS_MONITOR_URL: " + err.Error()}
+	}
+	s.positions = func(ctx context.Context) ([]listeners.Position, error) {
+		return listeners.Positions(ctx, s.store.marks, m, group, subjects)
 	}
 	var watched []listeners.Watched
 	for _, subject := range subjects {
@@ -148,7 +156,10 @@ func (s *service) onceSubscribed() api.Check {
 
 // ops is what the operator sees of the service.
 func (s *service) ops() api.Service {
-	o := api.Service{Name: s.name, Outbox: s.store.outbox, Quarantine: s.store.quarantine}
+	o := api.Service{Name: s.name, Outbox: s.store.outbox, Quarantine: s.store.quarantine, Positions: s.positions}
+	if s.name == "orders" {
+		o.Rows = s.store.replica.Count
+	}
 	for _, l := range s.listeners {
 		o.Listeners = append(o.Listeners, l)
 	}

@@ -50,7 +50,11 @@ func (p *program) newTickets(st *store) (*service, error) {
 	}
 	tickets := ticket.NewService(st.tickets, ticket.Options{Metrics: ticket.NewMetrics(s.reg)})
 	p.locks = tickets
-	if err := p.listen(s, "tickets listener", listeners.NewLocks(tickets), listeners.Options{Group: listeners.TicketsService}); err != nil {
+	if err := p.mendLocks(s, tickets); err != nil {
+		return nil, err
+	}
+	o := listeners.Options{Group: listeners.TicketsService, Losses: s.losses(listeners.TicketsService, event.OrderSubjects())}
+	if err := p.listen(s, "tickets listener", listeners.NewLocks(tickets), o); err != nil {
 		return nil, err
 	}
 	if err := p.lag(s, listeners.TicketsService, event.OrderSubjects()); err != nil {

@@ -1,0 +1,153 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"lockstep/api"
+	"lockstep/event"
+	"lockstep/listeners"
+	"lockstep/replica"
+	"lockstep/ticket"
+)
+
+// A comparison that fails is tried again after mendPause, later and later up
+// to mendLongest.
+const (
+	mendPause   = time.Second
+	mendLongest = time.Minute
+)
+
+// mending compares a service with the owner of what it copies when it is told
+// that something may be missing.
+type mending struct {
+	what   string // for the log
+	wanted chan struct{}
+	mend   func(context.Context) error
+	log    *slog.Logger
+}
+
+func newMending(what string, log *slog.Logger, mend func(context.Context) error) *mending {
+	return &mending{what: what, wanted: make(chan struct{}, 1), mend: mend, log: log}
+}
+
+// want asks for a comparison. It does not block; while one is asked for, more
+// are the same.
+func (m *mending) want() {
+	select {
+	case m.wanted <- struct{}{}:
+	default:
+	}
+}
+
+// run compares whenever it is wanted, until ctx ends.
+func (m *mending) run(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-m.wanted:
+		}
+		for wait := mendPause; ; wait = min(2*wait, mendLongest) {
+			err := m.mend(ctx)
+			if err == nil || ctx.Err() != nil {
+				break
+			}
+			m.log.WarnContext(ctx, "comparison with the owner is tried again", "what", m.what, "in", wait, "err", err)
+			pause := time.NewTimer(wait + rand.N(wait/4))
+			select {
+			case <-ctx.Done():
+			case <-pause.C:
+			}
+			pause.Stop()
+		}
+	}
+}
+
+// losses looks for what the broker lost, and has it mended if there is
+// somebody to ask.
+func (s *service) losses(group string, subjects []event.Subject) *listeners.Losses {
+	o := listeners.LossOptions{Group: group, Subjects: subjects, Log: s.log, Registerer: s.reg}
+	if s.mending != nil {
+		o.OnLoss = func(context.Context, listeners.Loss) { s.mending.want() }
+	}
+	return listeners.NewLosses(s.store.marks, o)
+}
+
+// comparer compares the replica with its owner: at once when it mends, with a
+// grace for what is on its way when it only looks.
+type comparer struct {
+	look, mend *replica.Verifier
+	metrics    *replica.Metrics
+}
+
+func (c comparer) Verify(ctx context.Context, progress replica.Progress, drifted func(replica.Drift) error) (replica.Verified, error) {
+	return c.look.Verify(ctx, progress, drifted)
+}
+
+func (c comparer) Mend(ctx context.Context, cause replica.Cause, progress func(replica.Mended)) (replica.Mended, error) {
+	return c.mend.Mend(ctx, cause, c.metrics, progress)
+}
+
+// mendReplica lets the replica be compared with its owner: by an operator,
+// after a loss in the broker, and once when it is empty.
+func (p *program) mendReplica(s *service, owner *api.Owner, metrics *replica.Metrics) {
+	c := comparer{
+		look: replica.NewVerifier(s.store.replica, owner, replica.DefaultGrace),
+		mend: replica.NewVerifier(s.store.replica, owner, 0), metrics: metrics,
+	}
+	p.compare = c
+	s.mending = newMending("replica", s.log, func(ctx context.Context) error {
+		sum, err := c.Mend(ctx, replica.ByLoss, func(replica.Mended) {})
+		if err == nil {
+			s.log.InfoContext(ctx, "replica compared with its owner", "compared", sum.Compared, "repaired", sum.Repaired, "left_over", sum.LeftOver)
+		}
+		return err
+	})
+	s.jobs = append(s.jobs, func(ctx context.Context) error {
+		if n, err := s.store.replica.Count(ctx); err == nil && n == 0 {
+			s.mending.want() // the bus may not go back to the beginning
+		}
+		return s.mending.run(ctx)
+	})
+}
+
+// reconciler compares the locks with the orders service.
+type reconciler struct {
+	tickets *ticket.Service
+	orders  ticket.Orders
+}
+
+func (r reconciler) Reconcile(ctx context.Context) (ticket.Reconciled, error) {
+	return r.tickets.Reconcile(ctx, r.orders)
+}
+
+// mendLocks lets the locks be compared with the orders service: by an
+// operator, and after a loss in the broker. In a process of both services the
+// one address serves both ways.
+func (p *program) mendLocks(s *service, tickets *ticket.Service) error {
+	if p.listening.CanonicalURL == "" {
+		return nil
+	}
+	owner, err := api.NewOwner(p.listening.CanonicalURL)
+	if err != nil {
+		return &usageError{"CANONICAL_URL: " + err.Error()}
+	}
+	r := reconciler{tickets: tickets, orders: owner.Orders()}
+	p.conform = r
+	s.mending = newMending("locks", s.log, func(ctx context.Context) error {
+		sum, err := r.Reconcile(ctx)
+		if err == nil {
+			s.log.InfoContext(ctx, "locks compared with the orders service", "compared", sum.Compared, "locked", sum.Locked, "released", sum.Released)
+		}
+		return err
+	})
+	s.jobs = append(s.jobs, s.mending.run)
+	return nil
+}
+
+// errDrift: a verification found differences. The process exits with 4.
+var errDrift = errors.New("the replica differs from its owner")

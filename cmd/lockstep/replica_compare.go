@@ -1,0 +1,197 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"text/tabwriter"
+
+	"lockstep/replica"
+)
+
+// comparing are the flags of commands that compare a replica with its owner.
+type comparing struct {
+	opsClientFlags
+	JSON bool `name:"json" help:"Print JSON, one object a line."`
+}
+
+// side is a replica's row or its owner's record.
+type side struct {
+	Version int64
+	Title   string
+	Deleted bool
+}
+
+func (s *side) String() string {
+	switch {
+	case s == nil:
+		return "nothing"
+	case s.Deleted:
+		return fmt.Sprintf("deleted at version %d", s.Version)
+	default:
+		return fmt.Sprintf("version %d %q", s.Version, printable(s.Title))
+	}
+}
+
+// line is one line of a comparison as the ops port tells it.
+type line struct {
+	Compared *int
+	Drift    *struct {
+		ID                 string
+		Kind               replica.Kind
+		Replica, Canonical *side
+	}
+	Mended, Repaired *replica.Mended
+	Verified         *replica.Verified
+	Error            string
+}
+
+// follow asks for a comparison and calls each with its lines. It has no
+// timeout: a comparison takes as long as it takes.
+func (c comparing) follow(ctx context.Context, s streams, path string, each func(line)) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(c.OpsURL, "/")+path, nil)
+	if err != nil {
+		return &usageError{fmt.Sprintf("OPS_URL: %v", err)}
+	}
+	if c.OpsToken != "" {
+		req.Header.Set("Authorization", "Bearer "+c.OpsToken)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return fmt.Errorf("no answer from %s (--ops-url): %w", c.OpsURL, err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		data, _ := io.ReadAll(io.LimitReader(resp.Body, maxOpsAnswer)) // what there is of it
+		return errors.New(refusal(resp.StatusCode, data))
+	}
+	scanner := bufio.NewScanner(resp.Body)
+	scanner.Buffer(nil, maxOpsAnswer)
+	for scanner.Scan() {
+		if c.JSON {
+			fmt.Fprintln(s.out, scanner.Text())
+		}
+		var l line
+		if err := json.Unmarshal(scanner.Bytes(), &l); err != nil {
+			return fmt.Errorf("answer of %s: %w", c.OpsURL, err)
+		}
+		if l.Error != "" {
+			return errors.New(l.Error)
+		}
+		each(l)
+		if l.Verified != nil || l.Repaired != nil {
+			return nil
+		}
+	}
+	return errors.Join(fmt.Errorf("%s broke off", c.OpsURL), scanner.Err())
+}
+
+type replicaVerifyCmd struct{ comparing }
+
+// Run prints every record that differs, and a sum.
+func (c *replicaVerifyCmd) Run(ctx context.Context, s streams) error {
+	bar := newProgress(s.err, "compared", c.JSON)
+	var sum *replica.Verified
+	err := c.follow(ctx, s, "/ops/replica/verify", func(l line) {
+		switch {
+		case l.Compared != nil:
+			bar.set(*l.Compared)
+		case l.Drift != nil && !c.JSON:
+			bar.clear()
+			fmt.Fprintf(s.out, "%s  %s: replica %s, owner %s\n", printable(l.Drift.ID), l.Drift.Kind, l.Drift.Replica, l.Drift.Canonical)
+		case l.Verified != nil:
+			sum = l.Verified
+		}
+	})
+	bar.clear()
+	if err != nil {
+		return err
+	}
+	if !c.JSON {
+		fmt.Fprintf(s.out, "%d records compared, %d differ\n", sum.Compared, sum.Drifts())
+	}
+	if sum.Drifts() > 0 {
+		return errDrift
+	}
+	return nil
+}
+
+type replicaRepairCmd struct{ comparing }
+
+// Run mends the replica, or the locks of a tickets service, and says what it
+// did.
+func (c *replicaRepairCmd) Run(ctx context.Context, s streams) error {
+	bar := newProgress(s.err, "compared", c.JSON)
+	err := c.follow(ctx, s, "/ops/replica/repair", func(l line) {
+		switch {
+		case l.Mended != nil:
+			bar.set(l.Mended.Compared)
+		case l.Repaired != nil && !c.JSON:
+			bar.clear()
+			printMended(s.out, *l.Repaired)
+		}
+	})
+	bar.clear()
+	if err != nil {
+		return err
+	}
+	return nil
+}
+
+func printMended(w io.Writer, m replica.Mended) {
+	fmt.Fprintf(w, "%d records compared, %d repaired, %d were late and came by themselves\n", m.Compared, m.Repaired, m.Late)
+	if m.LeftOver == 0 {
+		return
+	}
+	fmt.Fprintf(w, "%d are ahead of their owner or unknown to it; going back is no repair, look at them:\n", m.LeftOver)
+	for _, d := range m.Left {
+		fmt.Fprintf(w, "  %s  %s\n", printable(d.ID), d.Kind)
+	}
+}
+
+type replicaStatusCmd struct {
+	opsClientFlags
+	JSON bool `name:"json" help:"Print JSON."`
+}
+
+// Run prints where every replica of the process stands.
+func (c *replicaStatusCmd) Run(ctx context.Context, s streams) error {
+	const path = "/ops/replica/status"
+	if c.JSON {
+		data, err := c.call(ctx, http.MethodGet, path)
+		if err != nil {
+			return err
+		}
+		return printJSON(s.out, data)
+	}
+	var answer struct {
+		Services map[string]struct {
+			Rows, Held, Quarantined int
+			Positions               []struct {
+				Channel, Group         string
+				Mark, First, Last, Lag uint64
+			}
+			Problems []string
+		}
+	}
+	if err := c.get(ctx, path, nil, &answer); err != nil {
+		return err
+	}
+	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
+	for name, v := range answer.Services {
+		fmt.Fprintf(w, "%s\trows %d\theld %d\tin quarantine %d\n", name, v.Rows, v.Held, v.Quarantined)
+		fmt.Fprintln(w, "CHANNEL\tACKED\tOLDEST\tNEWEST\tLAG")
+		for _, p := range v.Positions {
+			fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\n", p.Channel, p.Mark, p.First, p.Last, p.Lag)
+		}
+		for _, problem := range v.Problems {
+			fmt.Fprintf(w, "problem: %s\n", printable(problem))
+		}
+	}
+	return w.Flush()
+}
