@@ -17,15 +17,10 @@ type Server struct {
 	drain    time.Duration
 }
 
-// Listen takes the address, so that nobody else can, and returns a server that
-// will answer on it once Run is called. drain bounds how long Run waits for
+// NewServer returns a server that will answer on the listener, which is its
+// own from now on, once Run is called. drain bounds how long Run waits for
 // requests in flight when it is told to end.
-func Listen(ctx context.Context, address string, h http.Handler, drain time.Duration, log *slog.Logger) (*Server, error) {
-	var config net.ListenConfig
-	l, err := config.Listen(ctx, "tcp", address)
-	if err != nil {
-		return nil, err
-	}
+func NewServer(l net.Listener, h http.Handler, drain time.Duration, log *slog.Logger) *Server {
 	return &Server{listener: l, drain: drain, http: &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: 5 * time.Second,
@@ -35,14 +30,8 @@ func Listen(ctx context.Context, address string, h http.Handler, drain time.Dura
 		// No WriteTimeout: it would cut long streams. Handlers set a deadline
 		// for each write instead.
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), // what clients do wrong
-	}}, nil
+	}}
 }
-
-// Addr returns the address that was taken.
-func (s *Server) Addr() *net.TCPAddr { return s.listener.Addr().(*net.TCPAddr) }
-
-// Close gives up the address of a server that was never run.
-func (s *Server) Close() error { return s.listener.Close() }
 
 // Run serves until ctx ends, then lets requests in flight finish and returns
 // nil, or an error if they did not finish in time.
@@ -51,14 +40,14 @@ func (s *Server) Run(ctx context.Context) error {
 	go func() { failed <- s.http.Serve(s.listener) }()
 	select {
 	case err := <-failed:
-		return fmt.Errorf("serve %s: %w", s.Addr(), err)
+		return fmt.Errorf("serve %s: %w", s.listener.Addr(), err)
 	case <-ctx.Done():
 	}
 	draining, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.drain)
 	defer cancel()
 	err := s.http.Shutdown(draining)
 	if err != nil {
-		err = fmt.Errorf("requests cut off on %s: %w", s.Addr(), errors.Join(err, s.http.Close()))
+		err = fmt.Errorf("requests cut off on %s: %w", s.listener.Addr(), errors.Join(err, s.http.Close()))
 	}
 	<-failed // Serve has returned
 	return err

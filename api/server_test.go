@@ -23,7 +23,7 @@ func TestAStopLetsRequestsFinish(t *testing.T) {
 	go func() { ended <- s.Run(ctx) }()
 	body := make(chan string, 1)
 	go func() {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+s.Addr().String(), nil)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+s.listener.Addr().String(), nil)
 		if err != nil {
 			body <- err.Error()
 			return
@@ -39,7 +39,7 @@ func TestAStopLetsRequestsFinish(t *testing.T) {
 	}()
 	<-arrived
 	stop()
-	waitRefused(t, s.Addr().String())
+	waitRefused(t, s.listener.Addr().String())
 	close(release)
 	if got := <-body; got != "done" {
 		t.Errorf("request in flight got %q", got)
@@ -59,7 +59,7 @@ func TestAStopDoesNotWaitForEver(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()
-	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", s.Addr().String())
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", s.listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,11 +81,11 @@ func TestAStopDoesNotWaitForEver(t *testing.T) {
 
 func listen(t *testing.T, h http.Handler, drain time.Duration) *Server {
 	t.Helper()
-	s, err := Listen(t.Context(), "127.0.0.1:0", h, drain, slog.New(slog.DiscardHandler))
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s
+	return NewServer(l, h, drain, slog.New(slog.DiscardHandler))
 }
 
 // waitRefused waits until nobody listens on the address.
