@@ -73,7 +73,7 @@ func TestAtTheThresholdAPersonIsCalledAndTheEventStays(t *testing.T) {
 		})
 		after(2 * time.Hour)
 		if len(calls) != 1 || calls[0].ID() != "a:0:ticket:created" || calls[0].Failures.Total != 10 {
-			t.Fatalf("OnThreshold was called with %v, want once, with 10 failures", calls)
+			t.Fatalf("OnThreshold was called %d times, want once, with 10 failures", len(calls))
 		}
 		if left := s.waiting(); len(left) != 2 {
 			t.Errorf("%d events left, want both: nothing is dropped or overtaken", len(left))
@@ -160,6 +160,46 @@ func TestUnansweredEventsOfAnOutageAreSentAgainAndHaveNotFailed(t *testing.T) {
 				t.Errorf("%s was sent %d times, want the very same event twice", id, n)
 			}
 		}
+	})
+}
+
+func TestManyOutagesInARowAreNoFailureOfTheEventUnderWay(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, b := newShelf(), newBus()
+		b.silent = true
+		s.commit(tickets("a", 1)...)
+		stop := start(t, s, b)
+		for range 8 {
+			after(time.Second)
+			b.cut()
+			after(time.Second)
+			b.restore()
+		}
+		after(time.Second)
+		if r := s.waiting()[0]; r.Failures.Total > 0 || len(b.attempts(r.ID())) != 9 {
+			t.Errorf("%d failures after %d attempts, want none after one attempt per connection", r.Failures.Total, len(b.attempts(r.ID())))
+		}
+		stop()
+	})
+}
+
+func TestAConnectionThatSendsNothingIsNotHammeredAndNoFailure(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, b := newShelf(), newBus()
+		b.verdict = func(event.Event) error { return event.ErrUnreachable }
+		s.commit(tickets("a", 1)...)
+		stop := start(t, s, b)
+		after(time.Minute)
+		r := s.waiting()[0]
+		if n := len(b.attempts(r.ID())); r.Failures.Total > 0 || n < 5 || n > 40 {
+			t.Errorf("%d failures after %d attempts within a minute, want none after a few attempts", r.Failures.Total, n)
+		}
+		b.set(func() { b.verdict = nil })
+		after(10 * time.Second)
+		stop()
+		wantEmpty(t, s)
 	})
 }
 
