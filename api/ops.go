@@ -42,12 +42,14 @@ type Locks interface {
 type Quarantine interface {
 	List(ctx context.Context, after string, limit int) ([]listeners.Quarantined, error)
 	Get(ctx context.Context, id string) (listeners.Quarantined, error)
+	Count(ctx context.Context) (int, error)
 }
 
 // Listener is what the operator sees and does of a listener; *listeners.Listener
 // has it. Retry and Discard return listeners.ErrNotFound for messages that
 // another listener set aside.
 type Listener interface {
+	Check() error
 	Held() []listeners.HeldMessage
 	Retry(ctx context.Context, id string) error
 	Discard(ctx context.Context, id string) error
@@ -59,6 +61,9 @@ type Service struct {
 	Outbox     Outbox
 	Quarantine Quarantine
 	Listeners  []Listener
+
+	Rows      func(context.Context) (int, error)                  // how many the replica has; nil without a replica
+	Positions func(context.Context) ([]listeners.Position, error) // in the broker's channels; may be nil
 }
 
 // OpsOptions says what the operator's routes show. Routes of a nil part answer
@@ -69,6 +74,9 @@ type OpsOptions struct {
 	Locks    Locks
 	Tickets  CanonicalTickets // of the tickets service, for replicas
 	Orders   CanonicalOrders  // of the orders service, for the keepers of locks
+
+	Comparer   Comparer   // of the replica with its owner
+	Reconciler Reconciler // of the locks with the orders service
 
 	Ready   *Readiness          // required
 	Metrics prometheus.Gatherer // required
@@ -118,7 +126,11 @@ func (o *ops) routes() []route {
 		on(get, "/ops/replica/quarantine/{id}", bounded(o.showQuarantine)),
 		on(post, "/ops/replica/quarantine/{id}/retry", bounded(o.retryQuarantine)),
 		on(post, "/ops/replica/quarantine/{id}/discard", bounded(o.discardQuarantine)),
+		on(get, "/ops/replica/status", bounded(o.status)),
+		on(post, "/ops/replica/verify", o.verify),
+		on(post, "/ops/replica/repair", o.repair),
 		on(get, "/ops/locks/{id}", bounded(o.showLock)),
+		on(post, "/ops/locks/reconcile", o.reconcile),
 	}
 	if o.Tickets != nil {
 		routes = append(routes,

@@ -53,10 +53,14 @@ func (shelf) Retry(_ context.Context, id string) error {
 	return fmt.Errorf("retry message %s: %w", id, listeners.ErrTooEarly)
 }
 
+func (shelf) Check() error { return nil }
+
 func (s shelf) Discard(ctx context.Context, id string) error { return s.store.Remove(ctx, id) }
 
 // elsewhere is a listener that set nothing aside.
 type elsewhere struct{}
+
+func (elsewhere) Check() error { return nil }
 
 func (elsewhere) Held() []listeners.HeldMessage         { return nil }
 func (elsewhere) Retry(context.Context, string) error   { return listeners.ErrNotFound }

@@ -82,6 +82,40 @@ func NewVerifier(store Store, canonical Canonical, grace time.Duration) *Verifie
 	return &Verifier{store: store, canonical: canonical, grace: grace}
 }
 
+// Verified is what a verification found.
+type Verified struct {
+	Compared int          `json:"compared"` // records of the owner
+	Drifted  map[Kind]int `json:"drifted"`  // every kind, 0 where there was none
+}
+
+// Drifts returns how many records differ.
+func (v Verified) Drifts() int {
+	sum := 0
+	for _, n := range v.Drifted {
+		sum += n
+	}
+	return sum
+}
+
+// Verify compares everything, calls drifted with each record that differs, and
+// sums up. An error of drifted ends it.
+func (v *Verifier) Verify(ctx context.Context, progress Progress, drifted func(Drift) error) (Verified, error) {
+	sum := Verified{Drifted: map[Kind]int{}}
+	for _, k := range Kinds() {
+		sum.Drifted[k] = 0
+	}
+	for d, err := range v.Drifts(ctx, func(n int) { sum.Compared = n; progress(n) }) {
+		if err == nil {
+			sum.Drifted[d.Kind]++
+			err = drifted(d)
+		}
+		if err != nil {
+			return sum, err
+		}
+	}
+	return sum, nil
+}
+
 // Progress counts the records that were compared so far.
 type Progress func(compared int)
 

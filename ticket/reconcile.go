@@ -25,10 +25,10 @@ type Orders interface {
 
 // Reconciled counts what a reconciliation did.
 type Reconciled struct {
-	Compared int // orders of the orders service
-	Locked   int // locks whose order:created had been lost
-	Released int // releases whose order:cancelled had been lost
-	Unknown  int // orders of tickets that this service never had
+	Compared int `json:"compared"` // orders of the orders service
+	Locked   int `json:"locked"`   // locks whose order:created had been lost
+	Released int `json:"released"` // releases whose order:cancelled had been lost
+	Unknown  int `json:"unknown"`  // orders of tickets that this service never had
 }
 
 // orderPage is how many orders one round trip brings.

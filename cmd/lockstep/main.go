@@ -19,6 +19,7 @@ const (
 	exitFailed      = 1
 	exitUsage       = 2   // a setting is missing or wrong
 	exitNotReady    = 3   // health: the process answers that it is not well
+	exitDrift       = 4   // replica verify: some records differ
 	exitInterrupted = 130 // a second signal
 )
 

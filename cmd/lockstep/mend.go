@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"time"
@@ -148,6 +147,3 @@ func (p *program) mendLocks(s *service, tickets *ticket.Service) error {
 	s.jobs = append(s.jobs, s.mending.run)
 	return nil
 }
-
-// errDrift: a verification found differences. The process exits with 4.
-var errDrift = errors.New("the replica differs from its owner")

@@ -12,6 +12,7 @@ import (
 	"text/tabwriter"
 
 	"lockstep/replica"
+	"lockstep/ticket"
 )
 
 // comparing are the flags of commands that compare a replica with its owner.
@@ -91,6 +92,16 @@ func (c comparing) follow(ctx context.Context, s streams, path string, each func
 	return errors.Join(fmt.Errorf("%s broke off", c.OpsURL), scanner.Err())
 }
 
+// driftError ends a verification that found differences.
+type driftError struct{}
+
+func (driftError) Error() string {
+	return "the replica differs from its owner: lockstep replica repair mends it"
+}
+
+// ExitCode tells differences from failures.
+func (driftError) ExitCode() int { return exitDrift }
+
 type replicaVerifyCmd struct{ comparing }
 
 // Run prints every record that differs, and a sum.
@@ -116,16 +127,43 @@ func (c *replicaVerifyCmd) Run(ctx context.Context, s streams) error {
 		fmt.Fprintf(s.out, "%d records compared, %d differ\n", sum.Compared, sum.Drifts())
 	}
 	if sum.Drifts() > 0 {
-		return errDrift
+		return driftError{}
 	}
 	return nil
 }
 
 type replicaRepairCmd struct{ comparing }
 
-// Run mends the replica, or the locks of a tickets service, and says what it
-// did.
+// Run mends what the process copies, tickets or locks, and says what it did.
 func (c *replicaRepairCmd) Run(ctx context.Context, s streams) error {
+	replicas := c.repairReplica(ctx, s)
+	locks := c.repairLocks(ctx, s)
+	if replicas != nil && locks != nil {
+		return errors.Join(replicas, locks)
+	}
+	return nil
+}
+
+// repairLocks applies locks and releases whose events were lost.
+func (c *replicaRepairCmd) repairLocks(ctx context.Context, s streams) error {
+	data, err := c.call(ctx, http.MethodPost, "/ops/locks/reconcile")
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		fmt.Fprintf(s.out, "{\"locks\":%s}\n", data)
+		return nil
+	}
+	var sum ticket.Reconciled
+	if err := json.Unmarshal(data, &sum); err != nil {
+		return fmt.Errorf("answer of %s: %w", c.OpsURL, err)
+	}
+	fmt.Fprintf(s.out, "%d orders compared, %d locks and %d releases applied that had been lost\n", sum.Compared, sum.Locked, sum.Released)
+	return nil
+}
+
+// repairReplica mends the rows.
+func (c *replicaRepairCmd) repairReplica(ctx context.Context, s streams) error {
 	bar := newProgress(s.err, "compared", c.JSON)
 	err := c.follow(ctx, s, "/ops/replica/repair", func(l line) {
 		switch {
@@ -137,10 +175,7 @@ func (c *replicaRepairCmd) Run(ctx context.Context, s streams) error {
 		}
 	})
 	bar.clear()
-	if err != nil {
-		return err
-	}
-	return nil
+	return err
 }
 
 func printMended(w io.Writer, m replica.Mended) {
