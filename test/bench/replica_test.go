@@ -44,7 +44,9 @@ func BenchmarkReplica(b *testing.B) {
 			var applied, received time.Duration
 			for b.Loop() {
 				received += receive(b, br, members)
-				applied += project(b, br, members, replicaEvents, listeners.Options{MaxInFlight: replicaWindow})
+				g := assemble(b, br, members, replicaEvents, listeners.Options{MaxInFlight: replicaWindow})
+				applied += g.work(b, nil)
+				g.leave()
 			}
 			n := float64(replicaEvents * b.N)
 			b.ReportMetric(n/applied.Seconds(), "events/s")
@@ -137,45 +139,77 @@ func (c counted) Apply(ctx context.Context, changes []event.TicketChange) ([]eve
 	return outcomes, err
 }
 
-// project applies n events as members of a group into a fresh store, and
-// returns how long it took.
-func project(b *testing.B, br *brokertest.Broker, members, n int, o listeners.Options) time.Duration {
+// group is a group of listeners over one fresh store.
+type group struct {
+	listeners []*listeners.Listener
+	done      chan struct{} // closed when n events are applied
+	leave     func()        // ends all of it
+	run       sync.WaitGroup
+	cancel    context.CancelFunc
+}
+
+// assemble returns a group that is to apply n events.
+func assemble(b *testing.B, br *brokertest.Broker, members, n int, o listeners.Options) *group {
 	b.Helper()
 	db, err := sqlite.Open(b.Context(), filepath.Join(b.TempDir(), "orders.db"), sqlite.Options{})
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer func() {
-		if err := db.Close(); err != nil {
-			b.Error(err)
-		}
-	}()
-	o.Group = fmt.Sprintf("replica-%d", clients.Add(1))
-	left, done := new(atomic.Int64), make(chan struct{})
+	g := &group{done: make(chan struct{})}
+	left := new(atomic.Int64)
 	left.Store(int64(n))
-	var all []*listeners.Listener
+	var hangUps []func()
+	o.Group = fmt.Sprintf("replica-%d", clients.Add(1))
 	for range members {
 		s, hangUp := dial(b, br)
-		defer hangUp()
-		h := listeners.NewTickets(counted{replica.NewProjector(db.Replica()), left, done}, event.Scheme{})
+		hangUps = append(hangUps, hangUp)
+		h := listeners.NewTickets(counted{replica.NewProjector(db.Replica()), left, g.done}, event.Scheme{})
 		l, err := listeners.New(s, h, db.Quarantine(), o)
 		if err != nil {
 			b.Fatal(err)
 		}
-		all = append(all, l)
+		g.listeners = append(g.listeners, l)
 	}
+	g.leave = func() {
+		g.cancel()
+		g.run.Wait()
+		for _, hangUp := range hangUps {
+			hangUp()
+		}
+		if err := db.Close(); err != nil {
+			b.Error(err)
+		}
+	}
+	return g
+}
+
+// work lets the group work and returns how long it took until everything is
+// applied: from its start, or from the call of publish, once all listen.
+func (g *group) work(b *testing.B, publish func()) time.Duration {
+	b.Helper()
 	ctx, cancel := context.WithCancel(b.Context())
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	defer cancel()
+	g.cancel = cancel
 	began := time.Now()
-	for _, l := range all {
-		wg.Go(func() {
+	for _, l := range g.listeners {
+		g.run.Go(func() {
 			if err := l.Run(ctx); err != nil {
 				b.Error(err)
 			}
 		})
 	}
-	<-done
+	if publish == nil {
+		<-g.done
+		return time.Since(began)
+	}
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for _, l := range g.listeners {
+		for l.Check() != nil {
+			<-tick.C
+		}
+	}
+	began = time.Now()
+	publish()
+	<-g.done
 	return time.Since(began)
 }
