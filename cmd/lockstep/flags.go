@@ -65,6 +65,7 @@ func (f jwtFlags) missing() missing { return undefined("JWT_KEY", f.JWTKey) }
 type listenerFlags struct {
 	AckWait      time.Duration `env:"ACK_WAIT" default:"5s" help:"How long the broker waits for an ack before it delivers again."`
 	MaxInFlight  int           `env:"MAX_IN_FLIGHT" default:"1024" help:"Unacknowledged messages per subscription."`
+	HoldFor      time.Duration `env:"HOLD_FOR" default:"30s" help:"How long an early message waits for its predecessor before its record is repaired, or it is set aside."`
 	CanonicalURL string        `name:"canonical-url" env:"CANONICAL_URL" help:"Ops address of the service that owns what is replicated here; gaps are mended from it."`
 }
 

@@ -1,0 +1,149 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"lockstep/event"
+	"lockstep/internal/objectid"
+)
+
+// lockstep runs a command of the binary and returns what it prints and its
+// exit code.
+func lockstep(t *testing.T, args ...string) (string, int) {
+	t.Helper()
+	cmd := exec.Command(binary, args...)
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
+	out, err := cmd.CombinedOutput()
+	if err != nil && cmd.ProcessState == nil {
+		t.Fatal(err)
+	}
+	return string(out), cmd.ProcessState.ExitCode()
+}
+
+// TestBrokerThatForgets: the broker loses its volume while both services are
+// down and events are on their way. What the replica and the locks miss is
+// noticed, and mended from their owners.
+func TestBrokerThatForgets(t *testing.T) {
+	t.Parallel()
+	onEachEngine(t, func(t *testing.T, e engine) {
+		s := newSystem(t, e)
+		id := s.create(t, "ann@example.com").id()
+		held := s.create(t, "ann@example.com").id()
+		s.untilReplica(t, id, 0)
+		s.untilReplica(t, held, 0)
+		until(t, "marks are stored", func() bool {
+			r := s.do(t, "", http.MethodGet, s.ordersOps+"/ops/replica/status", nil, http.StatusOK)
+			return strings.Contains(r.raw, `"mark":2`)
+		})
+
+		s.orders.stop(t) // and misses what comes now
+		s.do(t, "ann@example.com", http.MethodPut, s.ticketsURL+"/api/tickets/"+id, draft{"new", 2}, http.StatusOK)
+		late := s.create(t, "ann@example.com").id()
+		until(t, "everything is published", func() bool {
+			r := s.do(t, "", http.MethodGet, s.ticketsOps+"/ops/outbox", nil, http.StatusOK)
+			return !strings.Contains(r.raw, late)
+		})
+		s.tickets.stop(t)
+		s.broker.kill(t)
+		s.forget(t)
+		s.broker.start(t)
+		s.orders.start(t)
+		s.tickets.start(t)
+
+		s.untilReplica(t, id, 1)
+		s.untilReplica(t, late, 0)
+		if !strings.Contains(s.orders.output(), "the broker lost messages") {
+			t.Error("the orders service does not say that messages were lost")
+		}
+		out, code := lockstep(t, "replica", "verify", "--ops-url", s.ordersOps)
+		if code != 0 || !strings.Contains(out, "3 records compared, 0 differ") {
+			t.Errorf("verify: exit %d\n%s", code, out)
+		}
+	})
+}
+
+// forget deletes what the broker has stored.
+func (s *system) forget(t *testing.T) {
+	t.Helper()
+	for _, kv := range s.broker.env {
+		if dir, ok := strings.CutPrefix(kv, "DATA_DIR="); ok {
+			if err := os.RemoveAll(filepath.Join(dir, "broker")); err != nil {
+				t.Fatal(err)
+			}
+			return
+		}
+	}
+	t.Fatal("the broker has no data directory")
+}
+
+// TestVerifyAndRepair: an operator finds and mends what differs.
+func TestVerifyAndRepair(t *testing.T) {
+	t.Parallel()
+	onEachEngine(t, func(t *testing.T, e engine) {
+		s := newSystem(t, e)
+		bus := s.observe(t)
+		id := s.create(t, "ann@example.com").id()
+		s.untilReplica(t, id, 0)
+		stranger := objectid.New() // a ticket that the canonical service never had
+		bus.say(t, event.TicketCreated, fmt.Sprintf(`{"id":%q,"title":"t","price":1,"userId":"u","version":0}`, stranger))
+		s.untilReplica(t, stranger, 0)
+
+		out, code := lockstep(t, "replica", "verify", "--ops-url", s.ordersOps)
+		if code != 4 || !strings.Contains(out, stranger) || !strings.Contains(out, "extra") || strings.Contains(out, id) {
+			t.Errorf("verify: exit %d, want 4 and the stranger named\n%s", code, out)
+		}
+		out, code = lockstep(t, "replica", "repair", "--ops-url", s.ordersOps)
+		if code != 0 || !strings.Contains(out, "unknown to it") {
+			t.Errorf("repair: exit %d\n%s", code, out)
+		}
+		out, code = lockstep(t, "replica", "verify", "--json", "--ops-url", s.ordersOps)
+		var last struct{ Verified *struct{ Compared int } }
+		lines := strings.Split(strings.TrimSpace(out), "\n")
+		for _, l := range lines {
+			if strings.HasPrefix(l, "{") && json.Unmarshal([]byte(l), &last) == nil && last.Verified != nil {
+				break
+			}
+		}
+		if code != 4 || last.Verified == nil || last.Verified.Compared != 1 {
+			t.Errorf("verify --json: exit %d\n%s", code, out)
+		}
+		out, code = lockstep(t, "replica", "status", "--ops-url", s.ordersOps)
+		if code != 0 || !strings.Contains(out, "ticket:created") {
+			t.Errorf("status: exit %d\n%s", code, out)
+		}
+	})
+}
+
+// TestGapIsRepaired: an event whose predecessor never comes does not keep its
+// record behind: the owner is asked.
+func TestGapIsRepaired(t *testing.T) {
+	t.Parallel()
+	onEachEngine(t, func(t *testing.T, e engine) {
+		s := newSystem(t, e, "HOLD_FOR=1s")
+		bus := s.observe(t)
+		id := s.create(t, "ann@example.com").id()
+		s.untilReplica(t, id, 0)
+		for v := range 3 {
+			s.do(t, "ann@example.com", http.MethodPut, s.ticketsURL+"/api/tickets/"+id, draft{fmt.Sprint(v), 1}, http.StatusOK)
+		}
+		s.untilReplica(t, id, 3)
+		lost := objectid.New()
+		bus.say(t, event.TicketUpdated, fmt.Sprintf(`{"id":%q,"title":"t","price":1,"userId":"u","version":7}`, lost))
+		until(t, "what cannot be repaired is set aside", func() bool {
+			r := s.do(t, "", http.MethodGet, s.ordersOps+"/ops/replica/quarantine", nil, http.StatusOK)
+			return strings.Contains(r.raw, lost) && strings.Contains(r.raw, "too_early")
+		})
+		for v := range int64(7) { // and applied by itself when the others come after all
+			subject, payload := foreign(lost, v)
+			bus.say(t, subject, payload)
+		}
+		s.untilReplica(t, lost, 7)
+	})
+}
