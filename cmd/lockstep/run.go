@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"lockstep/api"
+	"lockstep/internal/rungroup"
+)
+
+// run serves until ctx ends, then stops in order: no requests, no messages, no
+// publishing, no broker session, no store, no broker. started is called once
+// the process is ready.
+func (p *program) run(ctx context.Context, started func()) error {
+	ready := p.readiness()
+	ops, err := api.NewOps(p.opsOptions(ready))
+	if err != nil {
+		p.abandon()
+		return err
+	}
+	p.undo = nil // from here on the group gives everything back
+	var g rungroup.Group
+	g.OnStop("readiness", func() error { ready.Drain(); return nil })
+	g.Stage("requests", p.doors()...)
+	g.Stage("listeners", p.listenersAndJobs()...)
+	g.Stage("relays", p.each(func(s *service) rungroup.Part { return s.relay.Run })...)
+	g.Stage("broker sessions", p.each(func(s *service) rungroup.Part { return s.session.Run })...)
+	g.Stage("ops", append(p.each(watchOutbox), announce(ready, started), api.NewServer(p.opsAt, ops, drainWithin, p.log).Run)...)
+	for _, s := range p.services {
+		g.OnStop(s.name+" store", s.store.close)
+	}
+	if p.broker != nil {
+		g.OnStop("broker", func() error { p.broker.Shutdown(); return nil })
+	}
+	p.log.InfoContext(ctx, "starting", "ops", p.opsAt.Addr().String())
+	err = g.Run(ctx, stopWithin)
+	p.log.InfoContext(context.WithoutCancel(ctx), "stopped")
+	return err
+}
+
+// announce returns a part that calls started once the process is ready.
+func announce(ready *api.Readiness, started func()) rungroup.Part {
+	return func(ctx context.Context) error {
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		for waiting := true; ; {
+			if waiting && ready.Look(ctx).Ready {
+				waiting = false
+				tick.Stop()
+				started()
+			}
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-tick.C:
+			}
+		}
+	}
+}
+
+// each makes one part of each service.
+func (p *program) each(part func(*service) rungroup.Part) []rungroup.Part {
+	var parts []rungroup.Part
+	for _, s := range p.services {
+		parts = append(parts, part(s))
+	}
+	return parts
+}
+
+func (p *program) doors() []rungroup.Part {
+	return p.each(func(s *service) rungroup.Part {
+		at := p.ticketsAt
+		if s.store == p.orderStore {
+			at = p.ordersAt
+		}
+		return api.NewServer(at, s.door, drainWithin, s.log).Run
+	})
+}
+
+func (p *program) listenersAndJobs() []rungroup.Part {
+	var parts []rungroup.Part
+	for _, s := range p.services {
+		parts = append(parts, s.jobs...)
+		for _, l := range s.listeners {
+			parts = append(parts, l.Run)
+		}
+	}
+	return parts
+}
+
+func watchOutbox(s *service) rungroup.Part {
+	return func(ctx context.Context) error { return s.gauges.Watch(ctx, s.store.outbox, 0, s.log) }
+}
+
+func (p *program) readiness() *api.Readiness {
+	var checks []api.Check
+	for _, s := range p.services {
+		checks = append(checks, s.checks...)
+	}
+	return api.NewReadiness(checks...)
+}
+
+func (p *program) opsOptions(ready *api.Readiness) api.OpsOptions {
+	o := api.OpsOptions{
+		Ready: ready, Metrics: p.registry, Log: p.log, Address: p.ops.OpsAddr, Token: p.ops.OpsToken,
+		Comparer: p.compare, Reconciler: p.conform,
+	}
+	for _, s := range p.services {
+		o.Services = append(o.Services, s.ops())
+	}
+	if p.ticketStore != nil {
+		o.Locks, o.Tickets = p.locks, p.ticketStore.tickets
+	}
+	if p.orderStore != nil {
+		o.Replica, o.Orders = p.orderStore.replica, p.orderStore.orders
+	}
+	return o
+}
