@@ -1,0 +1,63 @@
+package mongodb
+
+import (
+	"context"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"lockstep/ticket"
+)
+
+// lockDoc is what is known of an order, by the order's id.
+type lockDoc struct {
+	ID       recordID         `bson:"_id"`
+	TicketID recordID         `bson:"ticketId"`
+	Version  int64            `bson:"version"`
+	State    ticket.LockState `bson:"state"`
+	Since    time.Time        `bson:"since"`
+}
+
+func newLockDoc(l ticket.Lock) lockDoc {
+	return lockDoc{ID: recordID(l.OrderID), TicketID: recordID(l.TicketID), Version: l.Version, State: l.State, Since: instant(l.Since)}
+}
+
+func (d lockDoc) lock() ticket.Lock {
+	return ticket.Lock{OrderID: string(d.ID), TicketID: string(d.TicketID), Version: d.Version, State: d.State, Since: d.Since.UTC()}
+}
+
+func (s *Tickets) locks() *mongo.Collection { return s.db.data.Collection(locksName) }
+
+// Lock implements ticket.Reader.
+func (s *Tickets) Lock(ctx context.Context, orderID string) (ticket.Lock, error) {
+	d, err := one[lockDoc](ctx, s.locks(), is("_id", recordID(orderID)), ticket.ErrNotFound)
+	if err != nil {
+		return ticket.Lock{}, err
+	}
+	return d.lock(), nil
+}
+
+// NextWaiting implements ticket.Reader.
+func (s *Tickets) NextWaiting(ctx context.Context, ticketID string) (ticket.Lock, error) {
+	filter := bson.D{{Key: "ticketId", Value: recordID(ticketID)}, {Key: "state", Value: ticket.Waiting}}
+	d, err := one[lockDoc](ctx, s.locks(), filter, ticket.ErrNotFound, options.FindOne().SetSort(asc("since", "_id")))
+	if err != nil {
+		return ticket.Lock{}, err
+	}
+	return d.lock(), nil
+}
+
+// lock adds the write of a lock.
+func (c *change) lock(l ticket.LockChange) {
+	d := newLockDoc(l.Now)
+	if l.Was == "" {
+		c.insert(locksName, d.ID, d)
+		return
+	}
+	c.update(locksName, d.ID, is("state", l.Was), is("$set", bson.D{
+		{Key: "ticketId", Value: d.TicketID}, {Key: "version", Value: d.Version},
+		{Key: "state", Value: d.State}, {Key: "since", Value: d.Since},
+	}))
+}

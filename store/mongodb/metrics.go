@@ -1,0 +1,68 @@
+package mongodb
+
+import (
+	"errors"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metrics counts commits and the troubles of change streams.
+type metrics struct {
+	batches  prometheus.Histogram
+	verdicts *prometheus.CounterVec
+	lost     *prometheus.CounterVec
+}
+
+// Outcomes of a change.
+const (
+	outcomeCommitted = "committed"
+	outcomeConflict  = "conflict"
+	outcomeUnknown   = "unknown"
+	outcomeError     = "error"
+)
+
+func newMetrics(reg prometheus.Registerer, t *tails) *metrics {
+	m := &metrics{
+		batches: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "lockstep_mongodb_batch_changes", Help: "Changes that shared one transaction.",
+			Buckets: prometheus.ExponentialBuckets(1, 2, 9),
+		}),
+		verdicts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "lockstep_mongodb_changes_total", Help: "Changes by what became of them.",
+		}, []string{"outcome"}),
+		lost: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "lockstep_mongodb_stream_lost_total", Help: "Change streams that ended, by reason; each is followed by a scan.",
+		}, []string{"reason"}),
+	}
+	for _, o := range []string{outcomeCommitted, outcomeConflict, outcomeUnknown, outcomeError} {
+		m.verdicts.WithLabelValues(o)
+	}
+	for _, r := range reasons() {
+		m.lost.WithLabelValues(string(r))
+	}
+	age := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "lockstep_mongodb_stream_tick_age_seconds",
+		Help: "Time since the change stream last answered, with events or without; 0 while none is open.",
+	}, t.age)
+	if reg != nil {
+		reg.MustRegister(m.batches, m.verdicts, m.lost, age)
+	}
+	return m
+}
+
+func (m *metrics) batch(n int) { m.batches.Observe(float64(n)) }
+
+func (m *metrics) verdict(err error) {
+	outcome := outcomeError
+	switch {
+	case err == nil:
+		outcome = outcomeCommitted
+	case errors.Is(err, errCondition), errors.Is(err, errTaken):
+		outcome = outcomeConflict
+	case errors.Is(err, errUnknown):
+		outcome = outcomeUnknown
+	}
+	m.verdicts.WithLabelValues(outcome).Inc()
+}
+
+func (m *metrics) streamLost(r reason) { m.lost.WithLabelValues(string(r)).Inc() }

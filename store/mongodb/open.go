@@ -1,0 +1,160 @@
+package mongodb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"go.mongodb.org/mongo-driver/v2/mongo/readconcern"
+	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
+	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
+
+	"lockstep/internal/group"
+)
+
+// Bounds in time. An election takes up to 12 seconds with the server's
+// defaults, so a commit outlives one.
+const (
+	commandTimeout = 10 * time.Second // any single command
+	flushTimeout   = 15 * time.Second // all attempts of one batch
+	attemptTimeout = 5 * time.Second  // one attempt: a frozen primary answers nothing
+	answerTimeout  = 15 * time.Second // getting the answer of a commit that was sent
+)
+
+// Options of a DB; the zero value is right for a tickets service whose URI
+// names the database.
+type Options struct {
+	// Database overrides the one in the URI's path.
+	Database string
+
+	// Replica names the collection of the replica; "replica" if "". An orders
+	// service that continues the database of a Node service has it in
+	// "tickets", where the tickets service has its own: of Tickets and
+	// Replica one DB can serve one then.
+	Replica string
+
+	AppName    string                // shown by the server's logs; "lockstep" if ""
+	MaxBatch   int                   // callers that share one transaction at most; 128 if 0
+	Now        func() time.Time      // the clock of new locks, not of leases; time.Now if nil
+	Log        *slog.Logger          // slog.Default if nil
+	Registerer prometheus.Registerer // of the metrics; not registered if nil
+}
+
+func (o Options) withDefaults() Options {
+	if o.Replica == "" {
+		o.Replica = "replica"
+	}
+	if o.AppName == "" {
+		o.AppName = "lockstep"
+	}
+	if o.MaxBatch == 0 {
+		o.MaxBatch = 128
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	return o
+}
+
+// DB is one open database. Its methods and those of the ports it gives out may
+// be called from many goroutines. It must be closed.
+type DB struct {
+	opts     Options
+	commands *mongo.Client // every command ends in time
+	streams  *mongo.Client // without a timeout, which would end idle change streams
+	data     *mongo.Database
+	latest   *mongo.Database // reads what transactions see, durable or not
+	commit   *group.Committer[*change]
+	tails    *tails
+	metrics  *metrics
+	closing  sync.Once
+}
+
+// Open connects to the database that uri names and makes the collections and
+// indexes that are missing; any number of processes may do so at once. Its
+// error is one sentence that says what to do.
+func Open(ctx context.Context, uri string, o Options) (*DB, error) {
+	db := &DB{opts: o.withDefaults(), tails: newTails()}
+	db.metrics = newMetrics(db.opts.Registerer, db.tails)
+	if err := db.open(ctx, uri); err != nil {
+		return nil, fmt.Errorf("open MongoDB: %w", errors.Join(err, db.Close()))
+	}
+	return db, nil
+}
+
+func (db *DB) open(ctx context.Context, uri string) (err error) {
+	name, err := databaseName(uri, db.opts.Database)
+	if err != nil {
+		return err
+	}
+	o := db.clientOptions(uri)
+	if err := o.Validate(); err != nil {
+		return fmt.Errorf("the URI cannot be used: %w", err)
+	}
+	if db.streams, err = mongo.Connect(o); err != nil {
+		return err
+	}
+	if db.commands, err = mongo.Connect(db.clientOptions(uri).SetTimeout(commandTimeout)); err != nil {
+		return err
+	}
+	if err := db.checkServer(ctx, o); err != nil {
+		return err
+	}
+	db.data = db.commands.Database(name)
+	db.latest = db.commands.Database(name, options.Database().SetReadConcern(readconcern.Local()))
+	if err := db.prepare(ctx); err != nil {
+		return err
+	}
+	db.commit = group.New(db.flush, group.Options[*change]{
+		MaxBatch: db.opts.MaxBatch, Keys: (*change).keys, Timeout: flushTimeout,
+	})
+	return nil
+}
+
+// clientOptions are those of both clients. What durability rests on cannot be
+// changed by the URI.
+func (db *DB) clientOptions(uri string) *options.ClientOptions {
+	return options.Client().ApplyURI(uri).
+		SetAppName(db.opts.AppName).
+		SetWriteConcern(writeconcern.Majority()).
+		SetReadConcern(readconcern.Majority()).
+		SetReadPreference(readpref.Primary()).
+		SetRetryWrites(true).
+		SetBSONOptions(&options.BSONOptions{NilSliceAsEmpty: true, NilByteSliceAsEmpty: true})
+}
+
+// Close waits for the commits under way and disconnects. Tails must have been
+// closed. A second call does nothing.
+func (db *DB) Close() (err error) {
+	db.closing.Do(func() { err = db.close() })
+	return err
+}
+
+func (db *DB) close() error {
+	if db.commit != nil {
+		db.commit.Close()
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
+	defer cancel()
+	var errs []error
+	for _, c := range []*mongo.Client{db.commands, db.streams} {
+		if c != nil {
+			errs = append(errs, c.Disconnect(ctx))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Ping reports whether the set has a primary that answers.
+func (db *DB) Ping(ctx context.Context) error {
+	return db.commands.Ping(ctx, readpref.Primary())
+}

@@ -1,0 +1,86 @@
+package mongodb
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"lockstep/outbox"
+)
+
+// maxRounds bounds how often a read is followed by a conditional write that
+// somebody else was faster than.
+const maxRounds = 16
+
+// Outbox is the collection of events that wait to be published, and of the
+// leases on it.
+type Outbox struct{ db *DB }
+
+var _ outbox.Store = (*Outbox)(nil)
+
+// Outbox returns the ports of package outbox.
+func (db *DB) Outbox() *Outbox { return &Outbox{db} }
+
+func (s *Outbox) events() *mongo.Collection { return s.db.data.Collection(eventsName) }
+
+// Key implements outbox.Store.
+func (s *Outbox) Key(ctx context.Context, key string, after int64, limit int) ([]outbox.Record, error) {
+	filter := bson.D{{Key: "key", Value: key}, {Key: "version", Value: is("$gt", after)}}
+	return list(ctx, s.events(), filter, eventDoc.record,
+		options.Find().SetSort(asc("key", "version", "_id")).SetHint(byKey).SetLimit(int64(limit)))
+}
+
+// Delete implements outbox.Store.
+func (s *Outbox) Delete(ctx context.Context, ids []string) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	_, err := s.events().DeleteMany(ctx, is("_id", is("$in", ids)))
+	return err
+}
+
+// Fail implements outbox.Store.
+func (s *Outbox) Fail(ctx context.Context, id string, f outbox.Failure, notBefore time.Time) (outbox.Record, error) {
+	f.At = instant(f.At)
+	for range maxRounds {
+		was, err := one[eventDoc](ctx, s.events(), is("_id", id), outbox.ErrNotFound)
+		if err != nil {
+			return outbox.Record{}, err
+		}
+		now := was.record()
+		now.Failures = now.Failures.Add(f)
+		now.Locked, now.LockedAt, now.NotBefore = false, time.Time{}, instant(notBefore)
+		result, err := s.events().UpdateOne(ctx,
+			bson.D{{Key: "_id", Value: id}, {Key: "failureCount", Value: was.FailureCount}},
+			bson.D{
+				{Key: "$set", Value: bson.D{
+					{Key: "isLocked", Value: false}, {Key: "notBefore", Value: now.NotBefore},
+					{Key: "failureCount", Value: now.Failures.Total}, {Key: "failures", Value: failureDocs(now.Failures.Kept)},
+				}},
+				{Key: "$unset", Value: is("lockedAt", "")},
+			})
+		if err != nil {
+			return outbox.Record{}, err
+		}
+		if result.MatchedCount == 1 {
+			return now, nil
+		}
+	}
+	return outbox.Record{}, fmt.Errorf("failure of event %s: somebody else was faster %d times", id, maxRounds)
+}
+
+// Relock implements outbox.Store.
+func (s *Outbox) Relock(ctx context.Context, ids []string, at time.Time) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	_, err := s.events().UpdateMany(ctx, is("_id", is("$in", ids)), bson.D{
+		{Key: "$set", Value: bson.D{{Key: "isLocked", Value: true}, {Key: "lockedAt", Value: instant(at)}}},
+		{Key: "$unset", Value: is("notBefore", "")},
+	})
+	return err
+}

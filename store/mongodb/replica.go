@@ -1,0 +1,130 @@
+package mongodb
+
+import (
+	"context"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"lockstep/event"
+	"lockstep/order"
+	"lockstep/replica"
+)
+
+// Replica is the store of the copies of tickets.
+type Replica struct{ db *DB }
+
+var _ replica.Store = (*Replica)(nil)
+
+// Replica returns the port of package replica.
+func (db *DB) Replica() *Replica { return &Replica{db} }
+
+func (db *DB) copies() *mongo.Collection { return db.data.Collection(db.opts.Replica) }
+
+// rowDoc is a row of the replica as it lies in the database.
+type rowDoc struct {
+	ID      recordID `bson:"_id"`
+	Version int64    `bson:"version"`
+	Title   string   `bson:"title"`
+	Price   float64  `bson:"price"`
+	OrderID string   `bson:"orderId,omitempty"`
+	Deleted bool     `bson:"deleted,omitempty"`
+}
+
+func (d rowDoc) row() replica.Row {
+	return replica.Row{ID: string(d.ID), Version: d.Version, Title: d.Title, Price: d.Price, OrderID: d.OrderID, Deleted: d.Deleted}
+}
+
+func (d rowDoc) ticket() order.Ticket {
+	return order.Ticket{ID: string(d.ID), Title: d.Title, Price: d.Price, Version: d.Version}
+}
+
+// Row implements replica.Store.
+func (s *Replica) Row(ctx context.Context, id string) (replica.Row, error) {
+	d, err := one[rowDoc](ctx, s.db.copies(), is("_id", recordID(id)), replica.ErrNotFound)
+	return d.row(), err
+}
+
+// Versions implements replica.Store.
+func (s *Replica) Versions(ctx context.Context, ids []string) (map[string]int64, error) {
+	rows, err := list(ctx, s.db.copies(), is("_id", is("$in", recordIDs(ids))), rowDoc.row, options.Find().SetProjection(is("version", 1)))
+	versions := make(map[string]int64, len(rows))
+	for _, r := range rows {
+		versions[r.ID] = r.Version
+	}
+	return versions, err
+}
+
+// Page implements replica.Store.
+func (s *Replica) Page(ctx context.Context, after string, limit int) ([]replica.Row, error) {
+	return page(ctx, s.db.copies(), after, limit, rowDoc.row, func(r replica.Row) string { return r.ID })
+}
+
+// Count implements replica.Store.
+func (s *Replica) Count(ctx context.Context) (int, error) {
+	n, err := s.db.copies().CountDocuments(ctx, is("deleted", is("$ne", true)))
+	return int(n), err
+}
+
+// Write implements replica.Store. One bulk write carries all; each is atomic
+// by itself.
+func (s *Replica) Write(ctx context.Context, writes []replica.Write) (int, error) {
+	if len(writes) == 0 {
+		return 0, nil
+	}
+	inserts := 0
+	models := make([]mongo.WriteModel, len(writes))
+	for i, w := range writes {
+		if w.From == event.None {
+			inserts++
+		}
+		models[i] = model(w)
+	}
+	result, err := s.db.copies().BulkWrite(ctx, models, options.BulkWrite().SetOrdered(false))
+	if err != nil {
+		return 0, err
+	}
+	existed := inserts - int(result.UpsertedCount) // these matched and were left alone
+	return int(result.MatchedCount) - existed + int(result.UpsertedCount), nil
+}
+
+// model returns the conditional write of a row. Only a creation is an upsert,
+// and by the id alone: one that named the predecessor would invent history.
+func model(w replica.Write) *mongo.UpdateOneModel {
+	r := w.Row
+	id := is("_id", recordID(r.ID))
+	if w.From == event.None {
+		doc := rowDoc{ID: recordID(r.ID), Version: r.Version, Title: r.Title, Price: r.Price, OrderID: r.OrderID, Deleted: r.Deleted}
+		return mongo.NewUpdateOneModel().SetFilter(id).SetUpdate(is("$setOnInsert", doc)).SetUpsert(true)
+	}
+	set := bson.D{{Key: "version", Value: r.Version}, {Key: "title", Value: r.Title}, {Key: "price", Value: r.Price}}
+	return mongo.NewUpdateOneModel().
+		SetFilter(append(id, bson.E{Key: "version", Value: w.From})).
+		SetUpdate(replacing(set, r.OrderID, r.Deleted))
+}
+
+// OrderTickets shows orders the replica.
+type OrderTickets struct{ db *DB }
+
+var _ order.Tickets = (*OrderTickets)(nil)
+
+// OrderTickets returns the port through which package order reads the replica.
+func (db *DB) OrderTickets() *OrderTickets { return &OrderTickets{db} }
+
+// Ticket implements order.Tickets.
+func (s *OrderTickets) Ticket(ctx context.Context, id string) (order.Ticket, error) {
+	filter := append(is("_id", recordID(id)), bson.E{Key: "deleted", Value: is("$ne", true)})
+	d, err := one[rowDoc](ctx, s.db.copies(), filter, order.ErrNotFound)
+	return d.ticket(), err
+}
+
+// Tickets implements order.Tickets.
+func (s *OrderTickets) Tickets(ctx context.Context, ids []string) (map[string]order.Ticket, error) {
+	rows, err := list(ctx, s.db.copies(), is("_id", is("$in", recordIDs(ids))), rowDoc.ticket)
+	tickets := make(map[string]order.Ticket, len(rows))
+	for _, t := range rows {
+		tickets[t.ID] = t
+	}
+	return tickets, err
+}

@@ -1,0 +1,119 @@
+package mongodb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+)
+
+// oldestWire is the wire version of MongoDB 6.0, the oldest that is supported.
+const oldestWire = 17
+
+// ErrSetUp: the server, the user or the database is not as this package needs
+// it. The text says what to do; trying again does not help.
+var ErrSetUp = errors.New("MongoDB is not set up")
+
+// refused returns an ErrSetUp that reads as the sentence alone.
+func refused(format string, args ...any) error { return &setUpError{fmt.Errorf(format, args...)} }
+
+type setUpError struct{ error }
+
+func (e *setUpError) Is(target error) bool { return target == ErrSetUp }
+func (e *setUpError) Unwrap() error        { return errors.Unwrap(e.error) }
+
+// databaseName returns the database of the service.
+func databaseName(uri, override string) (string, error) {
+	name := override
+	if name == "" {
+		_, rest, _ := strings.Cut(uri, "://")
+		path, _, _ := strings.Cut(rest, "?")
+		_, name, _ = strings.Cut(path, "/")
+	}
+	switch {
+	case name == "":
+		return "", refused("the URI names no database: add it to the path, as in mongodb://host:27017/tickets?replicaSet=rs0")
+	case name == "admin" || name == "local" || name == "config":
+		return "", refused("database %q belongs to the server: name one of the service's own", name)
+	case len(name) > 63 || strings.ContainsAny(name, "/\\. \"$*<>:|?\x00"):
+		return "", refused("%q is no legal database name: use letters, digits, - and _, at most 63", name)
+	}
+	return name, nil
+}
+
+// hello is what a server says of itself.
+type hello struct {
+	SetName   string   `bson:"setName"`
+	Message   string   `bson:"msg"` // "isdbgrid": a router of a sharded cluster
+	Waiting   bool     `bson:"isreplicaset"`
+	Hosts     []string `bson:"hosts"`
+	Primary   string   `bson:"primary"`
+	IsPrimary bool     `bson:"isWritablePrimary"`
+	MaxWire   int      `bson:"maxWireVersion"`
+}
+
+// unfit returns why the server cannot be used at all.
+func (h hello) unfit(host string) error {
+	switch {
+	case h.MaxWire > 0 && h.MaxWire < oldestWire:
+		return refused("MongoDB at %s is older than 6.0: upgrade it", host)
+	case h.Waiting:
+		return refused("MongoDB at %s waits to become a replica set: run rs.initiate() on it once", host)
+	case h.SetName == "" && h.Message != "isdbgrid":
+		return refused("MongoDB at %s is a standalone server, and transactions and change streams need a replica set:"+
+			" start it with --replSet rs0 and run rs.initiate() once; one member is enough", host)
+	}
+	return nil
+}
+
+// checkServer finds out whether the server can be used.
+func (db *DB) checkServer(ctx context.Context, o *options.ClientOptions) error {
+	var h hello
+	err := db.commands.Database("admin").RunCommand(ctx, bson.D{{Key: "hello", Value: 1}}).Decode(&h)
+	hosts := strings.Join(o.Hosts, ",")
+	if err != nil {
+		return diagnose(ctx, o, err)
+	}
+	return h.unfit(hosts)
+}
+
+// diagnose asks each host by itself why no primary was found.
+func diagnose(ctx context.Context, o *options.ClientOptions, failed error) error {
+	var silent []string
+	for _, host := range o.Hosts {
+		h, err := ask(ctx, o, host)
+		switch {
+		case err != nil:
+			silent = append(silent, host)
+			continue
+		case h.unfit(host) != nil:
+			return h.unfit(host)
+		case o.ReplicaSet != nil && h.SetName != *o.ReplicaSet:
+			return refused("MongoDB at %s belongs to replica set %q, not %q: correct replicaSet in the URI", host, h.SetName, *o.ReplicaSet)
+		case h.IsPrimary:
+			return refused("MongoDB at %s answers but refuses the connection: check user, password, authSource and certificates: %w", host, failed)
+		case h.Primary == "":
+			return fmt.Errorf("replica set %s at %s has no primary now: see rs.status(): %w", h.SetName, host, failed)
+		}
+		return fmt.Errorf("replica set %s at %s names its members %s, and the primary %s cannot be reached from here under that name: %w",
+			h.SetName, host, strings.Join(h.Hosts, ", "), h.Primary, failed)
+	}
+	return fmt.Errorf("no MongoDB answers at %s: check the URI, the server and the network in between: %w", strings.Join(silent, ", "), failed)
+}
+
+// ask says hello to one host, whatever set it belongs to, without logging in.
+func ask(ctx context.Context, o *options.ClientOptions, host string) (h hello, err error) {
+	const patience = 2 * time.Second
+	direct := options.Client().SetHosts([]string{host}).SetDirect(true).SetTLSConfig(o.TLSConfig).SetTimeout(patience)
+	client, err := mongo.Connect(direct)
+	if err != nil {
+		return h, err
+	}
+	defer func() { err = errors.Join(err, client.Disconnect(context.WithoutCancel(ctx))) }()
+	return h, client.Database("admin").RunCommand(ctx, bson.D{{Key: "hello", Value: 1}}).Decode(&h)
+}
