@@ -206,14 +206,16 @@ func (g *generation) leave(ctx context.Context) {
 	if g.hearing != nil {
 		g.ended(ctx, "hints", g.hearing.Unsubscribe())
 	}
-	if closed(g.conn.Lost()) {
+	if !g.conn.Connected() {
 		return
 	}
+	var closing sync.WaitGroup // a broker that does not answer is waited for once
 	for _, c := range g.channels {
 		for _, sub := range c.subs {
-			g.ended(ctx, string(c.subject), sub.Close())
+			closing.Go(func() { g.ended(ctx, string(c.subject), sub.Close()) })
 		}
 	}
+	closing.Wait()
 }
 
 func (g *generation) ended(ctx context.Context, what string, err error) {

@@ -2,6 +2,7 @@ package listeners
 
 import (
 	"context"
+	"fmt"
 
 	"lockstep/event"
 )
@@ -57,6 +58,20 @@ func all(n int, err error) []Verdict {
 	verdicts := make([]Verdict, n)
 	for i := range verdicts {
 		verdicts[i].Err = err
+	}
+	return verdicts
+}
+
+// handle has items handled by h and holds it to its contract.
+func handle(ctx context.Context, h Handler, items []Item) []Verdict {
+	verdicts := h.Handle(ctx, items)
+	if len(verdicts) != len(items) {
+		return all(len(items), fmt.Errorf("handler gave %d verdicts on %d items", len(verdicts), len(items)))
+	}
+	for i, v := range verdicts {
+		if v.Err == nil && v.Outcome != event.Applied && v.Outcome != event.Duplicate && v.Outcome != event.Early {
+			verdicts[i].Err = fmt.Errorf("handler gave the unknown outcome %d", v.Outcome)
+		}
 	}
 	return verdicts
 }

@@ -147,22 +147,15 @@ func (l *lane) settle(batch []*delivery, verdicts []Verdict, now time.Time) sett
 		case v.Err != nil && errors.Is(v.Err, event.ErrInvalid) && d.poison == nil:
 			d.condemn(v.Err)
 			l.queue = append(l.queue, d)
-		case v.Err != nil || v.Outcome == event.Early:
+		case v.Err != nil:
+			s.failed = v.Err
+			d.channel.count.failed.Inc()
 			looked[d.key] = l.wait(d, v.Err)
-			if v.Err != nil {
-				s.failed = v.Err
-				d.channel.count.failed.Inc()
-			}
+		case v.Outcome == event.Early:
+			looked[d.key] = l.wait(d, nil)
 		default:
 			delete(l.known, d.position())
-			s.done = append(s.done, d)
-			if d.poison == nil {
-				reached, ok := s.advanced[d.key]
-				s.advanced[d.key] = d.item.Version
-				if ok {
-					s.advanced[d.key] = max(reached, d.item.Version)
-				}
-			}
+			s.finish(d)
 		}
 	}
 	for key, w := range looked {
@@ -173,6 +166,17 @@ func (l *lane) settle(batch []*delivery, verdicts []Verdict, now time.Time) sett
 	}
 	l.tidy(batch, s.advanced)
 	return s
+}
+
+// finish files d as durable.
+func (s *settled) finish(d *delivery) {
+	s.done = append(s.done, d)
+	if d.poison != nil {
+		return
+	}
+	if reached, ok := s.advanced[d.key]; !ok || reached < d.item.Version {
+		s.advanced[d.key] = d.item.Version
+	}
 }
 
 // note files what there is to tell of a key that waits.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -34,13 +35,14 @@ type aside struct {
 
 	mu    sync.Mutex
 	early map[string]struct{} // keys with early entries, as far as known here
+	fresh map[string]struct{} // those that came while a sweep goes on
 	total int                 // entries, as of the last sweep and what was done since
 }
 
 func newAside(store Quarantine, h Handler, o Options, owns func(Quarantined) bool) *aside {
 	return &aside{
 		store: store, handler: h, group: o.Group, owns: owns, log: o.Log,
-		ready: make(chan string, 1024), early: map[string]struct{}{},
+		ready: make(chan string, 1024), early: map[string]struct{}{}, fresh: map[string]struct{}{},
 	}
 }
 
@@ -66,6 +68,7 @@ func (a *aside) put(ctx context.Context, d *delivery, reason Reason, detail stri
 	a.total++
 	if reason == TooEarly {
 		a.early[q.Key] = struct{}{}
+		a.fresh[q.Key] = struct{}{}
 	}
 	return nil
 }
@@ -134,6 +137,9 @@ func (a *aside) logged(ctx context.Context, err error) {
 
 // sweep tries every early entry.
 func (a *aside) sweep(ctx context.Context, progress func(map[string]int64)) error {
+	a.mu.Lock()
+	clear(a.fresh)
+	a.mu.Unlock()
 	n, err := a.store.Count(ctx)
 	if err != nil {
 		return err
@@ -155,12 +161,7 @@ func (a *aside) sweep(ctx context.Context, progress func(map[string]int64)) erro
 				early[q.Key] = struct{}{}
 			}
 		}
-		advanced, err := a.apply(ctx, tried)
-		progress(advanced)
-		for key := range advanced {
-			err = errors.Join(err, a.release(ctx, key, progress))
-		}
-		if err != nil {
+		if err := a.try(ctx, tried, progress); err != nil {
 			return err
 		}
 		if len(page) < sweepPage {
@@ -170,8 +171,19 @@ func (a *aside) sweep(ctx context.Context, progress func(map[string]int64)) erro
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	maps.Copy(early, a.fresh)
 	a.early, a.total = early, total
 	return nil
+}
+
+// try applies what can be of a page, and what can be after it.
+func (a *aside) try(ctx context.Context, page []Quarantined, progress func(map[string]int64)) error {
+	advanced, err := a.apply(ctx, page)
+	progress(advanced)
+	for key := range advanced {
+		err = errors.Join(err, a.release(ctx, key, progress))
+	}
+	return err
 }
 
 // release applies what can be of one record.
@@ -215,7 +227,7 @@ func (a *aside) apply(ctx context.Context, entries []Quarantined) (map[string]in
 	}
 	advanced := map[string]int64{}
 	var failed error
-	for i, v := range a.handler.Handle(ctx, items) {
+	for i, v := range handle(ctx, a.handler, items) {
 		if v.Err != nil {
 			failed = v.Err
 		}

@@ -2,7 +2,6 @@ package listeners
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"lockstep/event"
@@ -86,14 +85,7 @@ func (w *worker) judge(ctx context.Context, batch []*delivery) []Verdict {
 	if len(items) == 0 {
 		return verdicts
 	}
-	handled := w.handler.Handle(ctx, items)
-	if len(handled) != len(items) {
-		handled = all(len(items), fmt.Errorf("handler gave %d verdicts on %d items", len(handled), len(items)))
-	}
-	for i, v := range handled {
-		if v.Err == nil && v.Outcome != event.Applied && v.Outcome != event.Duplicate && v.Outcome != event.Early {
-			v.Err = fmt.Errorf("handler gave the unknown outcome %d", v.Outcome)
-		}
+	for i, v := range handle(ctx, w.handler, items) {
 		verdicts[places[i]] = v
 	}
 	return verdicts
