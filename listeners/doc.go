@@ -13,7 +13,7 @@
 // would delete the group's position, and it never trusts a hint from another
 // member: the store decides.
 //
-// One message's way: receive (generation.go) decodes it and queues it in the
+// One message's way: receive (receive.go) decodes it and queues it in the
 // lane of its key (lane.go); the lane's worker takes all that is queued, has
 // the Handler apply it in one call (worker.go) and acknowledges what became
 // durable. An early message is held in the lane (hold.go) and looked at again

@@ -96,6 +96,39 @@ func TestAStopFinishesWhatWasBegunAndAcknowledgesIt(t *testing.T) {
 	}
 }
 
+func TestADeadMembersMessagesReachAnotherWithinTheAckWait(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	p := brokertest.NewProxy(t, w.URL())
+	o := listeners.Options{AckWait: 2 * time.Second}
+	dies := w.join(t, setup{url: p.URL(), options: o})
+	w.publish(t, ticket(ticketID(1), 1))
+	until(t, "it is held", func() bool { return len(dies.Held()) == 1 })
+	survivor := w.join(t, setup{options: o})
+	p.Freeze()
+	began := time.Now()
+	until(t, "another member has it", func() bool { return len(survivor.Held()) == 1 })
+	if took := time.Since(began); took > o.AckWait+time.Second {
+		t.Errorf("took %s, want at most the ack wait of %s", took, o.AckWait)
+	}
+	p.Thaw()
+}
+
+func TestTheGroupKeepsItsPositionWhenNobodyIsThere(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.publish(t, history(5, 1)...) // before the group exists
+	first := w.join(t, setup{})
+	w.settled(t, 5, 0)
+	first.stop()
+	w.publish(t, ticket(ticketID(5), 0))
+	second := w.join(t, setup{})
+	w.settled(t, 6, 0)
+	if n := metric(t, "lockstep_listener_received_total", nil, second); n != 1 {
+		t.Errorf("the second member received %v messages, want the one that was new", n)
+	}
+}
+
 func TestMembersComeAndGoUnderLoad(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -1,0 +1,92 @@
+package listeners
+
+import (
+	"context"
+	"fmt"
+	"hash/crc32"
+	"time"
+
+	"github.com/nats-io/stan.go"
+
+	"lockstep/event"
+)
+
+// receive takes a message in. It runs on the subscription's one goroutine and
+// does not wait for anything.
+func (g *generation) receive(c *channel, m *stan.Msg) {
+	if g.shut.Load() {
+		return
+	}
+	if m.Redelivered {
+		c.count.redelivered.Inc()
+	} else {
+		c.count.first.Inc()
+	}
+	if m.Sequence > c.seen.Load() { // its members' goroutines may race; then it is a little behind
+		c.seen.Store(m.Sequence)
+	}
+	d := g.decode(c, m)
+	if !g.lane(d.key).add(d, c.unacked.Load() < g.room()) {
+		c.refused.Store(true)
+		g.opts.Metrics.refused.Inc()
+	}
+}
+
+// room is how many messages of one channel are kept at most. What finds none is
+// reclaimed later.
+func (g *generation) room() int64 {
+	return int64(g.opts.MaxInFlight * (2 + g.opts.MaxOverflow))
+}
+
+func (g *generation) decode(c *channel, m *stan.Msg) *delivery {
+	d := &delivery{
+		channel: c, sequence: m.Sequence, sentAt: time.Unix(0, m.Timestamp), payload: m.Data, ack: m, arrived: g.now(),
+	}
+	item, err := g.handler.Decode(c.subject, m.Data)
+	if err == nil && len(m.Data) > event.MaxPayload {
+		err = fmt.Errorf("%w: payload of %d bytes is over the limit of %d", event.ErrInvalid, len(m.Data), event.MaxPayload)
+	}
+	d.item, d.key = item, item.Key
+	if err != nil {
+		d.condemn(err)
+	}
+	return d
+}
+
+// lane returns the lane of a key.
+func (g *generation) lane(key string) *lane {
+	return g.lanes[crc32.ChecksumIEEE([]byte(key))%uint32(len(g.lanes))]
+}
+
+// heard takes a peer's word that key reached version.
+func (g *generation) heard(key string, version int64) {
+	if g.shut.Load() {
+		return
+	}
+	g.lane(key).look(key, version)
+	g.aside.reached(key)
+}
+
+// progress takes note of keys that got on by other means than a lane.
+func (g *generation) progress(advanced map[string]int64) {
+	for key, version := range advanced {
+		g.lane(key).look(key, version)
+	}
+	g.hints.tell(advanced, nil, g.now())
+}
+
+// acknowledge tells the broker that d, which no lane knows any more, is
+// durable. An ack that gets lost brings d again, as a duplicate.
+func (g *generation) acknowledge(ctx context.Context, d *delivery, now time.Time) {
+	if d.borrowed {
+		d.channel.borrowed.Add(-1)
+		return
+	}
+	d.channel.finished(now)
+	if err := d.ack.Ack(); err != nil {
+		g.opts.Metrics.ackErrors.Inc()
+		g.log.DebugContext(ctx, "ack not sent", "subject", d.channel.subject, "sequence", d.sequence, "error", err)
+		return
+	}
+	d.channel.mark.raise(d.sequence, d.sentAt)
+}
