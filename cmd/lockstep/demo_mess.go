@@ -31,7 +31,7 @@ type mess struct {
 
 	mu      sync.Mutex
 	heard   map[string]map[int64]bool // versions of each ticket that its owner published
-	from    map[event.Subject]uint64  // sequences above this one were not heard yet
+	seen    map[place]bool            // messages that were heard
 	own     map[string]int            // what this one sent and has not heard yet
 	pool    []event.Event             // to be sent again
 	foreign []string                  // tickets of the foreign publisher
@@ -39,10 +39,16 @@ type mess struct {
 	swapped int // messages of the foreign publisher behind a later version
 }
 
+// place names a message on the bus.
+type place struct {
+	subject  event.Subject
+	sequence uint64
+}
+
 func newMess(s *session.Session) *mess {
 	return &mess{
 		session: s, out: publishers.New(s), rng: rand.New(rand.NewPCG(7, 7)),
-		heard: map[string]map[int64]bool{}, from: map[event.Subject]uint64{}, own: map[string]int{},
+		heard: map[string]map[int64]bool{}, seen: map[place]bool{}, own: map[string]int{},
 	}
 }
 
@@ -54,10 +60,11 @@ func (m *mess) listen(ctx context.Context) error {
 func (m *mess) hear(subject event.Subject, sequence uint64, payload []byte) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if sequence <= m.from[subject] { // again, after a lost connection
+	at := place{subject, sequence}
+	if m.seen[at] {
 		return
 	}
-	m.from[subject] = sequence
+	m.seen[at] = true
 	if key := string(subject) + string(payload); m.own[key] > 0 {
 		m.own[key]--
 		return

@@ -6,6 +6,7 @@ package tap
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/stan.go"
 
@@ -13,11 +14,17 @@ import (
 	"lockstep/internal/session"
 )
 
+// Hear is called with every message, for one message of a subject at a time.
+// A sequence names a message of its subject. payload must not be changed.
+type Hear func(subject event.Subject, sequence uint64, payload []byte)
+
+// retryPause is between two attempts to subscribe.
+const retryPause = 200 * time.Millisecond
+
 // Run calls hear with every message of the subjects until ctx ends, and then
-// returns nil. After a lost connection everything is heard again from the
-// first message on. hear is called for one message of a subject at a time, in
-// the subject's order; payload must not be changed.
-func Run(ctx context.Context, s *session.Session, subjects []event.Subject, hear func(subject event.Subject, sequence uint64, payload []byte)) error {
+// returns nil. After a connection was lost or healed everything is heard again
+// from the first message on: what was sent into the gap would come too late.
+func Run(ctx context.Context, s *session.Session, subjects []event.Subject, hear Hear) error {
 	for {
 		c, err := s.Conn(ctx)
 		if ctx.Err() != nil {
@@ -26,23 +33,32 @@ func Run(ctx context.Context, s *session.Session, subjects []event.Subject, hear
 		if err != nil {
 			return fmt.Errorf("tap: %w", err)
 		}
-		var subs []stan.Subscription
-		for _, subject := range subjects {
-			sub, err := c.Subscribe(string(subject), func(m *stan.Msg) { hear(subject, m.Sequence, m.Data) }, stan.DeliverAllAvailable())
-			if err != nil && c.Connected() {
-				return fmt.Errorf("tap %s: %w", subject, err)
-			}
-			if err == nil {
-				subs = append(subs, sub)
-			}
+		healed := c.Reconnected()
+		var again <-chan time.Time
+		subs, err := subscribe(c, subjects, hear)
+		if err != nil { // a broker that has just come back may not answer
+			again = time.After(retryPause)
 		}
 		select {
 		case <-ctx.Done():
-			for _, sub := range subs {
-				_ = sub.Close() // the session may have ended first
-			}
-			return nil
 		case <-c.Lost():
+		case <-healed:
+		case <-again:
+		}
+		for _, sub := range subs {
+			_ = sub.Close() // the connection may be gone, and the subscription with it
 		}
 	}
+}
+
+func subscribe(c *session.Conn, subjects []event.Subject, hear Hear) ([]stan.Subscription, error) {
+	var subs []stan.Subscription
+	for _, subject := range subjects {
+		sub, err := c.Subscribe(string(subject), func(m *stan.Msg) { hear(subject, m.Sequence, m.Data) }, stan.DeliverAllAvailable())
+		if err != nil {
+			return subs, fmt.Errorf("tap %s: %w", subject, err)
+		}
+		subs = append(subs, sub)
+	}
+	return subs, nil
 }
