@@ -4,11 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -20,13 +17,11 @@ import (
 	"lockstep/internal/broker/brokertest"
 	"lockstep/internal/session"
 	"lockstep/outbox"
-	"lockstep/publishers"
 	"lockstep/store/sqlite"
 	"lockstep/ticket"
 )
 
-// The tests of this file run the relay on a real SQLite file and a real
-// broker.
+// This file is how tests get a real SQLite file and a real broker.
 
 const patience = 60 * time.Second
 
@@ -183,124 +178,4 @@ func inOrder(t *testing.T, all []event.Ticket) (repeated int) {
 		}
 	}
 	return repeated
-}
-
-func TestABrokerThatGoesAwayLosesNothingAndRecordsNoFailure(t *testing.T) {
-	t.Parallel()
-	db, b := open(t), brokertest.Start(t, brokertest.Stored(t.TempDir()))
-	s := dial(t, b.URL(), "relay")
-	relay(t, db.Outbox(), db.Outbox(), publishers.New(s), outbox.Options{})
-	commit(t, db, 200, 0, 20)
-	b.Stop()
-	commit(t, db, 200, 20, 30)
-	page, err := db.Outbox().List(t.Context(), "", 10_000)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, r := range page {
-		if r.Failures.Total > 0 || !r.Locked {
-			t.Fatalf("%s is %+v, want no failure", r.ID(), r)
-		}
-	}
-	b.Restart()
-	drained(t, db.Outbox())
-	inOrder(t, history(t, s, 200*30))
-}
-
-// crashing lets deletes through until told to crash: what was confirmed then
-// stays in the outbox, as if the process had been killed in between.
-type crashing struct {
-	*sqlite.Outbox
-	down chan struct{}
-}
-
-var errCrashed = errors.New("crashed")
-
-func (c crashing) Delete(ctx context.Context, ids []string) error {
-	select {
-	case <-c.down:
-		return errCrashed
-	default:
-		return c.Outbox.Delete(ctx, ids)
-	}
-}
-
-func (c crashing) Release(context.Context, outbox.Lease) error { return errCrashed }
-
-func TestAKillBetweenConfirmationAndDeleteRepeatsTheSameBytes(t *testing.T) {
-	t.Parallel()
-	db, b := open(t), brokertest.Start(t)
-	s := dial(t, b.URL(), "relay")
-	store := crashing{db.Outbox(), make(chan struct{})}
-	close(store.down)
-	commit(t, db, 50, 0, 4)
-	stop := relay(t, store, store, publishers.New(s), outbox.Options{LeaseTTL: time.Second, StopTimeout: 100 * time.Millisecond})
-	history(t, s, 200) // everything is at the broker
-	stop()
-	began := time.Now()
-	relay(t, db.Outbox(), db.Outbox(), publishers.New(s), outbox.Options{LeaseTTL: time.Second})
-	drained(t, db.Outbox())
-	if took := time.Since(began); took > 5*time.Second {
-		t.Errorf("the next relay was done %v after the kill, want about the lease's second", took)
-	}
-	conn := dial(t, b.URL(), "reader")
-	commit(t, db, 1, 4, 5)
-	if repeated := inOrder(t, history(t, conn, 201)); repeated != 200 {
-		t.Errorf("%d events were repeated, want all 200 that were not deleted", repeated)
-	}
-}
-
-func TestTwoRelaysOnOneStoreTakeTurns(t *testing.T) {
-	t.Parallel()
-	db, b := open(t), brokertest.Start(t)
-	s := dial(t, b.URL(), "relay")
-	stop := relay(t, db.Outbox(), db.Outbox(), publishers.New(s), outbox.Options{})
-	relay(t, db.Outbox(), db.Outbox(), publishers.New(s), outbox.Options{})
-	commit(t, db, 100, 0, 10)
-	stop()
-	began := time.Now()
-	commit(t, db, 100, 10, 20)
-	drained(t, db.Outbox())
-	if took := time.Since(began); took > 4*time.Second {
-		t.Errorf("the second relay was done after %v, want it to take over at once", took)
-	}
-	if repeated := inOrder(t, history(t, s, 2000)); repeated > 0 {
-		t.Errorf("%d events were published twice, want a clean hand-over", repeated)
-	}
-}
-
-// moody fails attempts by chance.
-type moody struct{ outbox.Publisher }
-
-func (m moody) Publish(e event.Event, done func(error)) {
-	switch rand.IntN(40) {
-	case 0:
-		done(fmt.Errorf("%w: by chance", event.ErrRejected))
-	case 1:
-		done(fmt.Errorf("%w: by chance", event.ErrUnreachable))
-	case 2:
-		done(fmt.Errorf("%w: not sent", event.ErrUnconfirmed))
-	case 3:
-		m.Publisher.Publish(e, func(error) { done(fmt.Errorf("%w: by chance", event.ErrUnconfirmed)) })
-	default:
-		m.Publisher.Publish(e, done)
-	}
-}
-
-func TestRandomFailuresKeepEveryKeyInOrder(t *testing.T) {
-	t.Parallel()
-	tickets, versions := 200, 10
-	if os.Getenv("LOCKSTEP_SOAK") != "" {
-		tickets, versions = 1000, 100
-	}
-	db, b := open(t), brokertest.Start(t)
-	s := dial(t, b.URL(), "relay")
-	commit(t, db, tickets, 0, versions/2)
-	relay(t, db.Outbox(), db.Outbox(), moody{publishers.New(s)}, outbox.Options{
-		RetryInterval: 20 * time.Millisecond, MemoryLimit: 1000, PerKey: 4, Window: 64,
-		Backoff: outbox.Backoff{Base: 10 * time.Millisecond, Cap: 100 * time.Millisecond},
-	})
-	commit(t, db, tickets, versions/2, versions)
-	drained(t, db.Outbox())
-	inOrder(t, history(t, s, tickets*versions))
 }

@@ -31,7 +31,7 @@ type Options struct {
 	// Publish blocks there (stan.go's MaxPubAcksInflight: 16384).
 	Window int
 
-	// MemoryLimit is how many events are held in memory, default 16384, and
+	// MemoryLimit is how many events are held in memory, default 8192, and
 	// MemoryBytes how many bytes of payload, default 64 MiB. Reading goes on
 	// until a limit is reached, so one page more may be held.
 	MemoryLimit int
@@ -93,7 +93,7 @@ type Options struct {
 func (o Options) withDefaults() Options {
 	set(&o.Name, "outbox")
 	set(&o.Window, 1024)
-	set(&o.MemoryLimit, 16384)
+	set(&o.MemoryLimit, 8192)
 	set(&o.MemoryBytes, 64<<20)
 	set(&o.PerKey, 64)
 	set(&o.MaxBlocked, 10_000)
