@@ -28,7 +28,7 @@ type Member struct {
 func (m *Member) direct() string { return fmt.Sprintf("127.0.0.1:%d", m.port) }
 
 func (m *Member) start() (err error) {
-	m.process, err = launch(m.path, m.dir, m.port)
+	m.process, err = launch(m.path, m.dir, m.port, setName)
 	return err
 }
 

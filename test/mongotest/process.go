@@ -18,18 +18,22 @@ type process struct {
 	log    string
 }
 
-// launch starts a server on a loopback port with its data in dir.
-func launch(path, dir string, port int) (*process, error) {
+// launch starts a server on a loopback port with its data in dir, as a member
+// of the named set, or of none.
+func launch(path, dir string, port int, set string) (*process, error) {
 	p := &process{exited: make(chan struct{}), log: filepath.Join(dir, "mongod.log")}
 	data := filepath.Join(dir, "data")
 	if err := os.MkdirAll(data, 0o700); err != nil {
 		return nil, err
 	}
 	p.cmd = exec.Command(path,
-		"--replSet", setName, "--port", strconv.Itoa(port), "--bind_ip", "127.0.0.1", "--nounixsocket",
+		"--port", strconv.Itoa(port), "--bind_ip", "127.0.0.1", "--nounixsocket",
 		"--dbpath", data, "--logpath", p.log, "--logappend",
 		"--wiredTigerCacheSizeGB", "0.25", "--oplogSize", "128",
 		"--setParameter", "enableTestCommands=1", "--setParameter", "diagnosticDataCollectionEnabled=false")
+	if set != "" {
+		p.cmd.Args = append(p.cmd.Args, "--replSet", set)
+	}
 	dieTogether(p.cmd)
 	started := make(chan error)
 	go func() {

@@ -1,0 +1,122 @@
+package mongodb_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+
+	"lockstep/event"
+	"lockstep/outbox"
+	"lockstep/store/mongodb"
+	"lockstep/test/mongotest"
+	"lockstep/ticket"
+)
+
+const (
+	planKeys     = 50
+	planVersions = 100 // of each key; all of them wait
+	planFailed   = 20  // keys whose head has failed
+)
+
+// backlog fills an outbox and fails the heads of some keys.
+func backlog(t *testing.T, db *mongodb.DB) {
+	t.Helper()
+	for k := range planKeys {
+		var c ticket.Change
+		for v := range int64(planVersions) {
+			c.Events = append(c.Events, fact(fmt.Sprintf("%024x", k), v))
+		}
+		if err := db.Tickets().Commit(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for k := range planFailed {
+		id := fact(fmt.Sprintf("%024x", k), 0).ID()
+		f := outbox.Failure{At: time.Now(), Class: outbox.Unconfirmed, Message: "no answer"}
+		if _, err := db.Outbox().Fail(t.Context(), id, f, time.Now().Add(-time.Second)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func fact(key string, version int64) event.Event {
+	return event.Event{
+		Key: key, Version: version, Subject: event.TicketUpdated, Payload: []byte(`{}`), OccurredAt: time.Now().UTC().Truncate(time.Millisecond),
+	}
+}
+
+// TestHeadsAreFoundWithoutReadingTheBacklog holds the plans of the two
+// queries to their cost: what they examine is what they return, or the number
+// of keys, never the number of events that wait.
+func TestHeadsAreFoundWithoutReadingTheBacklog(t *testing.T) {
+	t.Parallel()
+	set := mongotest.Shared(t)
+	name := set.Database(t)
+	backlog(t, open(t, set.URI(name), mongodb.Options{}))
+	data := set.Client().Database(name)
+	for query, tc := range map[string]struct {
+		pipeline mongo.Pipeline
+		hint     string
+		docs     int64 // examined at most
+		keys     int64
+		stages   []string
+	}{
+		"due":   {mongodb.DuePipeline(time.Now(), 500), "byDue", planFailed, planFailed, []string{"IXSCAN"}},
+		"stale": {mongodb.StalePipeline(time.Now().Add(time.Hour), 500), "byKey", 0, planKeys + 1, []string{"DISTINCT_SCAN"}},
+	} {
+		t.Run(query, func(t *testing.T) {
+			plan := explain(t, data, tc.pipeline, tc.hint)
+			text := plan.String()
+			if strings.Contains(text, `"COLLSCAN"`) {
+				t.Errorf("the query scans the whole collection: %s", text)
+			}
+			for _, stage := range tc.stages {
+				if !strings.Contains(text, `"`+stage+`"`) {
+					t.Errorf("the plan has no %s: %s", stage, text)
+				}
+			}
+			docs, keys := sum(plan, "totalDocsExamined"), sum(plan, "totalKeysExamined")
+			t.Logf("%d documents and %d keys examined of %d events", docs, keys, planKeys*planVersions)
+			if docs > tc.docs || keys > 2*tc.keys {
+				t.Errorf("examined %d documents and %d keys of %d events, want about %d and %d",
+					docs, keys, planKeys*planVersions, tc.docs, tc.keys)
+			}
+		})
+	}
+}
+
+func explain(t *testing.T, data *mongo.Database, pipeline mongo.Pipeline, hint string) bson.Raw {
+	t.Helper()
+	aggregate := bson.D{{Key: "aggregate", Value: "events"}, {Key: "pipeline", Value: pipeline}, {Key: "cursor", Value: bson.D{}}, {Key: "hint", Value: hint}}
+	plan, err := data.RunCommand(t.Context(), bson.D{{Key: "explain", Value: aggregate}, {Key: "verbosity", Value: "executionStats"}}).Raw()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return plan
+}
+
+// sum adds up a number wherever it is in the document.
+func sum(doc bson.Raw, field string) (total int64) {
+	elements, err := doc.Elements()
+	if err != nil {
+		return 0
+	}
+	for _, e := range elements {
+		v := e.Value()
+		if e.Key() == field {
+			n, _ := v.AsInt64OK() // a number wherever the server writes it
+			total += n
+		}
+		switch v.Type {
+		case bson.TypeEmbeddedDocument:
+			total += sum(v.Document(), field)
+		case bson.TypeArray:
+			total += sum(bson.Raw(v.Array()), field)
+		}
+	}
+	return total
+}

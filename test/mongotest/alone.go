@@ -1,0 +1,36 @@
+package mongotest
+
+import (
+	"context"
+	"testing"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+)
+
+// Standalone starts a server that is in no replica set and returns its
+// address.
+func Standalone(t testing.TB) string { return alone(t, "") }
+
+// Uninitiated starts a server that waits to be made a replica set, and returns
+// its address.
+func Uninitiated(t testing.TB) string { return alone(t, setName) }
+
+func alone(t testing.TB, set string) string {
+	t.Helper()
+	path := server(t)
+	port, err := freePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &Member{dir: t.TempDir(), port: port}
+	if m.process, err = launch(path, m.dir, port, set); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(m.process.kill)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := m.admin(ctx, bson.D{{Key: "hello", Value: 1}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	return m.direct()
+}
