@@ -26,6 +26,9 @@ func keepKey(dataDir string) (key, file string, err error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return "", "", err
 	}
+	if err := os.MkdirAll(dataDir, 0o700); err != nil {
+		return "", "", err
+	}
 	key = rand.Text()
 	return key, file, os.WriteFile(file, []byte(key+"\n"), 0o600)
 }

@@ -148,3 +148,18 @@ func TestTerminalsAreNotSteeredByTitles(t *testing.T) {
 		t.Errorf("printable = %q", got)
 	}
 }
+
+func TestDatabasesOfURIs(t *testing.T) {
+	t.Parallel()
+	for uri, want := range map[string]string{
+		"mongodb://h:1/orders":                           "orders",
+		"mongodb://a:1,b:2/orders?replicaSet=rs0":        "orders",
+		"mongodb://u:p%2Fq@h/my-db?authSource=admin":     "my-db",
+		"mongodb+srv://u:p@cluster.example.net/?retry=1": "",
+		"mongodb://h:1":                                  "",
+	} {
+		if got := databaseOf(uri); got != want {
+			t.Errorf("database of %s = %q, want %q", uri, got, want)
+		}
+	}
+}

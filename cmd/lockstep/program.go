@@ -53,7 +53,7 @@ func (p *program) abandon() {
 
 // openTickets takes the store and the address of the tickets service.
 func (p *program) openTickets(ctx context.Context, f storeFlags, address string) (err error) {
-	if p.ticketStore, err = p.open(ctx, f, "tickets"); err != nil {
+	if p.ticketStore, err = p.openStore(ctx, f, "tickets"); err != nil {
 		return err
 	}
 	p.ticketsAt, err = p.take(ctx, "--tickets-addr (TICKETS_ADDR)", address)
@@ -62,7 +62,7 @@ func (p *program) openTickets(ctx context.Context, f storeFlags, address string)
 
 // openOrders takes the store and the address of the orders service.
 func (p *program) openOrders(ctx context.Context, f storeFlags, address string) (err error) {
-	if p.orderStore, err = p.open(ctx, f, "orders"); err != nil {
+	if p.orderStore, err = p.openStore(ctx, f, "orders"); err != nil {
 		return err
 	}
 	p.ordersAt, err = p.take(ctx, "--orders-addr (ORDERS_ADDR)", address)
@@ -73,15 +73,6 @@ func (p *program) openOrders(ctx context.Context, f storeFlags, address string) 
 func (p *program) openOps(ctx context.Context) (err error) {
 	p.opsAt, err = p.take(ctx, "--ops-addr (OPS_ADDR)", p.ops.OpsAddr)
 	return err
-}
-
-func (p *program) open(ctx context.Context, f storeFlags, service string) (*store, error) {
-	s, err := openStore(ctx, f, service)
-	if err != nil {
-		return nil, err
-	}
-	p.undo = append(p.undo, s.close)
-	return s, nil
 }
 
 // take takes the address of a setting, or says in words why it cannot be had.
@@ -112,7 +103,6 @@ func (p *program) assemble(s settings) (err error) {
 		return err
 	}
 	p.nats, p.listening = s.nats, s.listening
-	p.shared = p.ticketStore != nil && p.orderStore != nil
 	if p.ticketStore != nil {
 		tickets, err := p.newTickets(p.ticketStore)
 		if err != nil {

@@ -4,13 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"lockstep/listeners"
 	"lockstep/order"
 	"lockstep/outbox"
 	"lockstep/replica"
+	"lockstep/store/mongodb"
 	"lockstep/store/sqlite"
 	"lockstep/ticket"
 )
@@ -36,17 +41,27 @@ type eventStore interface {
 	outbox.Inspector
 }
 
-// openStore opens the store of a service. It must be closed.
-func openStore(ctx context.Context, f storeFlags, service string) (*store, error) {
+// openStore opens the store of a service of this process. It must be closed.
+func (p *program) openStore(ctx context.Context, f storeFlags, service string) (s *store, err error) {
 	if f.MongoURI != "" {
-		return nil, &usageError{"MONGO_URI: this build has no MongoDB adapter; unset it to use SQLite in DATA_DIR"}
+		s, err = p.openMongoDB(ctx, f.MongoURI, service)
+	} else {
+		s, err = openSQLite(ctx, f.DataDir, service)
 	}
-	if err := os.MkdirAll(f.DataDir, 0o700); err != nil {
+	if err != nil {
+		return nil, err
+	}
+	p.undo = append(p.undo, s.close)
+	return s, nil
+}
+
+func openSQLite(ctx context.Context, dir, service string) (*store, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
-	db, err := sqlite.Open(ctx, filepath.Join(f.DataDir, service+".db"), sqlite.Options{})
+	db, err := sqlite.Open(ctx, filepath.Join(dir, service+".db"), sqlite.Options{})
 	if errors.Is(err, sqlite.ErrInUse) {
-		return nil, fmt.Errorf("another process works in %s: stop it, or choose another directory with --data-dir (DATA_DIR): %w", f.DataDir, err)
+		return nil, fmt.Errorf("another process works in %s: stop it, or choose another directory with --data-dir (DATA_DIR): %w", dir, err)
 	}
 	if err != nil {
 		return nil, err
@@ -56,4 +71,42 @@ func openStore(ctx context.Context, f storeFlags, service string) (*store, error
 		outbox: db.Outbox(), quarantine: db.Quarantine(), marks: db.Marks(),
 		ping: db.Ping, close: db.Close,
 	}, nil
+}
+
+func (p *program) openMongoDB(ctx context.Context, uri, service string) (*store, error) {
+	o := mongodb.Options{
+		AppName: "lockstep-" + service, Log: p.log.With("service", service),
+		Registerer: prometheus.WrapRegistererWith(prometheus.Labels{"service": service}, p.registry),
+	}
+	database := databaseOf(uri)
+	if p.shared { // two services, a database each
+		database = strings.TrimPrefix(database+"-"+service, "-")
+		o.Database = database
+	}
+	if service == "orders" && database == "orders" {
+		// The Node orders service has its database and its replica under these
+		// names; ours continues it. A tickets service is not to be found there.
+		o.Replica = "tickets"
+	}
+	db, err := mongodb.Open(ctx, uri, o)
+	if err != nil {
+		return nil, err
+	}
+	return &store{
+		tickets: db.Tickets(), orders: db.Orders(), orderTickets: db.OrderTickets(), replica: db.Replica(),
+		outbox: db.Outbox(), quarantine: db.Quarantine(), marks: db.Marks(),
+		ping: db.Ping, close: db.Close,
+	}, nil
+}
+
+// databaseOf returns the database that a URI names; "" if none. net/url cannot
+// be asked: a list of hosts is no host to it.
+func databaseOf(uri string) string {
+	_, rest, _ := strings.Cut(uri, "://")
+	_, path, _ := strings.Cut(rest[strings.LastIndex(rest, "@")+1:], "/")
+	name, _, _ := strings.Cut(path, "?")
+	if plain, err := url.PathUnescape(name); err == nil {
+		return plain
+	}
+	return name
 }

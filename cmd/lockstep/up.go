@@ -42,6 +42,7 @@ func newUp(ctx context.Context, c upCmd, log *slog.Logger) (*system, error) {
 		return nil, err
 	}
 	s := &system{flags: c, program: newProgram(log, c.opsFlags)}
+	s.shared = true
 	if err := s.assembleUp(ctx); err != nil {
 		s.abandon()
 		return nil, err

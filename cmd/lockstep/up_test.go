@@ -7,13 +7,17 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"lockstep/api"
+	"lockstep/test/mongotest"
 )
+
+func TestMain(m *testing.M) { os.Exit(mongotest.Run(m)) }
 
 // running is an up in this process.
 type running struct {
@@ -41,9 +45,9 @@ func parseUp(t *testing.T, args ...string) upCmd {
 }
 
 // startUp runs up in dir and returns when it has greeted.
-func startUp(t *testing.T, dir string) *running {
+func startUp(t *testing.T, dir string, args ...string) *running {
 	t.Helper()
-	s, err := newUp(t.Context(), parseUp(t, "--data-dir="+dir), slog.New(slog.DiscardHandler))
+	s, err := newUp(t.Context(), parseUp(t, append(args, "--data-dir="+dir)...), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,8 +146,28 @@ func (r *running) untilReplica(id string, version float64) {
 
 func TestTheWholeLoopInOneProcess(t *testing.T) {
 	t.Parallel()
+	walk(t)
+}
+
+func TestTheWholeLoopOnMongoDB(t *testing.T) {
+	t.Parallel()
+	set := mongotest.Shared(t)
+	name := set.Database(t)
+	t.Cleanup(func() { // up makes one for each service
+		for _, service := range []string{"-tickets", "-orders"} {
+			if err := set.Client().Database(name + service).Drop(context.WithoutCancel(t.Context())); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	walk(t, "--mongo-uri="+set.URI(name))
+}
+
+// walk leads a ticket through both services and over a restart.
+func walk(t *testing.T, args ...string) {
+	t.Helper()
 	dir := filepath.Join(t.TempDir(), "data")
-	r := startUp(t, dir)
+	r := startUp(t, dir, args...)
 	tickets, orders := urlOf(r.ticketsAt)+"/api/tickets", urlOf(r.ordersAt)+"/api/orders"
 
 	id := r.call("ann", http.MethodPost, tickets, `{"title":"concert","price":"20.50"}`, http.StatusCreated).id()
@@ -164,7 +188,7 @@ func TestTheWholeLoopInOneProcess(t *testing.T) {
 	key := r.flags.JWTKey
 	r.end()
 
-	again := startUp(t, dir)
+	again := startUp(t, dir, args...)
 	if again.flags.JWTKey != key {
 		t.Error("sessions did not survive the restart")
 	}
