@@ -13,6 +13,10 @@ import (
 // maxBody is the largest body in bytes: the default of Express's json().
 const maxBody = 100 << 10
 
+// maxDrained is how many bytes of a body that is too large are read and thrown
+// away.
+const maxDrained = 8 << 20
+
 // errBody: the body cannot be read as Express reads it.
 var errBody = errors.New("unreadable body")
 
@@ -27,7 +31,7 @@ func (b body) field(key string) value { return value(b[key]) }
 // readBody reads the body as Express's json() does: other content types are
 // left alone, an empty body says nothing, an array says nothing about fields,
 // and everything else that is no object is an error.
-func readBody(w http.ResponseWriter, r *http.Request) (body, error) {
+func readBody(r *http.Request) (body, error) {
 	kind, params, _ := mime.ParseMediaType(r.Header.Get("Content-Type")) // a malformed type is not JSON
 	if kind != "application/json" || r.Body == nil || r.Body == http.NoBody {
 		return nil, nil
@@ -38,11 +42,28 @@ func readBody(w http.ResponseWriter, r *http.Request) (body, error) {
 	if e := r.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
 		return nil, errBody
 	}
-	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if r.ContentLength > maxBody {
+		drain(r)
+		return nil, errBody
+	}
+	data, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
 	if err != nil {
 		return nil, errors.Join(errBody, err)
 	}
+	if len(data) > maxBody {
+		drain(r)
+		return nil, errBody
+	}
 	return parseBody(data)
+}
+
+// drain reads on for a while, so that a client which sends its whole body
+// before it looks for an answer gets one instead of a broken connection. One
+// that asked first is answered at once.
+func drain(r *http.Request) {
+	if r.Header.Get("Expect") == "" {
+		_, _ = io.CopyN(io.Discard, r.Body, maxDrained) // whatever comes, the answer is the same
+	}
 }
 
 func parseBody(data []byte) (body, error) {

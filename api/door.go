@@ -108,7 +108,7 @@ func newMux(log *slog.Logger, routes []route, before ...func(http.Handler) http.
 func handle(log *slog.Logger, serve endpoint) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		extendWrite(w)
-		b, err := readBody(w, r)
+		b, err := readBody(r)
 		if err == nil {
 			err = serve(w, request{r, b})
 		}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 )
@@ -76,6 +77,41 @@ func TestAStopDoesNotWaitForEver(t *testing.T) {
 		}
 	case <-time.After(10 * time.Second):
 		t.Fatal("still waiting for a request that never ends")
+	}
+}
+
+func TestBodiesThatAreTooLargeAreAnswered(t *testing.T) {
+	t.Parallel()
+	f := newTickets(t)
+	s := listen(t, f.door, time.Second)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	for _, chunked := range []bool{false, true} {
+		for range 10 {
+			body := io.Reader(strings.NewReader(strings.Repeat("x", 5<<20)))
+			if chunked {
+				body = io.MultiReader(body) // of a length nobody can tell
+			}
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+s.listener.Addr().String()+"/api/tickets", body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Content-Type", "application/json")
+			resp, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatalf("chunked %t: %v", chunked, err)
+			}
+			data, err := io.ReadAll(resp.Body)
+			_ = resp.Body.Close() // was read
+			if err != nil || resp.StatusCode != http.StatusBadRequest || string(data) != somethingWrong {
+				t.Errorf("chunked %t: %d %s, %v", chunked, resp.StatusCode, data, err)
+			}
+		}
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }
 
