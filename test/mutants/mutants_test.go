@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -19,6 +20,8 @@ type mutant struct {
 	run  string // which of them; "" for all
 }
 
+func allMutants() []mutant { return slices.Concat(mutants, storeMutants) }
+
 func TestPlantedBugsAreCaught(t *testing.T) {
 	if os.Getenv("LOCKSTEP_MUTANTS") == "" {
 		t.Skip("planted bugs take minutes: run `make mutants`")
@@ -27,7 +30,7 @@ func TestPlantedBugsAreCaught(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, m := range mutants {
+	for _, m := range allMutants() {
 		t.Run(m.name, func(t *testing.T) {
 			out, err := test(t, root, m)
 			if err == nil {
@@ -43,7 +46,7 @@ func TestPlantedBugsAreCaught(t *testing.T) {
 // runs always.
 func TestMutantsFitTheCode(t *testing.T) {
 	t.Parallel()
-	for _, m := range mutants {
+	for _, m := range allMutants() {
 		src, err := os.ReadFile(filepath.Join("..", "..", m.file))
 		if err != nil {
 			t.Errorf("%s: %v", m.name, err)

@@ -132,10 +132,11 @@ func leaseRenewed(t *testing.T, b Backend) {
 }
 
 func leaseZombie(t *testing.T, b Backend) {
+	late := mustAcquire(t, b, "untouched", "a", brief)
 	zombie := mustAcquire(t, b, "relay", "a", brief)
-	mustAcquire(t, b, "unused", "a", brief)
 	awaitLease(t, b, "relay", "b")
 	wants(t, "renew", b.Outbox.Renew(t.Context(), zombie, long), outbox.ErrLeaseLost)
+	wants(t, "renew what has run out", b.Outbox.Renew(t.Context(), late, long), outbox.ErrLeaseLost)
 	must(t, "release", b.Outbox.Release(t.Context(), zombie))
 	refused(t, b, "relay", "c")
 
