@@ -127,7 +127,8 @@ func openBare(b *testing.B, writers int) *bareSide {
 	if err := db.Close(); err != nil {
 		b.Fatal(err)
 	}
-	pool, err := sql.Open("sqlite", "file:"+path+"?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)")
+	pool, err := sql.Open("sqlite", "file:"+path+"?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)"+
+		"&_pragma=cache_size(-32768)&_pragma=wal_autocheckpoint(4000)") // as the store has them
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -1,0 +1,49 @@
+package sqlite
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestWritesAreDurable looks at the settings that durability rests on.
+func TestWritesAreDurable(t *testing.T) {
+	t.Parallel()
+	db := openFile(t, filepath.Join(t.TempDir(), "store.db"))
+	for pragma, want := range map[string]string{"journal_mode": "wal", "synchronous": "2"} {
+		var got string
+		if err := db.writer.conn.QueryRowContext(t.Context(), "PRAGMA "+pragma).Scan(&got); err != nil || got != want {
+			t.Errorf("%s is %q (error %v), want %q", pragma, got, err, want)
+		}
+	}
+}
+
+// TestQueriesUseTheirIndexes keeps the cost of what runs often from growing
+// with the tables.
+func TestQueriesUseTheirIndexes(t *testing.T) {
+	t.Parallel()
+	db := openFile(t, filepath.Join(t.TempDir(), "store.db"))
+	for query, index := range map[string]string{
+		selectEvent + "WHERE isLocked = 0 AND notBefore <= 1 AND " + isHead + " ORDER BY notBefore, seq LIMIT 1": "eventsDue",
+		selectEvent + "WHERE key = 'k' AND version > 1 ORDER BY version LIMIT 1":                                 "eventsByKey",
+		"SELECT seq FROM events WHERE isLocked = 1 AND lockedAt < 1 AND " + isHead + " LIMIT 1":                  "COVERING INDEX eventsByKey",
+		"SELECT count(*) FROM events WHERE isLocked = 0 AND " + isHead:                                           "eventsDue",
+		selectEvent + "WHERE seq > 1 ORDER BY seq LIMIT 1":                                                       "INTEGER PRIMARY KEY",
+		selectLock + "WHERE ticketId = 't' AND state = 'waiting' ORDER BY since, orderId LIMIT 1":                "locksWaiting",
+		selectOrder + "WHERE status = 'created' AND expiresAt <= 1 ORDER BY expiresAt LIMIT 1":                   "ordersDue",
+		selectOrder + "WHERE userId = 'u' AND seq > 1 ORDER BY seq LIMIT 1":                                      "ordersOfUser",
+		selectQuarantined + "WHERE key = 'k' AND reason = 'too_early' ORDER BY version, id LIMIT 1":              "quarantineEarly",
+		"SELECT id, version FROM replica WHERE id IN (SELECT value FROM json_each('[]'))":                        "PRIMARY KEY",
+	} {
+		steps, err := all(t.Context(), db.read, func(row scanner) (detail string, err error) {
+			var id, parent, unused int
+			return detail, row.Scan(&id, &parent, &unused, &detail)
+		}, "EXPLAIN QUERY PLAN "+query)
+		if err != nil {
+			t.Fatalf("%s: %v", query, err)
+		}
+		if plan := strings.Join(steps, "\n"); !strings.Contains(plan, index) {
+			t.Errorf("%s\ndoes not use %s:\n%s", query, index, plan)
+		}
+	}
+}
