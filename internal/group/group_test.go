@@ -195,8 +195,12 @@ func TestCloseDrainsAndThenRefuses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRecorder(time.Second)
 		c := New(r.flush, Options[string]{Keys: keysOf, Flushers: 2})
+		start := time.Now()
 		wait := queueUp(t.Context(), c, "a/1", "a/2", "a/3", "b/1")
 		c.Close()
+		if took := time.Since(start); took != 3*time.Second {
+			t.Errorf("Close returned after %v, want the 3 s that the key of three items needs", took)
+		}
 		for item, err := range wait() {
 			if err != nil {
 				t.Errorf("%s got %v, want it flushed before Close returned", item, err)
