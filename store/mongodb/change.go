@@ -16,6 +16,7 @@ var (
 	errCondition = errors.New("condition does not hold")
 	errTaken     = errors.New("the ticket has another active order")
 	errUnknown   = errors.New("the answer to the commit was lost")
+	errBusy      = errors.New("a transaction of another process holds the record")
 )
 
 // change is what one caller wants written as one piece.

@@ -9,12 +9,10 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 )
 
-// Labels that servers and the driver put on errors of transactions. See the
-// transactions specification of the drivers.
-const (
-	labelTransient = "TransientTransactionError"
-	labelUnknown   = "UnknownTransactionCommitResult"
-)
+// labelTransient marks errors after which a transaction is certain not to be
+// committed and may be tried again. See the drivers' specification of
+// transactions.
+const labelTransient = "TransientTransactionError"
 
 // Pauses between attempts of a batch that met a foreign writer or an election.
 const (
@@ -23,11 +21,23 @@ const (
 )
 
 // do makes a change durable, together with those that wait at the same moment.
+// While a transaction of another process holds what it writes, it comes again,
+// and keeps nobody back in between.
 func (db *DB) do(ctx context.Context, c *change) error {
 	if len(c.writes) == 0 && len(c.events) == 0 {
 		return ctx.Err()
 	}
-	return db.commit.Do(ctx, c)
+	began, pause := time.Now(), firstPause
+	for {
+		err := db.commit.Do(ctx, c)
+		if !errors.Is(err, errBusy) || time.Since(began) > flushTimeout {
+			return err
+		}
+		if err := wait(ctx, pause); err != nil {
+			return err
+		}
+		pause = min(2*pause, lastPause)
+	}
 }
 
 // flush commits a batch and returns the verdict of each member.
@@ -51,37 +61,49 @@ func (db *DB) settle(ctx context.Context, batch []*change) {
 		err := db.transact(ctx, batch)
 		switch {
 		case err == nil:
+			acquit(batch)
 			db.tails.hint(batch)
 			return
 		case errors.Is(err, errUnknown):
 			db.resolve(ctx, batch, err)
 			return
-		case ctx.Err() != nil:
-			blame(batch, err)
-			return
-		case isTransient(err):
+		case isOutage(err):
 			if wait(ctx, pause) != nil {
 				blame(batch, err)
 				return
 			}
 			pause = min(2*pause, lastPause)
-		case len(batch) == 1:
+			continue
+		case len(batch) == 1 && !isConflict(err):
 			batch[0].err = verdict(err)
 			return
 		}
-		left, siftErr := db.sift(ctx, batch)
-		if siftErr != nil && !isTransient(siftErr) {
-			blame(batch, errors.Join(err, siftErr))
-			return
-		}
-		if len(left) == len(batch) && len(batch) > 1 && !isOutage(err) {
-			half := len(left) / 2
-			db.settle(ctx, left[:half])
-			left = left[half:]
-		}
-		batch = left
+		batch = db.narrow(ctx, batch, err)
 	}
 }
+
+// narrow takes those out of a batch that failed who have lost, or settles one
+// half of it, and returns who is left.
+func (db *DB) narrow(ctx context.Context, batch []*change, failed error) []*change {
+	left, err := db.sift(ctx, batch)
+	switch {
+	case err != nil && isOutage(err) && ctx.Err() == nil:
+		return batch
+	case err != nil:
+		blame(batch, errors.Join(failed, err))
+		return nil
+	case len(left) < len(batch):
+		return left
+	case len(left) == 1:
+		left[0].err = errors.Join(errBusy, failed)
+		return nil
+	}
+	half := len(left) / 2
+	db.settle(ctx, left[:half])
+	return left[half:]
+}
+
+func acquit(batch []*change) { blame(batch, nil) }
 
 func blame(batch []*change, err error) {
 	for _, c := range batch {
@@ -114,15 +136,14 @@ func violates(err error, field string) bool {
 	return false
 }
 
-// isTransient reports whether the transaction was not committed and the same
-// one may well be a moment later.
-func isTransient(err error) bool {
-	return hasLabel(err, labelTransient) || mongo.IsTimeout(err) || mongo.IsNetworkError(err)
-}
+// isConflict reports whether a transaction of somebody else was in the way.
+func isConflict(err error) bool { return hasCode(err, codeWriteConflict) }
 
-// isOutage reports whether err is the server's state and not the batch's.
+// isOutage reports whether the server did not commit the transaction and may
+// well do so a moment later, whatever is in it: it was unreachable or silent,
+// or has given way to another primary.
 func isOutage(err error) bool {
-	return mongo.IsTimeout(err) || mongo.IsNetworkError(err) || isTransient(err) && !hasCode(err, codeWriteConflict)
+	return mongo.IsTimeout(err) || mongo.IsNetworkError(err) || hasLabel(err, labelTransient) && !isConflict(err)
 }
 
 func hasLabel(err error, label string) bool {

@@ -18,3 +18,6 @@ func StalePipeline(before time.Time, limit int) mongo.Pipeline {
 	old := bson.D{{Key: "isLocked", Value: true}, {Key: "lockedAt", Value: is("$lt", before)}}
 	return headsPipeline(old, mongo.Pipeline{{{Key: "$limit", Value: limit}}})
 }
+
+// SetAnswerTimeout sets how long db asks for the answer of a commit.
+func SetAnswerTimeout(db *DB, d time.Duration) { db.answer = d }

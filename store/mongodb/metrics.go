@@ -18,6 +18,7 @@ const (
 	outcomeCommitted = "committed"
 	outcomeConflict  = "conflict"
 	outcomeUnknown   = "unknown"
+	outcomeBusy      = "busy" // comes again
 	outcomeError     = "error"
 )
 
@@ -34,7 +35,7 @@ func newMetrics(reg prometheus.Registerer, t *tails) *metrics {
 			Name: "lockstep_mongodb_stream_lost_total", Help: "Change streams that ended, by reason; each is followed by a scan.",
 		}, []string{"reason"}),
 	}
-	for _, o := range []string{outcomeCommitted, outcomeConflict, outcomeUnknown, outcomeError} {
+	for _, o := range []string{outcomeCommitted, outcomeConflict, outcomeUnknown, outcomeBusy, outcomeError} {
 		m.verdicts.WithLabelValues(o)
 	}
 	for _, r := range reasons() {
@@ -61,6 +62,8 @@ func (m *metrics) verdict(err error) {
 		outcome = outcomeConflict
 	case errors.Is(err, errUnknown):
 		outcome = outcomeUnknown
+	case errors.Is(err, errBusy):
+		outcome = outcomeBusy
 	}
 	m.verdicts.WithLabelValues(outcome).Inc()
 }

@@ -76,6 +76,7 @@ type DB struct {
 	commit   *group.Committer[*change]
 	tails    *tails
 	metrics  *metrics
+	answer   time.Duration // answerTimeout; tests have less patience
 	closing  sync.Once
 }
 
@@ -83,7 +84,7 @@ type DB struct {
 // indexes that are missing; any number of processes may do so at once. Its
 // error is one sentence that says what to do.
 func Open(ctx context.Context, uri string, o Options) (*DB, error) {
-	db := &DB{opts: o.withDefaults(), tails: newTails()}
+	db := &DB{opts: o.withDefaults(), tails: newTails(), answer: answerTimeout}
 	db.metrics = newMetrics(db.opts.Registerer, db.tails)
 	if err := db.open(ctx, uri); err != nil {
 		return nil, fmt.Errorf("open MongoDB: %w", errors.Join(err, db.Close()))

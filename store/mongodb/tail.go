@@ -59,6 +59,10 @@ func (s *Outbox) Tail(ctx context.Context) (outbox.Tail, error) {
 // A stream without a start begins there too, but a majority read may be a few
 // milliseconds behind, and what lies between would be in neither.
 func (t *tail) begin(ctx, life context.Context) (stream *mongo.ChangeStream, err error) {
+	// Whoever dropped the collection dropped its indexes.
+	if err := t.db.make(ctx, eventsName, t.db.schema()[eventsName]); err != nil {
+		return nil, err
+	}
 	if t.session, err = t.db.commands.StartSession(); err != nil { // causally consistent
 		return nil, err
 	}

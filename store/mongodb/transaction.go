@@ -83,22 +83,18 @@ func (db *DB) write(ctx context.Context, batch []*change) error {
 	return err
 }
 
-// end commits, and asks again while the answer is lost. It goes on when ctx
-// has ended, for only the server knows what it has done.
+// end commits, and asks again while the answer is lost or is not the one that
+// it was not done: a commit may be sent any number of times. It goes on when
+// ctx has ended, for only the server knows what it has done.
 func (db *DB) end(ctx context.Context, session *mongo.Session) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), db.answer)
 	defer cancel()
 	pause := firstPause
 	for {
 		attempt, done := context.WithTimeout(ctx, attemptTimeout)
 		err := session.CommitTransaction(attempt)
 		done()
-		switch {
-		case err == nil:
-			return nil
-		case hasLabel(err, labelTransient):
-			return err
-		case !hasLabel(err, labelUnknown) && !mongo.IsTimeout(err) && !mongo.IsNetworkError(err):
+		if err == nil || hasLabel(err, labelTransient) {
 			return err
 		}
 		if wait(ctx, pause) != nil {
@@ -120,6 +116,7 @@ func (db *DB) resolve(ctx context.Context, batch []*change, lost error) {
 		blame(batch, errors.Join(lost, err))
 		return
 	}
+	acquit(batch)
 	db.tails.hint(batch)
 }
 

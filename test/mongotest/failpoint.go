@@ -30,6 +30,17 @@ func (s *Set) Drop(t testing.TB, appName string, times int, commands ...string) 
 	s.failPoint(t, times, data)
 }
 
+// Doubt makes the server run the commands and then say that it cannot tell
+// whether what they wrote will last. Otherwise it is like Fail.
+func (s *Set) Doubt(t testing.TB, appName string, code, times int, commands ...string) {
+	t.Helper()
+	data := bson.D{
+		{Key: "failCommands", Value: commands}, {Key: "appName", Value: appName},
+		{Key: "writeConcernError", Value: bson.D{{Key: "code", Value: code}, {Key: "errmsg", Value: "in doubt"}}},
+	}
+	s.failPoint(t, times, data)
+}
+
 func (s *Set) failPoint(t testing.TB, times int, data bson.D) {
 	t.Helper()
 	mode := any("alwaysOn")
