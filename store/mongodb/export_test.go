@@ -21,3 +21,6 @@ func StalePipeline(before time.Time, limit int) mongo.Pipeline {
 
 // SetAnswerTimeout sets how long db asks for the answer of a commit.
 func SetAnswerTimeout(db *DB, d time.Duration) { db.answer = d }
+
+// OpenMonitored is Open with a monitor of all commands.
+var OpenMonitored = open

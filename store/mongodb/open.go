@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.mongodb.org/mongo-driver/v2/event"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"go.mongodb.org/mongo-driver/v2/mongo/readconcern"
@@ -76,7 +77,8 @@ type DB struct {
 	commit   *group.Committer[*change]
 	tails    *tails
 	metrics  *metrics
-	answer   time.Duration // answerTimeout; tests have less patience
+	answer   time.Duration         // answerTimeout; tests have less patience
+	monitor  *event.CommandMonitor // nil but in tests, which read the wire
 	closing  sync.Once
 }
 
@@ -84,7 +86,11 @@ type DB struct {
 // indexes that are missing; any number of processes may do so at once. Its
 // error is one sentence that says what to do.
 func Open(ctx context.Context, uri string, o Options) (*DB, error) {
-	db := &DB{opts: o.withDefaults(), tails: newTails(), answer: answerTimeout}
+	return open(ctx, uri, o, nil)
+}
+
+func open(ctx context.Context, uri string, o Options, m *event.CommandMonitor) (*DB, error) {
+	db := &DB{opts: o.withDefaults(), tails: newTails(), answer: answerTimeout, monitor: m}
 	db.metrics = newMetrics(db.opts.Registerer, db.tails)
 	if err := db.open(ctx, uri); err != nil {
 		return nil, fmt.Errorf("open MongoDB: %w", errors.Join(err, db.Close()))
@@ -130,6 +136,7 @@ func (db *DB) clientOptions(uri string) *options.ClientOptions {
 		SetReadConcern(readconcern.Majority()).
 		SetReadPreference(readpref.Primary()).
 		SetRetryWrites(true).
+		SetMonitor(db.monitor).
 		SetBSONOptions(&options.BSONOptions{NilSliceAsEmpty: true, NilByteSliceAsEmpty: true})
 }
 
