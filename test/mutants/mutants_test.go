@@ -20,7 +20,7 @@ type mutant struct {
 	run  string // which of them; "" for all
 }
 
-func allMutants() []mutant { return slices.Concat(mutants, storeMutants) }
+func allMutants() []mutant { return slices.Concat(mutants, storeMutants, mongoMutants) }
 
 func TestPlantedBugsAreCaught(t *testing.T) {
 	if os.Getenv("LOCKSTEP_MUTANTS") == "" {
