@@ -6,10 +6,6 @@ import (
 	"time"
 )
 
-// burst is how many events are handed to the publisher before the dispatcher
-// looks at everything else that has happened.
-const burst = 64
-
 // dispatcher works through the outbox for one tenure of the lease. Its state
 // belongs to the goroutine of run; helpers send what they have learnt.
 type dispatcher struct {
@@ -25,6 +21,7 @@ type dispatcher struct {
 	published []string    // ids for the deleter
 
 	stopping bool
+	filling  bool // the window is being filled up
 	scanned  bool // the backlog has been read once
 	paused   bool // the connection to the broker is in question
 	pauses   int  // in a row, without a confirmed event in between
@@ -105,11 +102,14 @@ func (d *dispatcher) settled() bool {
 	return d.stopping && d.queue.flying == 0 && d.queue.deletes == 0 && d.queue.failing == 0
 }
 
-// publish hands over a burst of what may be published now. The lease is looked
-// at before each event, for a process may be paused anywhere.
+// publish hands over what may be published now. A window that is more than half
+// full is left alone, and filled up once it is not: a broker syncs what it finds
+// to disk, so few large bursts cost it less than many single events. The lease
+// is looked at before each event, for a process may be paused anywhere.
 func (d *dispatcher) publish(ctx context.Context) error {
-	for range burst {
-		if d.paused || d.stopping {
+	d.filling = d.filling || d.queue.flying <= d.opts.Window/2
+	for range d.opts.Window {
+		if !d.filling || d.paused || d.stopping {
 			break
 		}
 		if !d.tenure.holds() {
@@ -117,13 +117,14 @@ func (d *dispatcher) publish(ctx context.Context) error {
 		}
 		l := d.queue.next()
 		if l == nil {
+			d.filling = false
 			break
 		}
 		if l.done == nil {
 			l.done = func(err error) { d.answers <- answer{l, err} }
 		}
 		d.publisher.Publish(l.waiting[0].Event, l.done)
-		d.settleArrived(ctx, 1)
+		d.settleArrived(ctx, 1) // an outage is noticed at once
 	}
 	d.settleArrived(ctx, d.opts.Window)
 	d.metrics.inFlight.Set(float64(d.queue.flying))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -77,10 +78,15 @@ func total(t *testing.T, reg *prometheus.Registry, name string) (sum float64) {
 type inspector struct {
 	outbox.Inspector
 	stats outbox.Stats
-	err   error
+	down  atomic.Bool
 }
 
-func (i *inspector) Stats(context.Context) (outbox.Stats, error) { return i.stats, i.err }
+func (i *inspector) Stats(context.Context) (outbox.Stats, error) {
+	if i.down.Load() {
+		return outbox.Stats{}, errors.New("store unreachable")
+	}
+	return i.stats, nil
+}
 
 func TestGaugesShowWhatWaitsAndKeepTheLastFigures(t *testing.T) {
 	t.Parallel()
@@ -107,7 +113,7 @@ lockstep_outbox_pending 7
 		if err := testutil.GatherAndCompare(reg, strings.NewReader(want), names...); err != nil {
 			t.Error(err)
 		}
-		i.err = errors.New("store unreachable")
+		i.down.Store(true)
 		after(10 * time.Second)
 		if err := testutil.GatherAndCompare(reg, strings.NewReader(want), names...); err != nil {
 			t.Error(err)
