@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 	"time"
 
@@ -34,6 +35,9 @@ func databaseName(uri, override string) (string, error) {
 		_, rest, _ := strings.Cut(uri, "://")
 		path, _, _ := strings.Cut(rest, "?")
 		_, name, _ = strings.Cut(path, "/")
+		if plain, err := url.PathUnescape(name); err == nil {
+			name = plain
+		}
 	}
 	switch {
 	case name == "":
