@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -23,7 +24,15 @@ import (
 
 // This file is how tests get a real SQLite file and a real broker.
 
-const patience = 60 * time.Second
+// patience bounds a wait; a soak takes longer.
+func patience() time.Duration {
+	if soak {
+		return 10 * time.Minute
+	}
+	return time.Minute
+}
+
+var soak = os.Getenv("LOCKSTEP_SOAK") != ""
 
 func open(t *testing.T) *sqlite.DB {
 	t.Helper()
@@ -106,7 +115,7 @@ func drained(t *testing.T, o *sqlite.Outbox) {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	deadline := time.After(patience)
+	deadline := time.After(patience())
 	for {
 		st, err := o.Stats(t.Context())
 		if err != nil {
@@ -118,7 +127,7 @@ func drained(t *testing.T, o *sqlite.Outbox) {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatalf("outbox after %v: %+v, want it empty", patience, st)
+			t.Fatalf("outbox after %v: %+v, want it empty", patience(), st)
 		}
 	}
 }
@@ -140,7 +149,7 @@ func history(t *testing.T, s *session.Session, want int) []event.Ticket {
 	defer sub.Close()
 	var all []event.Ticket
 	first := map[string][]byte{}
-	deadline := time.After(patience)
+	deadline := time.After(patience())
 	for len(first) < want {
 		select {
 		case m := <-messages:
@@ -156,7 +165,7 @@ func history(t *testing.T, s *session.Session, want int) []event.Ticket {
 			}
 			all = append(all, e)
 		case <-deadline:
-			t.Fatalf("%d of %d events arrived within %v", len(first), want, patience)
+			t.Fatalf("%d of %d events arrived within %v", len(first), want, patience())
 		}
 	}
 	return all

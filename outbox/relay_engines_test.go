@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"testing"
 	"time"
 
@@ -121,7 +120,7 @@ func (m moody) Publish(e event.Event, done func(error)) {
 func TestRandomFailuresKeepEveryKeyInOrder(t *testing.T) {
 	t.Parallel()
 	tickets, versions := 200, 10
-	if os.Getenv("LOCKSTEP_SOAK") != "" {
+	if soak {
 		tickets, versions = 1000, 100
 	}
 	db, b := open(t), brokertest.Start(t)
