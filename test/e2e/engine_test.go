@@ -3,6 +3,8 @@ package e2e
 import (
 	"path/filepath"
 	"testing"
+
+	"lockstep/test/mongotest"
 )
 
 // engine says where the services of a system keep their data.
@@ -18,11 +20,22 @@ func (sqlite) env(_ *testing.T, service, dir string) []string {
 	return []string{"DATA_DIR=" + filepath.Join(dir, service)}
 }
 
+// mongodb keeps a database per service on one replica set.
+type mongodb struct{ set *mongotest.Set }
+
+func (e mongodb) env(t *testing.T, _, _ string) []string {
+	return []string{"MONGO_URI=" + e.set.URI(e.set.Database(t))}
+}
+
 // onEachEngine runs a test on every engine that is there.
 func onEachEngine(t *testing.T, test func(t *testing.T, e engine)) {
 	t.Helper()
 	t.Run("sqlite", func(t *testing.T) {
 		t.Parallel()
 		test(t, sqlite{})
+	})
+	t.Run("mongodb", func(t *testing.T) {
+		t.Parallel()
+		test(t, mongodb{mongotest.Shared(t)})
 	})
 }

@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"lockstep/test/mongotest"
 )
 
 // binary is the path of the built lockstep.
@@ -35,7 +37,7 @@ func run(m *testing.M) int {
 		fmt.Fprintf(os.Stderr, "build lockstep: %v\n%s", err, out)
 		return 1
 	}
-	return m.Run()
+	return mongotest.Run(m)
 }
 
 // process is one running lockstep, or a former one.

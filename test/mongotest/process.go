@@ -30,7 +30,10 @@ func launch(path, dir string, port int, set string) (*process, error) {
 		"--port", strconv.Itoa(port), "--bind_ip", "127.0.0.1", "--nounixsocket",
 		"--dbpath", data, "--logpath", p.log, "--logappend",
 		"--wiredTigerCacheSizeGB", "0.25", "--oplogSize", "128",
-		"--setParameter", "enableTestCommands=1", "--setParameter", "diagnosticDataCollectionEnabled=false")
+		"--setParameter", "enableTestCommands=1", "--setParameter", "diagnosticDataCollectionEnabled=false",
+		// What a killed client left open holds its documents for so long; as
+		// docs/mongodb.md advises, but shorter.
+		"--setParameter", "transactionLifetimeLimitSeconds=5")
 	if set != "" {
 		p.cmd.Args = append(p.cmd.Args, "--replSet", set)
 	}
