@@ -22,67 +22,67 @@ func (s *Outbox) Due(ctx context.Context, now time.Time, limit int) ([]outbox.Re
 }
 
 func duePipeline(now time.Time, limit int) mongo.Pipeline {
+	failed := bson.D{{Key: "isLocked", Value: false}, {Key: "notBefore", Value: is("$lte", now)}}
+	return append(failedHeads(failed),
+		bson.D{{Key: "$limit", Value: limit}},
+		bson.D{{Key: "$unset", Value: "older"}})
+}
+
+// blockedPipeline counts the keys whose head has failed.
+func blockedPipeline() mongo.Pipeline {
+	return append(failedHeads(is("isLocked", false)), is("$count", "count"))
+}
+
+// failedHeads finds failed events, those first whose retry comes first, that
+// no older version of their key precedes.
+func failedHeads(failed bson.D) mongo.Pipeline {
 	older := mongo.Pipeline{
-		{{Key: "$match", Value: is("$expr", is("$and", bson.A{
+		is("$match", is("$expr", is("$and", bson.A{
 			is("$eq", bson.A{"$key", "$$key"}), is("$lt", bson.A{"$version", "$$version"}),
-		}))}},
-		{{Key: "$limit", Value: 1}},
-		{{Key: "$project", Value: is("_id", 1)}},
+		}))),
+		is("$limit", 1),
+		is("$project", is("_id", 1)),
 	}
 	return mongo.Pipeline{
-		{{Key: "$match", Value: bson.D{{Key: "isLocked", Value: false}, {Key: "notBefore", Value: is("$lte", now)}}}},
-		{{Key: "$sort", Value: asc("notBefore")}},
-		{{Key: "$lookup", Value: bson.D{
+		is("$match", failed),
+		is("$sort", asc("notBefore")),
+		is("$lookup", bson.D{
 			{Key: "from", Value: eventsName},
 			{Key: "let", Value: bson.D{{Key: "key", Value: "$key"}, {Key: "version", Value: "$version"}}},
 			{Key: "pipeline", Value: older},
 			{Key: "as", Value: "older"},
-		}}},
-		{{Key: "$match", Value: is("older", bson.A{})}},
-		{{Key: "$limit", Value: limit}},
-		{{Key: "$unset", Value: "older"}},
+		}),
+		is("$match", is("older", bson.A{})),
 	}
 }
 
 // Stale implements outbox.Store.
 func (s *Outbox) Stale(ctx context.Context, before time.Time, limit int) ([]outbox.Record, error) {
-	old := bson.D{{Key: "isLocked", Value: true}, {Key: "lockedAt", Value: is("$lt", before)}}
-	heads, err := s.heads(ctx, old, mongo.Pipeline{{{Key: "$limit", Value: limit}}})
-	if err != nil || len(heads) == 0 {
+	cursor, err := s.events().Aggregate(ctx, stalePipeline(before, limit), options.Aggregate().SetHint(byKey))
+	if err != nil {
 		return nil, err
 	}
-	ids := make([]string, len(heads))
-	for i, h := range heads {
-		ids[i] = h.ID
+	type head struct {
+		ID string `bson:"id"`
+	}
+	ids, err := drain(ctx, cursor, func(h head) string { return h.ID })
+	if err != nil || len(ids) == 0 {
+		return nil, err
 	}
 	return list(ctx, s.events(), is("_id", is("$in", ids)), eventDoc.record, options.Find().SetSort(asc("lockedAt", "_id")))
 }
 
-// head is the oldest event of a key.
-type head struct {
-	ID    string `bson:"id"`
-	Count int    `bson:"count"`
-}
-
-// heads returns the heads that have the condition, after further stages.
-func (s *Outbox) heads(ctx context.Context, condition bson.D, then mongo.Pipeline) ([]head, error) {
-	cursor, err := s.events().Aggregate(ctx, headsPipeline(condition, then), options.Aggregate().SetHint(byKey))
-	if err != nil {
-		return nil, err
-	}
-	return drain(ctx, cursor, func(h head) head { return h })
-}
-
-// headsPipeline steps through the index from key to key: its cost is the
+// stalePipeline steps through the index from key to key: its cost is the
 // number of keys, however many events wait.
-func headsPipeline(condition bson.D, then mongo.Pipeline) mongo.Pipeline {
+func stalePipeline(before time.Time, limit int) mongo.Pipeline {
 	first := func(field string) bson.D { return is("$first", "$"+field) }
-	return append(mongo.Pipeline{
-		{{Key: "$sort", Value: asc("key", "version")}},
-		{{Key: "$group", Value: bson.D{
+	return mongo.Pipeline{
+		is("$sort", asc("key", "version")),
+		is("$group", bson.D{
 			{Key: "_id", Value: "$key"}, {Key: "id", Value: first("_id")},
 			{Key: "isLocked", Value: first("isLocked")}, {Key: "lockedAt", Value: first("lockedAt")},
-		}}},
-		{{Key: "$match", Value: condition}},
-	}, then...)
+		}),
+		is("$match", bson.D{{Key: "isLocked", Value: true}, {Key: "lockedAt", Value: is("$lt", before)}}),
+		is("$limit", limit),
+	}
 }

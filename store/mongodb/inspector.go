@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
-	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"lockstep/outbox"
@@ -26,11 +25,24 @@ func (s *Outbox) Stats(ctx context.Context) (outbox.Stats, error) {
 		return outbox.Stats{}, err
 	}
 	stats := outbox.Stats{Pending: int(pending), Oldest: oldest.OccurredAt.UTC()}
-	blocked, err := s.heads(ctx, is("isLocked", false), mongo.Pipeline{{{Key: "$count", Value: "count"}}})
-	if len(blocked) > 0 {
-		stats.BlockedKeys = blocked[0].Count
-	}
+	stats.BlockedKeys, err = s.blocked(ctx)
 	return stats, err
+}
+
+// blocked counts the keys whose head has failed.
+func (s *Outbox) blocked(ctx context.Context) (int, error) {
+	cursor, err := s.events().Aggregate(ctx, blockedPipeline(), options.Aggregate().SetHint(byDue))
+	if err != nil {
+		return 0, err
+	}
+	type keys struct {
+		Count int `bson:"count"`
+	}
+	counts, err := drain(ctx, cursor, func(k keys) int { return k.Count })
+	if err != nil || len(counts) == 0 {
+		return 0, err
+	}
+	return counts[0], nil
 }
 
 // List implements outbox.Inspector.

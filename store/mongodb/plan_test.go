@@ -49,7 +49,7 @@ func fact(key string, version int64) event.Event {
 	}
 }
 
-// TestHeadsAreFoundWithoutReadingTheBacklog holds the plans of the two
+// TestHeadsAreFoundWithoutReadingTheBacklog holds the plans of the
 // queries to their cost: what they examine is what they return, or the number
 // of keys, never the number of events that wait.
 func TestHeadsAreFoundWithoutReadingTheBacklog(t *testing.T) {
@@ -65,8 +65,9 @@ func TestHeadsAreFoundWithoutReadingTheBacklog(t *testing.T) {
 		keys     int64
 		stages   []string
 	}{
-		"due":   {mongodb.DuePipeline(time.Now(), 500), "byDue", planFailed, planFailed, []string{"IXSCAN"}},
-		"stale": {mongodb.StalePipeline(time.Now().Add(time.Hour), 500), "byKey", 0, planKeys + 1, []string{"DISTINCT_SCAN"}},
+		"blocked": {mongodb.BlockedPipeline(), "byDue", planFailed, planFailed, []string{"IXSCAN"}},
+		"due":     {mongodb.DuePipeline(time.Now(), 500), "byDue", planFailed, planFailed, []string{"IXSCAN"}},
+		"stale":   {mongodb.StalePipeline(time.Now().Add(time.Hour), 500), "byKey", 0, planKeys + 1, []string{"DISTINCT_SCAN"}},
 	} {
 		t.Run(query, func(t *testing.T) {
 			plan := explain(t, data, tc.pipeline, tc.hint)

@@ -32,6 +32,8 @@ const (
 	byKey    = "byKey"    // events: versions of a key, and the head of each key
 	byDue    = "byDue"    // events: failed ones, by the time of their retry
 	active   = "active"   // orders: at most one active order for a ticket
+
+	byDeletion = "byDeletion" // replica: tombstones
 )
 
 // Codes of the server's errors.
@@ -68,7 +70,7 @@ func is(field string, value any) bson.D { return bson.D{{Key: field, Value: valu
 // schema lists the collections with their indexes.
 func (db *DB) schema() map[string][]index {
 	all := map[string][]index{
-		db.opts.Replica: nil,
+		db.opts.Replica: {{name: byDeletion, keys: asc("deleted"), partial: is("deleted", true)}},
 		ordersName: {
 			{name: active, keys: asc("ticket"), partial: is("status", is("$in", order.Active())), unique: true},
 			{name: byUser, keys: asc("userId", "createdAt")},
