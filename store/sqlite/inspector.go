@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"lockstep/outbox"
@@ -23,32 +24,40 @@ func (s *Outbox) Stats(ctx context.Context) (outbox.Stats, error) {
 
 // List implements outbox.Inspector.
 func (s *Outbox) List(ctx context.Context, after string, limit int) ([]outbox.Record, error) {
-	return s.list(ctx, selectEvent+"WHERE id > ? ORDER BY id LIMIT ?", after, limit)
+	return s.list(ctx, selectEvent+"WHERE "+idOf+" > ? ORDER BY "+idOf+" LIMIT ?", after, limit)
 }
 
 // Record implements outbox.Inspector.
 func (s *Outbox) Record(ctx context.Context, id string) (outbox.Record, error) {
-	r, err := one(ctx, s.db.read, outbox.ErrNotFound, scanEvent, selectEvent+"WHERE id = ?", id)
-	return r.Record, err
+	for _, parts := range split(id) {
+		r, err := one(ctx, s.db.read, outbox.ErrNotFound, scanEvent, selectEvent+withID, parts...)
+		if !errors.Is(err, outbox.ErrNotFound) {
+			return r.Record, err
+		}
+	}
+	return outbox.Record{}, outbox.ErrNotFound
 }
 
 // Retry implements outbox.Inspector.
 func (s *Outbox) Retry(ctx context.Context, id string, now time.Time) error {
-	return s.must(ctx, "UPDATE events SET isLocked = 0, lockedAt = 0, notBefore = ?2 WHERE id = ?1", id, millis(now))
+	return s.must(ctx, "UPDATE events SET isLocked = 0, lockedAt = 0, notBefore = ?5"+withID, id, millis(now))
 }
 
 // Discard implements outbox.Inspector.
 func (s *Outbox) Discard(ctx context.Context, id string) error {
-	return s.must(ctx, "DELETE FROM events WHERE id = ?", id)
+	return s.must(ctx, "DELETE FROM events"+withID, id)
 }
 
-// must runs a statement that changes one record, or returns ErrNotFound.
-func (s *Outbox) must(ctx context.Context, query string, args ...any) error {
+// must runs a statement that changes the record with the id, or returns
+// ErrNotFound.
+func (s *Outbox) must(ctx context.Context, query, id string, args ...any) error {
 	return s.db.do(ctx, func(ctx context.Context, w *writer) error {
-		n, err := w.exec(ctx, query, args...)
-		if err == nil && n == 0 {
-			err = outbox.ErrNotFound
+		for _, parts := range split(id) {
+			n, err := w.exec(ctx, query, append(parts, args...)...)
+			if err != nil || n > 0 {
+				return err
+			}
 		}
-		return err
+		return outbox.ErrNotFound
 	})
 }

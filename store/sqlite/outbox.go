@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
+	"strconv"
 	"time"
 
 	"lockstep/event"
@@ -21,16 +23,17 @@ var _ outbox.Store = (*Outbox)(nil)
 // Outbox returns the ports of package outbox.
 func (db *DB) Outbox() *Outbox { return &Outbox{db} }
 
-const insertEvent = "INSERT INTO events (id, key, version, subject, occurredAt, isLocked, lockedAt, notBefore, attempts, failures, payload)" +
-	" VALUES (?, ?, ?, ?, ?, 1, ?, 0, 0, '[]', ?) ON CONFLICT (id) DO NOTHING"
+// insertEvent adds an event unless its id is there: there is one writer, so
+// looking first is safe.
+const insertEvent = "INSERT INTO events (keyHash, key, version, subject, occurredAt, isLocked, lockedAt, notBefore, attempts, failures, payload)" +
+	" SELECT ?1, ?2, ?3, ?4, ?5, 1, ?6, 0, 0, '[]', ?7 WHERE NOT EXISTS (SELECT 1 FROM events" + withID + ")"
 
 // insert adds events to the outbox, locked at the given time: from its commit
 // on, an event belongs to the dispatcher.
 func (w *writer) insert(ctx context.Context, events []event.Event, at time.Time) error {
 	for _, e := range events {
-		id := e.ID()
-		if err := w.expect(ctx, "event "+id+" is in the outbox", insertEvent,
-			id, e.Key, e.Version, string(e.Subject), millis(e.OccurredAt), millis(at), blob(e.Payload)); err != nil {
+		if err := w.expect(ctx, "event "+e.ID()+" is in the outbox", insertEvent,
+			keyHash(e.Key), e.Key, e.Version, string(e.Subject), millis(e.OccurredAt), millis(at), blob(e.Payload)); err != nil {
 			return err
 		}
 		w.events++
@@ -39,11 +42,53 @@ func (w *writer) insert(ctx context.Context, events []event.Event, at time.Time)
 }
 
 const (
-	selectEvent = "SELECT seq, id, key, version, subject, occurredAt, isLocked, lockedAt, notBefore, attempts, failures, payload FROM events "
+	selectEvent = "SELECT seq, key, version, subject, occurredAt, isLocked, lockedAt, notBefore, attempts, failures, payload FROM events "
 
 	// isHead: no older version of the key waits.
-	isHead = "NOT EXISTS (SELECT 1 FROM events AS older WHERE older.key = events.key AND older.version < events.version)"
+	isHead = "NOT EXISTS (SELECT 1 FROM events AS older WHERE older.keyHash = events.keyHash AND older.version < events.version AND older.key = events.key)"
 )
+
+// withID selects the event by the parts of its id that split returns; idOf is
+// the id.
+const (
+	withID = " WHERE keyHash = ?1 AND key = ?2 AND version = ?3 AND subject = ?4"
+	idOf   = "key || ':' || version || ':' || subject"
+)
+
+// split returns every key, with its hash, version and subject that make up id:
+// more than one only if key or subject hold a number between colons.
+func split(id string) (all [][]any) {
+	for i := range len(id) {
+		if id[i] != ':' {
+			continue
+		}
+		if version, subject, ok := cutVersion(id[i+1:]); ok {
+			all = append(all, []any{keyHash(id[:i]), id[:i], version, subject})
+		}
+	}
+	return all
+}
+
+// cutVersion cuts a version, as an id spells it, and a colon from the front of
+// s. Ids are split by the hundred thousand: most of what is tried is no number
+// and is refused at its first letter.
+func cutVersion(s string) (version int64, rest string, ok bool) {
+	digits := 0
+	for digits < len(s) && (s[digits] >= '0' && s[digits] <= '9' || digits == 0 && s[0] == '-') {
+		digits++
+	}
+	if digits == 0 || digits == len(s) || s[digits] != ':' {
+		return 0, "", false
+	}
+	version, err := strconv.ParseInt(s[:digits], 10, 64)
+	if err != nil || strconv.FormatInt(version, 10) != s[:digits] { // "012" is not how an id spells 12
+		return 0, "", false
+	}
+	return version, s[digits+1:], true
+}
+
+// keyHash is what the index knows a key by.
+func keyHash(key string) int64 { return int64(crc32.ChecksumIEEE([]byte(key))) }
 
 // eventRow is a record with its place in the order of the commits.
 type eventRow struct {
@@ -53,11 +98,10 @@ type eventRow struct {
 
 func scanEvent(row scanner) (r eventRow, err error) {
 	var (
-		id                              string // derived from the rest
 		occurredAt, lockedAt, notBefore int64
 		failures                        string
 	)
-	err = row.Scan(&r.seq, &id, &r.Key, &r.Version, &r.Subject, &occurredAt, &r.Locked, &lockedAt, &notBefore,
+	err = row.Scan(&r.seq, &r.Key, &r.Version, &r.Subject, &occurredAt, &r.Locked, &lockedAt, &notBefore,
 		&r.Failures.Total, &failures, &r.Payload)
 	if err != nil {
 		return r, err
@@ -65,7 +109,7 @@ func scanEvent(row scanner) (r eventRow, err error) {
 	r.OccurredAt, r.LockedAt, r.NotBefore = timeOf(occurredAt), timeOf(lockedAt), timeOf(notBefore)
 	r.Payload = blob(r.Payload)
 	if r.Failures.Kept, err = decodeFailures(failures); err != nil {
-		return r, fmt.Errorf("failures of event %s: %w", id, err)
+		return r, fmt.Errorf("failures of event %s: %w", r.ID(), err)
 	}
 	return r, nil
 }
@@ -85,7 +129,7 @@ func (s *Outbox) list(ctx context.Context, query string, args ...any) ([]outbox.
 
 // Key implements outbox.Store.
 func (s *Outbox) Key(ctx context.Context, key string, after int64, limit int) ([]outbox.Record, error) {
-	return s.list(ctx, selectEvent+"WHERE key = ? AND version > ? ORDER BY version LIMIT ?", key, after, limit)
+	return s.list(ctx, selectEvent+"WHERE keyHash = ? AND key = ? AND version > ? ORDER BY version LIMIT ?", keyHash(key), key, after, limit)
 }
 
 // Due implements outbox.Store.
@@ -93,20 +137,20 @@ func (s *Outbox) Due(ctx context.Context, now time.Time, limit int) ([]outbox.Re
 	return s.list(ctx, selectEvent+"WHERE isLocked = 0 AND notBefore <= ? AND "+isHead+" ORDER BY notBefore, seq LIMIT ?", millis(now), limit)
 }
 
-// Stale implements outbox.Store.
+// Stale implements outbox.Store. It reads the table from its oldest event on,
+// where stale ones lie, and stops when it has enough.
 func (s *Outbox) Stale(ctx context.Context, before time.Time, limit int) ([]outbox.Record, error) {
-	return s.list(ctx, selectEvent+"WHERE seq IN (SELECT seq FROM events WHERE isLocked = 1 AND lockedAt < ? AND "+isHead+" LIMIT ?) ORDER BY seq",
-		millis(before), limit)
+	return s.list(ctx, selectEvent+"WHERE isLocked = 1 AND lockedAt < ? AND "+isHead+" ORDER BY seq LIMIT ?", millis(before), limit)
 }
 
 // Delete implements outbox.Store.
 func (s *Outbox) Delete(ctx context.Context, ids []string) error {
-	return s.each(ctx, ids, "DELETE FROM events WHERE id = ?")
+	return s.each(ctx, ids, "DELETE FROM events"+withID)
 }
 
 // Relock implements outbox.Store.
 func (s *Outbox) Relock(ctx context.Context, ids []string, at time.Time) error {
-	return s.each(ctx, ids, "UPDATE events SET isLocked = 1, notBefore = 0, lockedAt = ?2 WHERE id = ?1", millis(at))
+	return s.each(ctx, ids, "UPDATE events SET isLocked = 1, notBefore = 0, lockedAt = ?5"+withID, millis(at))
 }
 
 // each runs a statement for every id, all in one transaction.
@@ -116,29 +160,24 @@ func (s *Outbox) each(ctx context.Context, ids []string, query string, args ...a
 	}
 	return s.db.do(ctx, func(ctx context.Context, w *writer) error {
 		for _, id := range ids {
-			if _, err := w.exec(ctx, query, append([]any{id}, args...)...); err != nil {
-				return err
+			for _, parts := range split(id) {
+				if _, err := w.exec(ctx, query, append(parts, args...)...); err != nil {
+					return err
+				}
 			}
 		}
 		return nil
 	})
 }
 
-const updateFailures = "UPDATE events SET isLocked = 0, lockedAt = 0, notBefore = ?, attempts = ?, failures = ? WHERE id = ?"
+const updateFailures = "UPDATE events SET isLocked = 0, lockedAt = 0, notBefore = ?, attempts = ?, failures = ? WHERE seq = ?"
 
 // Fail implements outbox.Store.
 func (s *Outbox) Fail(ctx context.Context, id string, f outbox.Failure, notBefore time.Time) (outbox.Record, error) {
 	var failed eventRow
 	err := s.db.do(ctx, func(ctx context.Context, w *writer) error {
-		row, err := w.row(ctx, selectEvent+"WHERE id = ?", id)
-		if err != nil {
-			return err
-		}
-		failed, err = scanEvent(row)
-		if errors.Is(err, sql.ErrNoRows) {
-			return outbox.ErrNotFound
-		}
-		if err != nil {
+		var err error
+		if failed, err = w.event(ctx, id); err != nil {
 			return err
 		}
 		failed.Locked, failed.LockedAt, failed.NotBefore = false, time.Time{}, timeOf(millis(notBefore))
@@ -148,13 +187,28 @@ func (s *Outbox) Fail(ctx context.Context, id string, f outbox.Failure, notBefor
 		if err != nil {
 			return err
 		}
-		_, err = w.exec(ctx, updateFailures, millis(notBefore), failed.Failures.Total, kept, id)
+		_, err = w.exec(ctx, updateFailures, millis(notBefore), failed.Failures.Total, kept, failed.seq)
 		return err
 	})
 	if err != nil {
 		return outbox.Record{}, err
 	}
 	return failed.Record, nil
+}
+
+// event returns the event with the id, or outbox.ErrNotFound.
+func (w *writer) event(ctx context.Context, id string) (eventRow, error) {
+	for _, parts := range split(id) {
+		row, err := w.row(ctx, selectEvent+withID, parts...)
+		if err != nil {
+			return eventRow{}, err
+		}
+		r, err := scanEvent(row)
+		if !errors.Is(err, sql.ErrNoRows) {
+			return r, err
+		}
+	}
+	return eventRow{}, outbox.ErrNotFound
 }
 
 // failure is how an outbox.Failure lies in its column.

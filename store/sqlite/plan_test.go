@@ -25,8 +25,8 @@ func TestQueriesUseTheirIndexes(t *testing.T) {
 	db := openFile(t, filepath.Join(t.TempDir(), "store.db"))
 	for query, index := range map[string]string{
 		selectEvent + "WHERE isLocked = 0 AND notBefore <= 1 AND " + isHead + " ORDER BY notBefore, seq LIMIT 1": "eventsDue",
-		selectEvent + "WHERE key = 'k' AND version > 1 ORDER BY version LIMIT 1":                                 "eventsByKey",
-		"SELECT seq FROM events WHERE isLocked = 1 AND lockedAt < 1 AND " + isHead + " LIMIT 1":                  "COVERING INDEX eventsByKey",
+		selectEvent + "WHERE keyHash = 1 AND key = 'k' AND version > 1 ORDER BY version LIMIT 1":                 "eventsByKey",
+		"DELETE FROM events WHERE keyHash = 1 AND key = 'k' AND version = 1 AND subject = 's'":                   "eventsByKey",
 		"SELECT count(*) FROM events WHERE isLocked = 0 AND " + isHead:                                           "eventsDue",
 		selectEvent + "WHERE seq > 1 ORDER BY seq LIMIT 1":                                                       "INTEGER PRIMARY KEY",
 		selectLock + "WHERE ticketId = 't' AND state = 'waiting' ORDER BY since, orderId LIMIT 1":                "locksWaiting",

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"hash/crc32"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -153,7 +154,7 @@ func (s *bareSide) prepare(b *testing.B, pool *sql.DB) {
 	s.begin, s.end = prepared("BEGIN IMMEDIATE"), prepared("COMMIT")
 	s.update = prepared("UPDATE tickets SET title = ?, price = ?, userId = ?, version = ?, orderId = '', deleted = 0," +
 		" revision = revision + 1 WHERE id = ?")
-	s.insert = prepared("INSERT INTO events (id, key, version, subject, occurredAt, isLocked, lockedAt, notBefore, attempts, failures, payload)" +
+	s.insert = prepared("INSERT INTO events (keyHash, key, version, subject, occurredAt, isLocked, lockedAt, notBefore, attempts, failures, payload)" +
 		" VALUES (?, ?, ?, ?, ?, 1, ?, 0, 0, '[]', ?)")
 }
 
@@ -178,7 +179,7 @@ func (s *bareSide) transaction(n int) error {
 			return err
 		}
 		at := e.OccurredAt.UnixMilli()
-		if _, err := s.insert.Exec(e.ID(), e.Key, e.Version, string(e.Subject), at, at, e.Payload); err != nil {
+		if _, err := s.insert.Exec(int64(crc32.ChecksumIEEE([]byte(e.Key))), e.Key, e.Version, string(e.Subject), at, at, e.Payload); err != nil {
 			return err
 		}
 	}

@@ -70,12 +70,12 @@ var storeMutants = []mutant{
 	},
 	{
 		name: "events that are not locked",
-		file: "store/sqlite/outbox.go", old: "VALUES (?, ?, ?, ?, ?, 1, ?, 0, 0, '[]', ?)", new: "VALUES (?, ?, ?, ?, ?, 0, ?, 0, 0, '[]', ?)",
+		file: "store/sqlite/outbox.go", old: "?5, 1, ?6, 0, 0,", new: "?5, 0, ?6, 0, 0,",
 		pkg: "./store/sqlite",
 	},
 	{
 		name: "an event that comes twice is nobody's business",
-		file: "store/sqlite/outbox.go", old: `if err := w.expect(ctx, "event "+id+" is in the outbox", insertEvent,`, new: "if _, err := w.exec(ctx, insertEvent,",
+		file: "store/sqlite/outbox.go", old: `if err := w.expect(ctx, "event "+e.ID()+" is in the outbox", insertEvent,`, new: "if _, err := w.exec(ctx, insertEvent,",
 		pkg: "./store/sqlite",
 	},
 	{
