@@ -42,14 +42,37 @@ func (db *DB) do(ctx context.Context, c *change) error {
 
 // flush commits a batch and returns the verdict of each member.
 func (db *DB) flush(ctx context.Context, batch []*change) []error {
-	db.metrics.batch(len(batch))
-	db.settle(ctx, batch)
+	for rest := batch; len(rest) > 0; {
+		n := fitting(rest)
+		db.metrics.batch(n)
+		db.settle(ctx, rest[:n])
+		rest = rest[n:]
+	}
 	errs := make([]error, len(batch))
 	for i, c := range batch {
 		errs[i] = c.err
 		db.metrics.verdict(c.err)
 	}
 	return errs
+}
+
+// maxBytes is how many bytes of events one transaction takes, so that large
+// ones do not make it slower than an attempt may last.
+const maxBytes = 4 << 20
+
+// fitting returns how many changes from the start of the batch, at least one,
+// go into a transaction.
+func fitting(batch []*change) int {
+	size := 0
+	for i, c := range batch {
+		for _, e := range c.events {
+			size += len(e.Payload)
+		}
+		if i > 0 && size > maxBytes {
+			return i
+		}
+	}
+	return len(batch)
 }
 
 // settle gives every member of the batch its verdict. While the batch as a

@@ -9,7 +9,7 @@ import (
 
 // hints is how many commits a tail may be behind before it is left to hear of
 // further ones from its stream alone.
-const hints = 64
+const hints = 16
 
 // tails knows the open tails of this process and tells them of its commits.
 type tails struct {
