@@ -43,6 +43,14 @@ vuln: $(TOOLS)/govulncheck ## known vulnerabilities, where the database can be r
 mongod: ## a real MongoDB server for the tests, into .mongod
 	./test/mongotest/install.sh
 
+.PHONY: interop-deps
+interop-deps: ## the libraries of the Node services for test/interop
+	cd test/interop/node && npm ci --ignore-scripts --no-audit --no-fund --silent
+
+.PHONY: chaos-mongo
+chaos-mongo: ## break a set of three members while services work on it
+	LOCKSTEP_CHAOS=1 go test ./test/mongotest ./store/mongodb ./test/chaos -run 'Members|IdleTail|BusTells' -p 1 -count=1 -timeout 30m -v
+
 .PHONY: bench
 bench: ## the figures of docs/performance.md, each with its raw limit beside it
 	go test ./test/bench -run '^$$' -bench . -benchtime 1x -timeout 60m
