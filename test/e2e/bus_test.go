@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/nats-io/stan.go"
 
@@ -33,7 +34,8 @@ type message struct {
 // observe connects a stranger to the system's broker.
 func (s *system) observe(t *testing.T) *observer {
 	t.Helper()
-	conn, err := stan.Connect(clusterID, "observer-"+objectid.New(), stan.NatsURL(s.natsURL))
+	conn, err := stan.Connect(clusterID, "observer-"+objectid.New(), stan.NatsURL(s.natsURL),
+		stan.PubAckWait(3*time.Second), stan.Pings(5, 100)) // it outlives a restart of the broker
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,6 +102,49 @@ func (o *observer) say(t *testing.T, subject event.Subject, payload string) {
 	if err := o.conn.Publish(string(subject), []byte(payload)); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// said is a message of a foreign publisher.
+type said struct {
+	subject event.Subject
+	payload string
+}
+
+// sayAll publishes messages in their order without waiting for each, and
+// repeats what the broker did not confirm.
+func (o *observer) sayAll(t *testing.T, all []said) {
+	t.Helper()
+	const window = 500 // less than the client's own
+	for batch := range slices.Chunk(all, window) {
+		until(t, "the broker has confirmed everything", func() bool {
+			batch = o.unconfirmed(batch)
+			return len(batch) == 0
+		})
+	}
+}
+
+// unconfirmed publishes messages and returns those that the broker did not
+// confirm.
+func (o *observer) unconfirmed(batch []said) []said {
+	var mu sync.Mutex
+	var again []said
+	var answers sync.WaitGroup
+	for _, m := range batch {
+		answers.Add(1)
+		answer := func(_ string, err error) {
+			defer answers.Done()
+			if err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				again = append(again, m)
+			}
+		}
+		if _, err := o.conn.PublishAsync(string(m.subject), []byte(m.payload), answer); err != nil {
+			answer("", err) // it will not be called: the link is down
+		}
+	}
+	answers.Wait()
+	return again
 }
 
 // foreign returns a ticket event of a foreign publisher.

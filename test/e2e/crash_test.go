@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
-	"os"
 	"sync"
 	"testing"
 	"time"
@@ -13,14 +12,8 @@ import (
 	"lockstep/event"
 )
 
-// writes is how many requests a crash test sends: enough for many kills, or
-// very many with LOCKSTEP_SOAK.
-func writes() int {
-	if os.Getenv("LOCKSTEP_SOAK") != "" {
-		return 10_000
-	}
-	return 2_000
-}
+// writes is how many requests a crash test sends: enough for many kills.
+func writes() int { return sized(2_000, 10_000) }
 
 func TestBrokerOutage(t *testing.T) {
 	t.Parallel()
@@ -117,54 +110,67 @@ func TestKillsLoseNothing(t *testing.T) {
 	t.Parallel()
 	onEachEngine(t, func(t *testing.T, e engine) {
 		s := newSystem(t, e)
-		seed := uint64(time.Now().UnixNano())
-		t.Logf("seed %d", seed)
-		rng := rand.New(rand.NewPCG(seed, 0))
+		var answered map[string]int64
+		whileKilling(t, []*process{s.tickets, s.orders, s.broker}, func() { answered = s.load(t, writes()) })
+		s.compare(t, answered)
+	})
+}
 
-		stop := make(chan struct{})
-		var killer sync.WaitGroup
-		kills := map[string]int{}
-		killer.Go(func() {
-			victims := []*process{s.tickets, s.orders, s.broker}
-			for i := 0; ; i++ {
-				select {
-				case <-stop:
-					return
-				case <-time.After(time.Duration(10+rng.IntN(150)) * time.Millisecond):
-				}
-				victim := victims[i%len(victims)]
-				victim.kill(t)
-				kills[victim.name]++
-				victim.start(t)
+// whileKilling kills and restarts the victims in turns at random moments until
+// work is done.
+func whileKilling(t *testing.T, victims []*process, work func()) {
+	t.Helper()
+	seed := uint64(time.Now().UnixNano())
+	rng := rand.New(rand.NewPCG(seed, 0))
+	stop := make(chan struct{})
+	var killer sync.WaitGroup
+	kills := map[string]int{}
+	killer.Go(func() {
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			case <-time.After(time.Duration(10+rng.IntN(150)) * time.Millisecond):
 			}
-		})
-		answered := s.load(t, writes())
-		close(stop)
-		killer.Wait()
-		t.Logf("%d writes, kills: %v", writes(), kills)
-
-		stored := s.stored(t)
-		for id, v := range answered {
-			if stored[id] < v {
-				t.Errorf("ticket %s: version %d was answered, %d is stored", id, v, stored[id])
-			}
-		}
-		bus := s.observe(t)
-		until(t, "the outbox is empty", func() bool { return s.pending(t) == 0 })
-		within(t, time.Minute, "what is stored is on the bus", func() bool {
-			return missing(stored, bus.versions(event.TicketSubjects()...)) == 0
-		})
-		for id, versions := range bus.versions(event.TicketSubjects()...) {
-			for v := range versions {
-				if last, ok := stored[id]; !ok || v > last {
-					t.Errorf("ticket %s: version %d is on the bus and not stored", id, v)
-				}
-			}
-		}
-		for id, v := range stored {
-			s.untilReplica(t, id, v)
+			victim := victims[i%len(victims)]
+			victim.kill(t)
+			kills[victim.name]++
+			victim.start(t)
 		}
 	})
+	defer func() {
+		close(stop)
+		killer.Wait()
+		t.Logf("seed %d, kills: %v", seed, kills)
+	}()
+	work()
+}
+
+// compare waits until all is published and replicated, and compares what was
+// answered, what is stored, what is on the bus and what the replica has.
+func (s *system) compare(t *testing.T, answered map[string]int64) {
+	t.Helper()
+	stored := s.stored(t)
+	for id, v := range answered {
+		if stored[id] < v {
+			t.Errorf("ticket %s: version %d was answered, %d is stored", id, v, stored[id])
+		}
+	}
+	bus := s.observe(t)
+	until(t, "the outbox is empty", func() bool { return s.pending(t) == 0 })
+	within(t, time.Minute, "what is stored is on the bus", func() bool {
+		return missing(stored, bus.versions(event.TicketSubjects()...)) == 0
+	})
+	for id, versions := range bus.versions(event.TicketSubjects()...) {
+		for v := range versions {
+			if last, ok := stored[id]; !ok || v > last {
+				t.Errorf("ticket %s: version %d is on the bus and not stored", id, v)
+			}
+		}
+	}
+	for id, v := range stored {
+		s.untilReplica(t, id, v)
+	}
 }
 
 // missing counts the stored versions that were not published.

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -30,40 +29,7 @@ type system struct {
 // newSystem starts a system on the engine.
 func newSystem(t *testing.T, e engine, extra ...string) *system {
 	t.Helper()
-	a := ports(t, 6)
-	dir := t.TempDir()
-	s := &system{
-		natsURL: "nats://" + a[0], ticketsURL: "http://" + a[2], ordersURL: "http://" + a[3],
-		ticketsOps: "http://" + a[4], ordersOps: "http://" + a[5], cookies: map[string]string{},
-	}
-	shared := append([]string{
-		"NATS_URL=http://" + a[0], "NATS_CLUSTER_ID=" + clusterID, "JWT_KEY=" + jwtKey,
-		"NATS_MONITOR_URL=http://" + a[1], "LOG_LEVEL=info", "LOG_FORMAT=json",
-	}, extra...)
-	s.broker = &process{
-		name: "broker", args: []string{"broker"}, url: "http://" + a[1] + "/streaming/serverz",
-		env: []string{
-			"NATS_LISTEN=" + a[0], "NATS_MONITOR=" + a[1], "NATS_CLUSTER_ID=" + clusterID, "DATA_DIR=" + filepath.Join(dir, "broker"),
-			"OPS_ADDR=127.0.0.1:0",
-		},
-	}
-	s.tickets = &process{
-		name: "tickets", args: []string{"tickets"}, url: s.ticketsOps + "/readyz",
-		env: append(append([]string{
-			"TICKETS_ADDR=" + a[2], "OPS_ADDR=" + a[4], "NATS_CLIENT_ID=tickets-0", "CANONICAL_URL=" + s.ordersOps,
-		}, e.env(t, "tickets", dir)...), shared...),
-	}
-	s.orders = &process{
-		name: "orders", args: []string{"orders"}, url: s.ordersOps + "/readyz",
-		env: append(append([]string{
-			"ORDERS_ADDR=" + a[3], "OPS_ADDR=" + a[5], "NATS_CLIENT_ID=orders-0", "CANONICAL_URL=" + s.ticketsOps,
-		}, e.env(t, "orders", dir)...), shared...),
-	}
-	for _, p := range []*process{s.broker, s.tickets, s.orders} {
-		p.cleanup(t)
-		p.start(t)
-	}
-	return s
+	return newFleet(t, e, 1, extra...).system
 }
 
 // cookie returns a session of the user, made by the binary itself.

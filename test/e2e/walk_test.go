@@ -111,10 +111,6 @@ func TestForeignPublisher(t *testing.T) {
 
 		const tickets, versions = 20, 20
 		ids := make([]string, tickets)
-		type said struct {
-			subject event.Subject
-			payload string
-		}
 		var all []said
 		for i := range ids {
 			ids[i] = objectid.New()
