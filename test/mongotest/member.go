@@ -116,7 +116,7 @@ func (s *Set) refuses(called *Member, caller net.Addr) bool {
 		return false
 	}
 	for _, m := range s.Members {
-		if m != called && s.cut[m] != s.cut[called] && m.process != nil && owns(m.process.cmd.Process.Pid, caller) {
+		if m != called && s.cut[m] != s.cut[called] && m.process != nil && owns(m.process.cmd.Process.Pid, caller, called.link.listener.Addr()) {
 			return true
 		}
 	}
@@ -129,13 +129,18 @@ func (s *Set) Primary(t testing.TB) *Member {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	for tick := time.NewTicker(50 * time.Millisecond); ; {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
 		if m := s.primary(ctx); m != nil {
 			return m
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
+			for _, m := range s.Members {
+				t.Logf("member %s:\n%s", m.Address, m.process.tail())
+			}
 			t.Fatalf("the set has no primary after %v", patience)
 		}
 	}

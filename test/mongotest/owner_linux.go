@@ -10,9 +10,11 @@ import (
 	"strings"
 )
 
-// owns reports whether the process has a socket with this loopback address.
-func owns(pid int, addr net.Addr) bool {
-	inode := inodeOf(addr.(*net.TCPAddr).Port)
+// owns reports whether the process has the loopback connection from one
+// address to another. Both are needed: the kernel gives a port to several
+// connections that go to different places.
+func owns(pid int, from, to net.Addr) bool {
+	inode := inodeOf(from.(*net.TCPAddr).Port, to.(*net.TCPAddr).Port)
 	if inode == "" {
 		return false
 	}
@@ -29,16 +31,16 @@ func owns(pid int, addr net.Addr) bool {
 	return false
 }
 
-// inodeOf returns the inode of the socket that has the local port on
+// inodeOf returns the inode of the socket of this end of a connection on
 // 127.0.0.1, or "". See proc(5), /proc/net/tcp.
-func inodeOf(port int) string {
+func inodeOf(from, to int) string {
 	table, err := os.ReadFile("/proc/net/tcp")
 	if err != nil {
 		return ""
 	}
-	local := fmt.Sprintf("0100007F:%04X", port)
+	local, remote := fmt.Sprintf("0100007F:%04X", from), fmt.Sprintf("0100007F:%04X", to)
 	for line := range bytes.Lines(table) {
-		if f := strings.Fields(string(line)); len(f) > 9 && f[1] == local && f[9] != "0" {
+		if f := strings.Fields(string(line)); len(f) > 9 && f[1] == local && f[2] == remote {
 			return f[9]
 		}
 	}

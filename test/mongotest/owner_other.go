@@ -5,4 +5,4 @@ package mongotest
 import "net"
 
 // owns cannot be told here; cutting members off needs Linux.
-func owns(int, net.Addr) bool { return false }
+func owns(int, net.Addr, net.Addr) bool { return false }
