@@ -95,7 +95,11 @@ func TestHotTicket(t *testing.T) {
 	bus := f.observe(t)
 	ids, last := newIDs(1), int64(sized(200, 500))
 	bus.sayAll(t, history(ids, last))
-	t.Logf("%d versions of one ticket: applied %v after the last, %v redelivered", last+1, f.untilAll(t, ids, last), redelivered(t, f.copies...))
+	took := f.untilAll(t, ids, last)
+	t.Logf("%d versions of one ticket: applied %v after the last, %v redelivered", last+1, took, redelivered(t, f.copies...))
+	if took > 2*time.Second {
+		t.Error("the members do not tell each other what they applied")
+	}
 	f.nothingSetAside(t)
 }
 
