@@ -3,7 +3,6 @@ package interop
 import (
 	"encoding/json"
 	"errors"
-	"os"
 	"testing"
 	"time"
 
@@ -16,8 +15,6 @@ import (
 	"lockstep/test/mongotest"
 	"lockstep/ticket"
 )
-
-func TestMain(m *testing.M) { os.Exit(mongotest.Run(m)) }
 
 // shared returns a peer and a store on one database.
 func shared(t *testing.T, o mongodb.Options) (*peer, *mongodb.DB) {

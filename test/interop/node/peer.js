@@ -70,26 +70,44 @@ const actions = {
   },
   // Keeps a replica as the orders service does: the predecessor must be there.
   async replicate () {
-    await listen('ticket:created', async ({ id, title, price }) => {
+    await listen('orders-service', 'ticket:created', async ({ id, title, price }) => {
       if (await Ticket.findById(id)) return
       await new Ticket({ _id: id, title, price }).save()
     })
-    await listen('ticket:updated', async ({ id, version, title, price }) => {
+    await listen('orders-service', 'ticket:updated', async ({ id, version, title, price }) => {
       const ticket = await Ticket.findOne({ _id: id, version: version - 1 })
       if (!ticket) throw new Error(`no version ${version - 1} of ticket ${id}`)
       ticket.set({ title, price })
       await ticket.save()
     })
   },
-  publish: ({ subject, data }) => new Promise((resolve, reject) => {
+  // Keeps the locks as the tickets service does, and tells.
+  async lock () {
+    await listen('tickets-service', 'order:created', (order) => hold(order.ticket.id, order.id))
+    await listen('tickets-service', 'order:cancelled', (order) => hold(order.ticket.id, undefined))
+  },
+  publish: ({ subject, data }) => publish(subject, data)
+}
+
+async function hold (id, orderId) {
+  const ticket = await Ticket.findById(id)
+  if (!ticket) throw new Error(`no ticket ${id}`)
+  ticket.set({ orderId })
+  await ticket.save()
+  const { version, title, price, userId } = ticket
+  await publish('ticket:updated', { id, version, title, price, userId, orderId: ticket.orderId })
+}
+
+function publish (subject, data) {
+  return new Promise((resolve, reject) => {
     bus.publish(subject, JSON.stringify(data), (err) => err ? reject(err) : resolve())
   })
 }
 
-function listen (subject, apply) {
+function listen (group, subject, apply) {
   const options = bus.subscriptionOptions().setDeliverAllAvailable().setManualAckMode(true)
-    .setAckWait(1000).setDurableName('orders-service')
-  const subscription = bus.subscribe(subject, 'orders-service', options)
+    .setAckWait(1000).setDurableName(group)
+  const subscription = bus.subscribe(subject, group, options)
   subscription.on('message', async (message) => {
     try {
       await apply(JSON.parse(message.getData()))
