@@ -63,6 +63,9 @@ func TestTenWindowsOfOneTicketWhoseFirstVersionComesLast(t *testing.T) {
 			w.publish(t, events...)
 			w.settled(t, 1, 10*window-1)
 			t.Logf("took %s", time.Since(began))
+			if n := metric(t, "lockstep_listener_rescues_total", nil, members...); n != 0 {
+				t.Errorf("%v rescues, want none: what is missing is on the channel", n)
+			}
 			w.calm(t, members)
 		})
 	}
