@@ -2,7 +2,9 @@ package ticket_test
 
 import (
 	"path/filepath"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"lockstep/event"
 	"lockstep/outbox"
@@ -27,7 +29,11 @@ func newFixture(t *testing.T) fixture {
 			t.Error(err)
 		}
 	})
-	return fixture{ticket.NewService(db.Tickets(), ticket.Options{}), db}
+	// Stores keep milliseconds: no two changes may share one, or who came first
+	// would be a matter of luck.
+	var tick atomic.Int64
+	now := func() time.Time { return time.UnixMilli(tick.Add(1)) }
+	return fixture{ticket.NewService(db.Tickets(), ticket.Options{Now: now}), db}
 }
 
 func (f fixture) create(t *testing.T) ticket.Ticket {

@@ -85,7 +85,7 @@ var storeMutants = []mutant{
 	},
 	{
 		name: "stale locks that overtake",
-		file: "store/sqlite/outbox.go", old: `AND lockedAt < ? AND "+isHead+" LIMIT`, new: "AND lockedAt < ? LIMIT",
+		file: "store/sqlite/outbox.go", old: `AND lockedAt < ? AND "+isHead+" ORDER BY seq`, new: `AND lockedAt < ? ORDER BY seq`,
 		pkg: "./store/sqlite",
 	},
 	{
