@@ -49,7 +49,7 @@ interop-deps: ## the libraries of the Node services for test/interop
 
 .PHONY: chaos-mongo
 chaos-mongo: ## break a set of three members while services work on it
-	LOCKSTEP_CHAOS=1 go test ./test/mongotest ./store/mongodb ./test/chaos -run 'Members|IdleTail|BusTells' -p 1 -count=1 -timeout 30m -v
+	LOCKSTEP_CHAOS=1 go test ./test/mongotest ./store/mongodb ./test/chaos ./test/e2e -run 'Members(Obey|Fail)|IdleTail|BusTells|TheirDatabase' -p 1 -count=1 -timeout 30m -v
 
 .PHONY: bench
 bench: ## the figures of docs/performance.md, each with its raw limit beside it
