@@ -40,7 +40,6 @@ func TestPodsSurviveTheirDatabase(t *testing.T) {
 		t.Run(fault.name, func(t *testing.T) {
 			set.Healthy(t)
 			f := newFleet(t, mongodb{set}, pods)
-			f.cookie(t, "ann@example.com") // the cookies are not locked
 			done := make(chan map[string]int64, 1)
 			began := time.Now()
 			go func() { done <- f.load(t, sized(4_000, 40_000)) }()

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -23,6 +24,7 @@ type system struct {
 
 	natsURL, ticketsURL, ordersURL, ticketsOps, ordersOps string
 
+	mu      sync.Mutex
 	cookies map[string]string
 }
 
@@ -35,6 +37,8 @@ func newSystem(t *testing.T, e engine, extra ...string) *system {
 // cookie returns a session of the user, made by the binary itself.
 func (s *system) cookie(t *testing.T, user string) string {
 	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if c := s.cookies[user]; c != "" {
 		return c
 	}
