@@ -85,7 +85,15 @@ func TestEarlyMessagesThatStayEarlyDoNotKeepOthersAndComeBackByThemselves(t *tes
 	fresh := ticketID(tickets)
 	w.publish(t, ticket(fresh, 0), ticket(fresh, 1))
 	began := time.Now()
-	until(t, "a ticket behind the flood gets on", func() bool { return w.version(t, fresh) == 1 })
+	most := 0.0 // messages in memory
+	until(t, "a ticket behind the flood gets on", func() bool {
+		most = max(most, metric(t, "lockstep_listener_in_flight", nil, members...))
+		return w.version(t, fresh) == 1
+	})
+	if bound := float64(window*(2+3)) + 2; most > bound { // and both of the fresh ticket
+		t.Errorf("%v messages in memory at once, want %v at most", most, bound)
+	}
+	t.Logf("%v of %d messages in memory at once", most, len(early))
 	t.Logf("behind the flood after %s", time.Since(began))
 	if n := metric(t, "lockstep_listener_quarantined", nil, members...); n == 0 {
 		t.Errorf("nothing in quarantine, want what did not fit")

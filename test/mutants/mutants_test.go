@@ -20,7 +20,9 @@ type mutant struct {
 	run  string // which of them; "" for all
 }
 
-func allMutants() []mutant { return slices.Concat(mutants, storeMutants, mongoMutants, listenerMutants) }
+func allMutants() []mutant {
+	return slices.Concat(mutants, storeMutants, mongoMutants, listenerMutants)
+}
 
 func TestPlantedBugsAreCaught(t *testing.T) {
 	if os.Getenv("LOCKSTEP_MUTANTS") == "" {
