@@ -15,6 +15,9 @@ import (
 
 // install lets npm bring the libraries, once.
 var install = sync.OnceValue(func() error {
+	if _, err := exec.LookPath("node"); err != nil {
+		return err
+	}
 	if _, err := os.Stat("node/node_modules/mongoose"); err == nil {
 		return nil
 	}
@@ -44,15 +47,12 @@ type answer struct {
 // startPeer starts a Node process on a database.
 func startPeer(t *testing.T, uri string) *peer {
 	t.Helper()
-	if _, err := exec.LookPath("npm"); err != nil {
-		const howTo = "NO NODE: install Node 20.19 or newer with npm to run the tests against the Node libraries"
-		if inCI, _ := strconv.ParseBool(os.Getenv("CI")); inCI { // anything but a true is none
-			t.Fatal(howTo)
-		}
-		t.Skip(howTo)
-	}
 	if err := install(); err != nil {
-		t.Fatal(err)
+		const howTo = "NO NODE LIBRARIES: run `make interop-deps` with Node 20.19 or newer and npm: "
+		if inCI, _ := strconv.ParseBool(os.Getenv("CI")); inCI { // anything but a true is none
+			t.Fatal(howTo, err)
+		}
+		t.Skip(howTo, err)
 	}
 	p := &peer{t: t, command: exec.CommandContext(t.Context(), "node", "peer.js")}
 	p.command.Dir, p.command.Stderr = "node", os.Stderr
