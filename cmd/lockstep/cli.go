@@ -27,6 +27,7 @@ func newParser(c *cli, s streams, shown *bool) (*kong.Kong, error) {
 		kong.Description("Keeps copies of records in step with their owner, and gets events out without losing one."),
 		kong.Writers(s.out, s.err),
 		kong.Exit(func(int) { *shown = true }),
+		kong.Resolvers(kong.ResolverFunc(secretFiles)),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 	)
 }

@@ -20,7 +20,7 @@ type configCmd struct {
 type setting struct {
 	Name   string `json:"name"`
 	Value  string `json:"value"`
-	Source string `json:"source"` // flag, environment or default
+	Source string `json:"source"` // flag, file, environment or default
 }
 
 // Run prints a table, or JSON for config --json.
@@ -62,7 +62,7 @@ func effective(args []string, s streams) ([]setting, error) {
 	}
 	given := map[*kong.Flag]bool{}
 	for _, p := range parsed.Path {
-		if p.Flag != nil {
+		if p.Flag != nil && !p.Resolved {
 			given[p.Flag] = true
 		}
 	}
@@ -80,6 +80,8 @@ func settingOf(f *kong.Flag, given bool) setting {
 	switch _, inEnvironment := os.LookupEnv(f.Envs[0]); {
 	case given:
 		v.Source = "flag"
+	case secretFile(f) != "":
+		v.Source = "file"
 	case inEnvironment:
 		v.Source = "environment"
 	}

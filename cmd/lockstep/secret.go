@@ -1,0 +1,40 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+// fileSuffix makes the name of the variable that names a secret's file:
+// JWT_KEY_FILE holds the path of a file that holds JWT_KEY.
+const fileSuffix = "_FILE"
+
+// secretFiles resolves secrets from files, as orchestrators mount them. A line
+// break at the end of the file is not part of the secret.
+func secretFiles(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+	path := secretFile(flag)
+	if path == "" {
+		return nil, nil
+	}
+	name := flag.Envs[0]
+	if _, both := os.LookupEnv(name); both {
+		return nil, fmt.Errorf("%s and %s are both set: unset one of them", name, name+fileSuffix)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name+fileSuffix, err)
+	}
+	return strings.TrimRight(string(data), "\r\n"), nil
+}
+
+// secretFile returns the file that holds the value of a flag; "" if it is no
+// secret or no file was named.
+func secretFile(flag *kong.Flag) string {
+	if !flag.Tag.Has("secret") || len(flag.Envs) == 0 {
+		return ""
+	}
+	return os.Getenv(flag.Envs[0] + fileSuffix)
+}

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// output runs a command line and returns what it printed and its exit code.
+func output(t *testing.T, args ...string) (out, errs string, code int) {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	code = run(t.Context(), args, streams{out: &stdout, err: &stderr})
+	return stdout.String(), stderr.String(), code
+}
+
+func secret(t *testing.T, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestSecretsComeFromFiles(t *testing.T) {
+	t.Setenv("JWT_KEY", "")
+	if err := os.Unsetenv("JWT_KEY"); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("JWT_KEY_FILE", secret(t, "from a file\n"))
+	fromFile, errs, code := output(t, "token", "--user", "ann@example.com")
+	if code != 0 {
+		t.Fatalf("exit %d: %s", code, errs)
+	}
+	if out, _, _ := output(t, "config", "tickets"); !strings.Contains(out, "JWT_KEY           ****") || !strings.Contains(out, "file") || strings.Contains(out, "from a file") {
+		t.Errorf("config does not name the file as the source, or shows the secret:\n%s", out)
+	}
+	given, _, code := output(t, "token", "--user", "ann@example.com", "--jwt-key", "from a file")
+	if code != 0 || len(given) != len(fromFile) {
+		t.Errorf("the key of the file is not the key without its line break:\n%s%s", fromFile, given)
+	}
+}
+
+func TestSecretsOfTwoSourcesAreRefused(t *testing.T) {
+	t.Setenv("JWT_KEY", "here")
+	t.Setenv("JWT_KEY_FILE", secret(t, "and there"))
+	if _, errs, code := output(t, "token", "--user", "ann@example.com"); code != exitUsage || !strings.Contains(errs, "JWT_KEY and JWT_KEY_FILE are both set") {
+		t.Errorf("exit %d: %s, want it refused", code, errs)
+	}
+}
+
+func TestSecretFileThatIsNotThere(t *testing.T) {
+	t.Setenv("OPS_TOKEN_FILE", filepath.Join(t.TempDir(), "nothing"))
+	if _, errs, code := output(t, "outbox", "list"); code != exitUsage || !strings.Contains(errs, "OPS_TOKEN_FILE") {
+		t.Errorf("exit %d: %s, want the variable named", code, errs)
+	}
+}
