@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// queue of one key: deliveries that were looked at and could not be applied
-// yet, lowest version first. It outlives the moments in which its deliveries
-// are with the handler, since it remembers how long to wait between looks.
+// waiting holds the deliveries of one key that were looked at and could not be
+// applied yet, lowest version first. It outlives the moments in which they are
+// with the handler, since it remembers how long to wait between looks.
 type waiting struct {
 	deliveries []*delivery
 	failed     error         // why the last look failed; nil if something is missing
@@ -38,7 +38,7 @@ func (w *waiting) put(d *delivery) {
 // pull takes what can be applied once version is, up to limit deliveries.
 func (w *waiting) pull(version int64, limit int) []*delivery {
 	n := 0
-	for n < min(len(w.deliveries), limit) && !(w.deliveries[n].item.Predecessor > version) {
+	for n < min(len(w.deliveries), limit) && w.deliveries[n].item.Predecessor <= version {
 		version = max(version, w.deliveries[n].item.Version)
 		n++
 	}

@@ -102,6 +102,29 @@ func (m *Monitor) ChannelInfo(ctx context.Context, channel event.Subject) (Chann
 	return info, nil
 }
 
+// StoreInfo is how the broker keeps its messages. A limit of 0 is none.
+type StoreInfo struct {
+	Type        string // FILE, MEMORY or SQL
+	MaxMessages int64  // of a channel; what is older is dropped, read or not
+	MaxBytes    int64
+}
+
+// Store returns how the broker keeps its messages.
+func (m *Monitor) Store(ctx context.Context) (StoreInfo, error) {
+	var page struct {
+		Type   string `json:"type"`
+		Limits struct {
+			MaxMsgs  int64 `json:"max_msgs"`
+			MaxBytes int64 `json:"max_bytes"`
+		} `json:"limits"`
+	}
+	found, err := m.get(ctx, "/streaming/storez", &page)
+	if err == nil && !found {
+		err = errors.New("the broker monitor has no page of a streaming server")
+	}
+	return StoreInfo{Type: page.Type, MaxMessages: page.Limits.MaxMsgs, MaxBytes: page.Limits.MaxBytes}, err
+}
+
 func (m *Monitor) get(ctx context.Context, path string, page any) (found bool, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, m.base+path, nil)
 	if err != nil {

@@ -36,8 +36,7 @@ func (g *generation) rescue(ctx context.Context, l *lane, key string, cause repl
 func (g *generation) setAside(ctx context.Context, l *lane, key, why string) {
 	ds := l.evict(key)
 	for i, d := range ds {
-		if d.borrowed {
-			l.finish(d)
+		if l.giveBack(d) {
 			g.acknowledge(ctx, d, g.now())
 			continue
 		}

@@ -66,6 +66,18 @@ func (l *lane) finish(d *delivery) {
 	delete(l.known, d.position())
 }
 
+// giveBack forgets an evicted delivery that is only borrowed. It reports false
+// if the group has delivered it too: then it must become durable.
+func (l *lane) giveBack(d *delivery) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !d.borrowed {
+		return false
+	}
+	delete(l.known, d.position())
+	return true
+}
+
 // rescued ends the rescue of key.
 func (l *lane) rescued(key string) {
 	l.mu.Lock()

@@ -94,8 +94,8 @@ func (w *worker) judge(ctx context.Context, batch []*delivery) []Verdict {
 func (w *worker) count(batch []*delivery, verdicts []Verdict, now time.Time) {
 	for i, d := range batch {
 		switch {
+		case verdicts[i].Err != nil || verdicts[i].Outcome == event.Early: // counted by the lane, which still has it
 		case d.borrowed:
-		case verdicts[i].Err != nil || verdicts[i].Outcome == event.Early: // counted by the lane
 		case d.poison != nil:
 			d.channel.count.quarantined.Inc()
 		case verdicts[i].Outcome == event.Applied:
