@@ -15,6 +15,7 @@ type cli struct {
 	Outbox  outboxCmd  `cmd:"" help:"Look at unpublished events; retry or discard them."`
 	Replica replicaCmd `cmd:"" help:"Look at the replica, and at messages that wait or were set aside."`
 	Health  healthCmd  `cmd:"" help:"Ask a running process whether it is well."`
+	Doctor  doctorCmd  `cmd:"" help:"Check everything that a service needs, without starting it."`
 	Config  configCmd  `cmd:"" passthrough:"" help:"Print the effective configuration of a command: config [COMMAND [FLAGS]]."`
 	Version versionCmd `cmd:"" help:"Print what was built from what."`
 }

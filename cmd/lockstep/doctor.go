@@ -1,0 +1,201 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"lockstep/api"
+	"lockstep/internal/session"
+	"lockstep/listeners"
+	"lockstep/store/mongodb"
+)
+
+// doctorCmd checks everything that a service needs, without starting it.
+type doctorCmd struct {
+	opsFlags   `set:"ops_addr=:9464"`
+	storeFlags `set:"data_dir="`
+	natsFlags  `set:"cluster_id="`
+	jwtFlags
+	listenerFlags
+}
+
+const (
+	// examineWithin bounds each examination.
+	examineWithin = 10 * time.Second
+
+	// probeChannel is where the doctor's message goes. Nobody listens there.
+	probeChannel = "lockstep:doctor"
+)
+
+// examination is one thing the doctor looks at. It returns what was found, or
+// why it is not well and what to do.
+type examination struct {
+	name string
+	look func(context.Context) (string, error)
+}
+
+// warning is a finding that keeps no service from working.
+type warning struct{ error }
+
+// errUnwell: the doctor found something that keeps a service from working.
+var errUnwell = errors.New("something has to be mended first, see above")
+
+// Run prints one line for each examination.
+func (c *doctorCmd) Run(ctx context.Context, s streams) error {
+	well := true
+	for _, e := range c.examinations() {
+		limited, cancel := context.WithTimeout(ctx, examineWithin)
+		found, err := e.look(limited)
+		cancel()
+		var w warning
+		switch {
+		case err == nil:
+			fmt.Fprintf(s.out, "✓ %-14s %s\n", e.name, found)
+		case errors.As(err, &w):
+			fmt.Fprintf(s.out, "! %-14s %s\n", e.name, oneLine(err))
+		default:
+			well = false
+			fmt.Fprintf(s.out, "✗ %-14s %s\n", e.name, oneLine(err))
+		}
+	}
+	if !well {
+		return errUnwell
+	}
+	return nil
+}
+
+// oneLine puts an error that has several lines into one.
+func oneLine(err error) string { return printable(strings.ReplaceAll(err.Error(), "\n", "; ")) }
+
+func (c *doctorCmd) examinations() []examination {
+	all := []examination{
+		{"settings", c.lookAtSettings},
+		{"session key", c.lookAtKey},
+	}
+	if c.MongoURI != "" {
+		all = append(all, examination{"MongoDB", c.lookAtMongoDB})
+	} else {
+		all = append(all, examination{"data directory", c.lookAtDataDir})
+	}
+	all = append(all, examination{"broker", c.lookAtBroker}, examination{"broker's store", c.lookAtMonitor})
+	return append(all, examination{"owner", c.lookAtOwner})
+}
+
+func (c *doctorCmd) lookAtSettings(context.Context) (string, error) {
+	return "nothing is missing", complete(c.storeFlags, c.natsFlags, c.jwtFlags, c.opsFlags)
+}
+
+// samples are keys that stand in tutorials.
+func samples() []string { return []string{"asdf", "asdfasdf", "secret", "changeme", "test"} }
+
+func (c *doctorCmd) lookAtKey(context.Context) (string, error) {
+	switch {
+	case c.JWTKey == "":
+		return "", errors.New("JWT_KEY must be defined")
+	case slices.Contains(samples(), c.JWTKey):
+		return "", warning{errors.New("JWT_KEY is a sample that everybody knows: whoever tries it signs sessions of your users")}
+	case len(c.JWTKey) < 16:
+		return "", warning{errors.New("JWT_KEY is short: 32 random characters cannot be guessed")}
+	}
+	return "is no known sample", nil
+}
+
+func (c *doctorCmd) lookAtMongoDB(ctx context.Context) (string, error) {
+	db, err := mongodb.Open(ctx, c.MongoURI, mongodb.Options{AppName: "lockstep-doctor", Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return "", err
+	}
+	if err := errors.Join(db.Ping(ctx), db.Close()); err != nil {
+		return "", err
+	}
+	return "a replica set that can be written, with its collections and indexes", nil
+}
+
+func (c *doctorCmd) lookAtDataDir(context.Context) (string, error) {
+	if c.DataDir == "" {
+		return "", errors.New("MONGO_URI must be defined, or DATA_DIR must be defined")
+	}
+	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
+		return "", fmt.Errorf("DATA_DIR cannot be made: %w", err)
+	}
+	f, err := os.CreateTemp(c.DataDir, "doctor")
+	if err != nil {
+		return "", fmt.Errorf("DATA_DIR cannot be written: %w", err)
+	}
+	return c.DataDir + " can be written", errors.Join(f.Sync(), f.Close(), os.Remove(f.Name()))
+}
+
+// lookAtBroker connects, publishes and waits for the confirmation, which needs
+// more permissions than the publish itself.
+func (c *doctorCmd) lookAtBroker(ctx context.Context) (string, error) {
+	s, err := session.New(session.Options{
+		URL: c.NATSURL, ClusterID: c.NATSClusterID, ClientID: "doctor-" + c.NATSClientID, PubAckWait: examineWithin / 4,
+	})
+	if err != nil {
+		return "", err
+	}
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(running) }()
+	defer func() { stop(); <-ended }()
+	if _, err := s.Conn(ctx); err != nil {
+		return "", fmt.Errorf("no connection: %w", errors.Join(s.State().Err, err))
+	}
+	confirmed := make(chan error, 1)
+	conn := s.Current()
+	if conn == nil {
+		return "", errors.New("the connection was lost again")
+	}
+	conn.PublishAsync(probeChannel, []byte("{}"), func(err error) { confirmed <- err })
+	select {
+	case err := <-confirmed:
+		if err != nil {
+			return "", fmt.Errorf("a message was not confirmed: may this client subscribe to _STAN.acks.> and _INBOX.>? %w", err)
+		}
+		return "takes and confirms messages", nil
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+}
+
+func (c *doctorCmd) lookAtMonitor(ctx context.Context) (string, error) {
+	if c.NATSMonitorURL == "" {
+		return "", warning{errors.New("NATS_MONITOR_URL is not set: lag is not measured, and whether the broker keeps its messages is not known")}
+	}
+	m, err := listeners.NewMonitor(c.NATSMonitorURL)
+	if err != nil {
+		return "", err
+	}
+	store, err := m.Store(ctx)
+	switch {
+	case err != nil:
+		return "", err
+	case store.Type != "FILE" && store.Type != "SQL":
+		return "", warning{fmt.Errorf("the broker keeps messages in %s: a restart loses what nobody has read; start it with -st FILE", store.Type)}
+	case store.MaxMessages > 0 || store.MaxBytes > 0:
+		return "", warning{fmt.Errorf("the broker drops the oldest messages, read or not, beyond %d messages or %d bytes a channel", store.MaxMessages, store.MaxBytes)}
+	}
+	return "keeps its messages in files, without a limit", nil
+}
+
+func (c *doctorCmd) lookAtOwner(ctx context.Context) (string, error) {
+	if c.CanonicalURL == "" {
+		return "", warning{errors.New("CANONICAL_URL is not set: gaps and losses cannot be repaired from the owner")}
+	}
+	o, err := api.NewOwner(c.CanonicalURL)
+	if err != nil {
+		return "", err
+	}
+	_, tickets := o.Page(ctx, "", 1)
+	_, orders := o.Orders().Page(ctx, "", 1)
+	if tickets != nil && orders != nil {
+		return "", warning{fmt.Errorf("CANONICAL_URL does not answer as an owner's ops port: %w", tickets)}
+	}
+	return "can be asked for what is missing", nil
+}
