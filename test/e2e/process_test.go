@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -157,17 +158,28 @@ func ready(ctx context.Context, url string) bool {
 	return resp.StatusCode == http.StatusOK
 }
 
-// ports returns n free ports of the loopback interface.
+// given are the ports that tests of this binary were given.
+var given sync.Map
+
+// ports returns n free ports of the loopback interface. They are below those
+// that the system gives to outgoing connections, which would take them before
+// the process that is meant to have them, or while it is down.
 func ports(t *testing.T, n int) []string {
 	t.Helper()
-	addrs := make([]string, n)
-	for i := range addrs {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+	var addrs []string
+	for len(addrs) < n {
+		port := 10_000 + rand.IntN(20_000)
+		if _, taken := given.LoadOrStore(port, true); taken {
+			continue
+		}
+		l, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", port))
 		if err != nil {
+			continue // somebody else's
+		}
+		addrs = append(addrs, l.Addr().String())
+		if err := l.Close(); err != nil {
 			t.Fatal(err)
 		}
-		defer l.Close() // all at the end, so that no port comes twice
-		addrs[i] = l.Addr().String()
 	}
 	return addrs
 }
