@@ -89,7 +89,7 @@ func (s *Orders) Commit(ctx context.Context, c order.Change) error {
 		if err != nil {
 			return err
 		}
-		return w.insert(ctx, c.Events, s.db.now())
+		return w.insert(ctx, c.Events, s.db.now(), c.Now.ID, c.Now.Version)
 	})
 	switch {
 	case errors.Is(err, errUnknown):

@@ -23,16 +23,25 @@ var _ outbox.Store = (*Outbox)(nil)
 // Outbox returns the ports of package outbox.
 func (db *DB) Outbox() *Outbox { return &Outbox{db} }
 
-// insertEvent adds an event unless its id is there: there is one writer, so
-// looking first is safe.
-const insertEvent = "INSERT INTO events (keyHash, key, version, subject, occurredAt, isLocked, lockedAt, notBefore, attempts, failures, payload)" +
-	" SELECT ?1, ?2, ?3, ?4, ?5, 1, ?6, 0, 0, '[]', ?7 WHERE NOT EXISTS (SELECT 1 FROM events" + withID + ")"
+// insertEvent adds an event. insertNewEvent does so unless its id is there:
+// there is one writer, so looking first is safe.
+const (
+	insertEvent    = intoEvents + " VALUES (?1, ?2, ?3, ?4, ?5, 1, ?6, 0, 0, '[]', ?7)"
+	insertNewEvent = intoEvents + " SELECT ?1, ?2, ?3, ?4, ?5, 1, ?6, 0, 0, '[]', ?7 WHERE NOT EXISTS (SELECT 1 FROM events" + withID + ")"
+	intoEvents     = "INSERT INTO events (keyHash, key, version, subject, occurredAt, isLocked, lockedAt, notBefore, attempts, failures, payload)"
+)
 
 // insert adds events to the outbox, locked at the given time: from its commit
-// on, an event belongs to the dispatcher.
-func (w *writer) insert(ctx context.Context, events []event.Event, at time.Time) error {
+// on, an event belongs to the dispatcher. A single event of the version that
+// the change has just given to the record needs no look at whether it is there:
+// no version is given twice.
+func (w *writer) insert(ctx context.Context, events []event.Event, at time.Time, record string, version int64) error {
 	for _, e := range events {
-		if err := w.expect(ctx, "event "+e.ID()+" is in the outbox", insertEvent,
+		query := insertNewEvent
+		if len(events) == 1 && e.Key == record && e.Version == version {
+			query = insertEvent
+		}
+		if err := w.expect(ctx, "event "+e.ID()+" is in the outbox", query,
 			keyHash(e.Key), e.Key, e.Version, string(e.Subject), millis(e.OccurredAt), millis(at), blob(e.Payload)); err != nil {
 			return err
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 
+	"lockstep/event"
 	"lockstep/ticket"
 )
 
@@ -99,7 +100,10 @@ func (s *Tickets) Commit(ctx context.Context, c ticket.Change) error {
 				return err
 			}
 		}
-		return w.insert(ctx, c.Events, s.db.now())
+		if c.Now == nil {
+			return w.insert(ctx, c.Events, s.db.now(), "", event.None)
+		}
+		return w.insert(ctx, c.Events, s.db.now(), c.Now.ID, c.Now.Version)
 	})
 	switch {
 	case errors.Is(err, errUnknown):

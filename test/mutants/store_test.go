@@ -15,7 +15,7 @@ var storeMutants = []mutant{
 	},
 	{
 		name: "changes that do not mind their events",
-		file: "store/sqlite/tickets.go", old: "return w.insert(ctx, c.Events, s.db.now())", new: "_ = w.insert(ctx, c.Events, s.db.now()); return nil",
+		file: "store/sqlite/tickets.go", old: "return w.insert(ctx, c.Events, s.db.now(), c.Now.ID, c.Now.Version)", new: "_ = w.insert(ctx, c.Events, s.db.now()); return nil",
 		pkg: "./store/sqlite",
 	},
 	{
@@ -70,12 +70,12 @@ var storeMutants = []mutant{
 	},
 	{
 		name: "events that are not locked",
-		file: "store/sqlite/outbox.go", old: "?5, 1, ?6, 0, 0,", new: "?5, 0, ?6, 0, 0,",
+		file: "store/sqlite/outbox.go", old: "VALUES (?1, ?2, ?3, ?4, ?5, 1, ?6, 0, 0,", new: "VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, 0, 0,",
 		pkg: "./store/sqlite",
 	},
 	{
 		name: "an event that comes twice is nobody's business",
-		file: "store/sqlite/outbox.go", old: `if err := w.expect(ctx, "event "+e.ID()+" is in the outbox", insertEvent,`, new: "if _, err := w.exec(ctx, insertEvent,",
+		file: "store/sqlite/outbox.go", old: `if err := w.expect(ctx, "event "+e.ID()+" is in the outbox", query,`, new: "if _, err := w.exec(ctx, query,",
 		pkg: "./store/sqlite",
 	},
 	{
