@@ -21,7 +21,6 @@ type dispatcher struct {
 	published []string    // ids for the deleter
 
 	stopping bool
-	filling  bool // the window is being filled up
 	scanned  bool // the backlog has been read once
 	paused   bool // the connection to the broker is in question
 	pauses   int  // in a row, without a confirmed event in between
@@ -102,14 +101,11 @@ func (d *dispatcher) settled() bool {
 	return d.stopping && d.queue.flying == 0 && d.queue.deletes == 0 && d.queue.failing == 0
 }
 
-// publish hands over what may be published now. A window that is more than half
-// full is left alone, and filled up once it is not: a broker syncs what it finds
-// to disk, so few large bursts cost it less than many single events. The lease
-// is looked at before each event, for a process may be paused anywhere.
+// publish hands over what may be published now. The lease is looked at before
+// each event, for a process may be paused anywhere.
 func (d *dispatcher) publish(ctx context.Context) error {
-	d.filling = d.filling || d.queue.flying <= d.opts.Window/2
 	for range d.opts.Window {
-		if !d.filling || d.paused || d.stopping {
+		if d.paused || d.stopping {
 			break
 		}
 		if !d.tenure.holds() {
@@ -117,7 +113,6 @@ func (d *dispatcher) publish(ctx context.Context) error {
 		}
 		l := d.queue.next()
 		if l == nil {
-			d.filling = false
 			break
 		}
 		if l.done == nil {
