@@ -72,6 +72,7 @@ type listenerFlags struct {
 // orderFlags hold the rules of orders.
 type orderFlags struct {
 	OrderWindow time.Duration `env:"ORDER_WINDOW" default:"15m" help:"A reservation expires after it."`
+	VersionStep int64         `env:"VERSION_STEP" default:"1" help:"Distance between two versions of a ticket, for publishers that do not count in ones."`
 }
 
 // missing lists what a command cannot do without, one sentence each.

@@ -54,7 +54,7 @@ func (p *program) newOrders(st *store, f orderFlags) (*service, error) {
 		return nil, err
 	}
 	orders := order.NewService(st.orders, st.orderTickets, order.Options{Window: f.OrderWindow})
-	if err := p.listenToTickets(s); err != nil {
+	if err := p.listenToTickets(s, f.VersionStep); err != nil {
 		return nil, err
 	}
 	ended := listeners.NewOrders(orders)
@@ -72,7 +72,7 @@ func (p *program) newOrders(st *store, f orderFlags) (*service, error) {
 
 // listenToTickets adds the listener that keeps the replica, and if it is known
 // whom to ask, the repair of its gaps and of what the broker lost.
-func (p *program) listenToTickets(s *service) error {
+func (p *program) listenToTickets(s *service, step int64) error {
 	metrics := replica.NewMetrics(s.reg)
 	o := listeners.Options{Group: listeners.OrdersService}
 	if p.listening.CanonicalURL != "" {
@@ -85,7 +85,7 @@ func (p *program) listenToTickets(s *service) error {
 	}
 	o.Losses = s.losses(listeners.OrdersService, event.TicketSubjects())
 	s.jobs = append(s.jobs, s.countRows(metrics))
-	return p.listen(s, "orders listener", listeners.NewTickets(replica.NewProjector(s.store.replica), event.Scheme{}), o)
+	return p.listen(s, "orders listener", listeners.NewTickets(replica.NewProjector(s.store.replica), event.Scheme{Step: step}), o)
 }
 
 // rowsEvery is how often the rows of the replica are counted.
