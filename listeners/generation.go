@@ -137,6 +137,6 @@ func (g *generation) leave(ctx context.Context) {
 
 func (g *generation) ended(ctx context.Context, what string, err error) {
 	if err != nil && !errors.Is(err, nats.ErrConnectionClosed) && !errors.Is(err, stan.ErrConnectionClosed) {
-		g.log.WarnContext(ctx, "subscription did not close cleanly", "group", g.opts.Group, "subject", what, "error", err)
+		g.log.WarnContext(ctx, "subscription did not close cleanly", "group", g.opts.Group, "subject", what, "err", err)
 	}
 }

@@ -212,7 +212,7 @@ func (l *Lag) Run(ctx context.Context) error {
 	for {
 		err := l.look(ctx)
 		if err != nil && ctx.Err() == nil && !blind {
-			l.opts.Log.WarnContext(ctx, "broker lag cannot be read", "error", err)
+			l.opts.Log.WarnContext(ctx, "broker lag cannot be read", "err", err)
 		}
 		blind = err != nil
 		select {

@@ -77,7 +77,7 @@ func (l *Listener) Run(ctx context.Context) error {
 			return fmt.Errorf("listener %s: %w", l.opts.Group, err)
 		}
 		if err := l.serve(ctx, conn); err != nil {
-			l.log.WarnContext(ctx, "subscriptions are made again", "group", l.opts.Group, "error", err)
+			l.log.WarnContext(ctx, "subscriptions are made again", "group", l.opts.Group, "err", err)
 			pause(ctx, retryPause)
 		}
 	}
@@ -123,7 +123,7 @@ func (l *Listener) awaitAnswer(ctx context.Context, conn *session.Conn) {
 		if err == nil {
 			return
 		}
-		l.log.DebugContext(ctx, "broker does not answer yet", "group", l.opts.Group, "error", err)
+		l.log.DebugContext(ctx, "broker does not answer yet", "group", l.opts.Group, "err", err)
 		pause(ctx, retryPause)
 	}
 }

@@ -65,7 +65,7 @@ func (g *generation) storeMarks(ctx context.Context) {
 		}
 		if err := g.opts.Marks.Advance(ctx, m); err != nil {
 			if ctx.Err() == nil {
-				g.log.WarnContext(ctx, "mark of a channel is not stored and tried again", "subject", c.subject, "error", err)
+				g.log.WarnContext(ctx, "mark of a channel is not stored and tried again", "subject", c.subject, "err", err)
 			}
 			continue
 		}

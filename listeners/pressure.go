@@ -82,7 +82,7 @@ func (g *generation) relieve(ctx context.Context, c *channel, now time.Time) {
 
 func (g *generation) overflow(ctx context.Context, c *channel) {
 	if err := g.join(c); err != nil {
-		g.log.WarnContext(ctx, "overflow member not subscribed", "subject", c.subject, "error", err)
+		g.log.WarnContext(ctx, "overflow member not subscribed", "subject", c.subject, "err", err)
 		return
 	}
 	g.opts.Metrics.overflow.Inc()
@@ -123,7 +123,7 @@ func (g *generation) reclaim(ctx context.Context, c *channel, now time.Time) {
 	if err := g.join(c); err != nil {
 		c.subs = old
 		c.refused.Store(true)
-		g.log.WarnContext(ctx, "member not subscribed again", "subject", c.subject, "error", err)
+		g.log.WarnContext(ctx, "member not subscribed again", "subject", c.subject, "err", err)
 		return
 	}
 	for _, sub := range old {

@@ -125,6 +125,6 @@ func (a *aside) run(ctx context.Context, progress func(map[string]int64)) {
 
 func (a *aside) logged(ctx context.Context, err error) {
 	if err != nil && ctx.Err() == nil {
-		a.log.WarnContext(ctx, "quarantine will be looked at again", "group", a.group, "error", err)
+		a.log.WarnContext(ctx, "quarantine will be looked at again", "group", a.group, "err", err)
 	}
 }

@@ -85,7 +85,7 @@ func (g *generation) acknowledge(ctx context.Context, d *delivery, now time.Time
 	d.channel.finished(now)
 	if err := d.ack.Ack(); err != nil {
 		g.opts.Metrics.ackErrors.Inc()
-		g.log.DebugContext(ctx, "ack not sent", "subject", d.channel.subject, "sequence", d.sequence, "error", err)
+		g.log.DebugContext(ctx, "ack not sent", "subject", d.channel.subject, "sequence", d.sequence, "err", err)
 		return
 	}
 	d.channel.mark.raise(d.sequence, d.sentAt)

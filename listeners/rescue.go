@@ -43,7 +43,7 @@ func (g *generation) setAside(ctx context.Context, l *lane, key, why string) {
 		if err := g.aside.put(ctx, d, TooEarly, why); err != nil {
 			l.restore(ds[i:])
 			if ctx.Err() == nil {
-				g.log.WarnContext(ctx, "early messages cannot be set aside and go on waiting", "group", g.opts.Group, "error", err)
+				g.log.WarnContext(ctx, "early messages cannot be set aside and go on waiting", "group", g.opts.Group, "err", err)
 			}
 			return
 		}

@@ -55,7 +55,7 @@ func (g *generation) scout(ctx context.Context, e errand) {
 		}
 	}, stan.StartAtSequence(e.from), stan.MaxInflight(scoutWindow), stan.AckWait(g.opts.AckWait))
 	if err != nil {
-		g.log.WarnContext(ctx, "scout not subscribed", "subject", e.channel.subject, "error", err)
+		g.log.WarnContext(ctx, "scout not subscribed", "subject", e.channel.subject, "err", err)
 		return
 	}
 	g.opts.Metrics.scouts.Inc()

@@ -113,5 +113,5 @@ func (w *worker) report(ctx context.Context, err error, now time.Time) {
 		return
 	}
 	w.reported = now
-	w.log.WarnContext(ctx, "events cannot be applied and are tried again", "group", w.opts.Group, "error", err)
+	w.log.WarnContext(ctx, "events cannot be applied and are tried again", "group", w.opts.Group, "err", err)
 }

@@ -66,7 +66,7 @@ func (b *Broker) Shutdown() {
 	b.stop.Do(func() {
 		if b.monitor != nil {
 			if err := b.monitor.close(); err != nil {
-				b.opts.Log.Warn("monitoring pages did not stop cleanly", "error", err)
+				b.opts.Log.Warn("monitoring pages did not stop cleanly", "err", err)
 			}
 		}
 		if b.stan != nil {
@@ -78,7 +78,7 @@ func (b *Broker) Shutdown() {
 		}
 		if b.lock != nil {
 			if err := b.releaseStore(); err != nil {
-				b.opts.Log.Warn("store directory was not released cleanly", "dir", b.opts.StoreDir, "error", err)
+				b.opts.Log.Warn("store directory was not released cleanly", "dir", b.opts.StoreDir, "err", err)
 			}
 		}
 	})

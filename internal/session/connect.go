@@ -53,7 +53,7 @@ func (s *Session) natsOptions(ctx context.Context, c *Conn) []nats.Option {
 		nats.ReconnectJitter(reconnectWait, reconnectWait),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil { // nil: we closed it
-				s.log.WarnContext(ctx, "broker link broke", "generation", c.generation, "error", err)
+				s.log.WarnContext(ctx, "broker link broke", "generation", c.generation, "err", err)
 			}
 			c.flight.giveUp(ErrInterrupted)
 			s.turned()
@@ -65,7 +65,7 @@ func (s *Session) natsOptions(ctx context.Context, c *Conn) []nats.Option {
 			s.turned()
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
-			attrs := []slog.Attr{slog.Uint64("generation", c.generation), slog.Any("error", err)}
+			attrs := []slog.Attr{slog.Uint64("generation", c.generation), slog.Any("err", err)}
 			if sub != nil {
 				attrs = append(attrs, slog.String("subject", sub.Subject))
 			}

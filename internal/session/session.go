@@ -137,7 +137,7 @@ func (s *Session) report(ctx context.Context, err error) {
 	s.mu.Unlock()
 	s.set(nil, err)
 	if news {
-		s.log.WarnContext(ctx, "no connection to the broker: trying on", "error", err)
+		s.log.WarnContext(ctx, "no connection to the broker: trying on", "err", err)
 	}
 }
 
@@ -146,7 +146,7 @@ func (s *Session) report(ctx context.Context, err error) {
 func (s *Session) leave(ctx context.Context, c *Conn) {
 	if c.Connected() {
 		if err := c.stan.Close(); err != nil {
-			s.log.WarnContext(ctx, "broker session did not close cleanly", "error", err)
+			s.log.WarnContext(ctx, "broker session did not close cleanly", "err", err)
 		}
 	}
 	c.lose(ErrClosed)
@@ -160,7 +160,7 @@ func (s *Session) drop(ctx context.Context, c *Conn) {
 		why = causeForgotten
 	}
 	s.metrics.lost(why)
-	s.log.WarnContext(ctx, "broker session lost: building another", "generation", c.generation, "cause", string(why), "error", c.why)
+	s.log.WarnContext(ctx, "broker session lost: building another", "generation", c.generation, "cause", string(why), "err", c.why)
 	s.set(nil, c.why)
 	c.nats.Close()
 }
