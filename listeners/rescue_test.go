@@ -101,7 +101,9 @@ func TestAnOperatorSeesWhatWaitsAndDecides(t *testing.T) {
 	m := w.join(t, setup{})
 	id := ticketID(1)
 	w.publish(t, ticket(id, 0), ticket(id, 2))
-	until(t, "it is held", func() bool { return len(m.Held()) == 1 })
+	until(t, "one is held and its forerunner applied", func() bool {
+		return len(m.Held()) == 1 && w.version(t, id) == 0
+	})
 	held := m.Held()[0]
 	want := listeners.HeldMessage{Key: id, Subject: event.TicketUpdated, Version: 2, WaitsFor: 1, Deliveries: 1, Since: held.Since}
 	if diff := cmp.Diff(want, held); diff != "" || time.Since(held.Since) > time.Minute {
