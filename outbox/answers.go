@@ -27,11 +27,11 @@ func (d *dispatcher) settle(ctx context.Context, a answer) {
 	if err == nil {
 		head := d.queue.confirm(l)
 		d.pauses = 0
-		d.published = append(d.published, head.ID())
+		d.published = append(d.published, head.Ref())
 		d.metrics.published(head, d.opts.Now())
 		return
 	}
-	subject := l.waiting[0].Subject
+	subject := l.waiting.oldest().Subject
 	switch {
 	case errors.Is(err, event.ErrUnreachable):
 		d.metrics.failed(subject, reasonUnreachable)

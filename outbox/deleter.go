@@ -11,19 +11,19 @@ import (
 // latest versions.
 type deleter struct {
 	relay *Relay
-	in    chan []string // ids; what waits there is taken as a whole
-	done  chan int      // how many were deleted
+	in    chan []Ref // what waits there is taken as a whole
+	done  chan int   // how many were deleted
 }
 
 // run deletes until ctx ends. What is not deleted then is published once more
 // by whoever leads next.
 func (d *deleter) run(ctx context.Context) {
 	for {
-		ids, ok := d.collect(ctx)
+		refs, ok := d.collect(ctx)
 		if !ok {
 			return
 		}
-		for batch := range slices.Chunk(ids, d.relay.opts.DeleteBatch) {
+		for batch := range slices.Chunk(refs, d.relay.opts.DeleteBatch) {
 			err := d.relay.trying(ctx, "delete", func() error { return d.relay.store.Delete(ctx, batch) })
 			if err != nil {
 				return
@@ -37,23 +37,23 @@ func (d *deleter) run(ctx context.Context) {
 	}
 }
 
-// collect waits for ids and, after the first, for those that come within the
+// collect waits for records and, after the first, for those that come within the
 // delay.
-func (d *deleter) collect(ctx context.Context) ([]string, bool) {
-	var ids []string
+func (d *deleter) collect(ctx context.Context) ([]Ref, bool) {
+	var refs []Ref
 	var full <-chan time.Time
-	for len(ids) < d.relay.opts.DeleteBatch {
+	for len(refs) < d.relay.opts.DeleteBatch {
 		select {
 		case more := <-d.in:
-			ids = append(ids, more...)
+			refs = append(refs, more...)
 			if full == nil {
 				full = time.After(d.relay.opts.DeleteDelay)
 			}
 		case <-full:
-			return ids, true
+			return refs, true
 		case <-ctx.Done():
 			return nil, false
 		}
 	}
-	return ids, true
+	return refs, true
 }

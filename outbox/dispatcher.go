@@ -18,7 +18,7 @@ type dispatcher struct {
 	spawn   func(func()) // starts a goroutine that lead waits for
 
 	answers   chan answer // holds a full window, so publishers never block
-	published []string    // ids for the deleter
+	published []Ref       // for the deleter
 
 	stopping bool
 	scanned  bool // the backlog has been read once
@@ -39,13 +39,13 @@ func newDispatcher(r *Relay, t *tenure, spawn func(func())) *dispatcher {
 	return &dispatcher{
 		Relay: r, tenure: t, spawn: spawn,
 		queue: newQueue(limits{
-			window: o.Window, perKey: o.PerKey, memory: o.MemoryLimit, bytes: o.MemoryBytes, blocked: o.MaxBlocked,
+			window: o.Window, perKey: o.PerKey, memory: o.MemoryLimit, undeleted: 2 * o.MemoryLimit, bytes: o.MemoryBytes, blocked: o.MaxBlocked,
 		}),
 		feed: &feed{
 			store: r.store, out: make(chan delivery), maxPage: min(1000, max(o.MemoryLimit/8, 1)),
 			log: r.log, metrics: r.metrics,
 		},
-		deleter: &deleter{relay: r, in: make(chan []string), done: make(chan int)},
+		deleter: &deleter{relay: r, in: make(chan []Ref), done: make(chan int)},
 		errands: newErrands(),
 		answers: make(chan answer, o.Window),
 	}
@@ -118,7 +118,7 @@ func (d *dispatcher) publish(ctx context.Context) error {
 		if l.done == nil {
 			l.done = func(err error) { d.answers <- answer{l, err} }
 		}
-		d.publisher.Publish(l.waiting[0].Event, l.done)
+		d.publisher.Publish(l.waiting.oldest().Event, l.done)
 		d.settleArrived(ctx, 1) // an outage is noticed at once
 	}
 	d.settleArrived(ctx, d.opts.Window)
@@ -148,8 +148,8 @@ func (d *dispatcher) intake() <-chan delivery {
 
 func (d *dispatcher) take(next delivery) {
 	news := 0
-	for _, r := range next.Records {
-		if d.queue.offer(r, next.InOrder) {
+	for i := range next.Records {
+		if d.queue.offer(&next.Records[i], next.InOrder) {
 			news++
 		}
 	}
@@ -158,7 +158,7 @@ func (d *dispatcher) take(next delivery) {
 }
 
 // deletions is where the deleter listens, nil while there is nothing for it.
-func (d *dispatcher) deletions() chan<- []string {
+func (d *dispatcher) deletions() chan<- []Ref {
 	if len(d.published) == 0 {
 		return nil
 	}

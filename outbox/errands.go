@@ -30,7 +30,7 @@ func (e *errands) next() (chan<- errand, errand) {
 	if e.waiting.len() == 0 {
 		return nil, nil
 	}
-	return e.out, e.waiting.front()
+	return e.out, *e.waiting.oldest()
 }
 
 // run is one worker. It ends with ctx.

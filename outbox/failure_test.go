@@ -97,7 +97,7 @@ func TestDiscardingTheFailedEventFreesItsKey(t *testing.T) {
 		s.commit(tickets("a", 2)...)
 		stop := start(t, s, b)
 		after(time.Minute)
-		if err := s.Delete(t.Context(), []string{"a:0:ticket:created"}); err != nil {
+		if err := s.Delete(t.Context(), []outbox.Ref{{Key: "a", Subject: event.TicketCreated}}); err != nil {
 			t.Fatal(err)
 		}
 		after(2 * time.Second)

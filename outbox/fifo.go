@@ -17,13 +17,20 @@ func (f *fifo[T]) push(item T) {
 	f.items = append(f.items, item)
 }
 
-// front returns the oldest item, or the zero value if there is none.
-func (f *fifo[T]) front() T {
-	var zero T
+// oldest returns the item that pop would return, or nil.
+func (f *fifo[T]) oldest() *T {
 	if f.len() == 0 {
-		return zero
+		return nil
 	}
-	return f.items[f.head]
+	return &f.items[f.head]
+}
+
+// newest returns the item that was pushed last, or nil.
+func (f *fifo[T]) newest() *T {
+	if f.len() == 0 {
+		return nil
+	}
+	return &f.items[len(f.items)-1]
 }
 
 // pop removes the oldest item and returns it, or the zero value if there is

@@ -5,8 +5,8 @@ package outbox
 type lane struct {
 	key     string
 	state   laneState
-	waiting []Record // in version order; the first is the head
-	last    int64    // highest version that was published, event.None if none is known
+	waiting fifo[Record] // in version order; the oldest is the head
+	last    int64        // highest version that was published, event.None if none is known
 
 	// more: the store holds, or may hold, records of this key behind those
 	// waiting here. They are read when the lane runs empty.
@@ -34,8 +34,8 @@ const (
 
 // tail returns the highest version that is published or waits here.
 func (l *lane) tail() int64 {
-	if n := len(l.waiting); n > 0 {
-		return l.waiting[n-1].Version
+	if newest := l.waiting.newest(); newest != nil {
+		return newest.Version
 	}
 	return l.last
 }
@@ -43,20 +43,17 @@ func (l *lane) tail() int64 {
 // append adds r unless the lane is full or r was unlocked by a failure: then
 // it is left in the store until the lane has run empty. It reports whether r
 // was added.
-func (l *lane) append(r Record, limit int) bool {
-	if !r.Locked || len(l.waiting) >= limit {
+func (l *lane) append(r *Record, limit int) bool {
+	if !r.Locked || l.waiting.len() >= limit {
 		l.more = true
 		return false
 	}
-	l.waiting = append(l.waiting, r)
+	l.waiting.push(*r)
 	return true
 }
 
 // pop removes the head.
 func (l *lane) pop() Record {
-	head := l.waiting[0]
-	l.waiting[0] = Record{} // lets go of the payload
-	l.waiting = l.waiting[1:]
 	l.repeated = 0
-	return head
+	return l.waiting.pop()
 }

@@ -28,28 +28,33 @@ type queue struct {
 
 // limits bound a queue.
 type limits struct {
-	window  int // events with the publisher
-	perKey  int // events of one key in memory
-	memory  int // events in memory
-	bytes   int // bytes of payload in memory
-	blocked int // keys that may be blocked before everything pauses
+	window    int // events with the publisher
+	perKey    int // events of one key in memory
+	memory    int // events in memory
+	undeleted int // events published and not yet deleted
+	bytes     int // bytes of payload in memory
+	blocked   int // keys that may be blocked before everything pauses
 }
 
 func newQueue(l limits) *queue {
 	// What is published and not yet deleted must not be forgotten, or a second
 	// look at the store would publish it again.
-	return &queue{limits: l, lanes: map[string]*lane{}, published: newVersions(max(2*l.memory, 32<<10))}
+	return &queue{limits: l, lanes: map[string]*lane{}, published: newVersions(max(l.memory+l.undeleted, 32<<10))}
 }
 
 // hasRoom reports whether the queue takes more records.
 func (q *queue) hasRoom() bool {
-	return q.records+q.deletes < q.limits.memory && q.bytes < q.limits.bytes && q.blocked < q.limits.blocked
+	return q.holdsMore() && q.blocked < q.limits.blocked
+}
+
+func (q *queue) holdsMore() bool {
+	return q.records < q.limits.memory && q.deletes < q.limits.undeleted && q.bytes < q.limits.bytes
 }
 
 // offer takes a record that the tail reported and tells whether it was news
 // that can be published in its turn. A record that is not inOrder is taken
 // only if it is provably the next of its key.
-func (q *queue) offer(r Record, inOrder bool) bool {
+func (q *queue) offer(r *Record, inOrder bool) bool {
 	l := q.lanes[r.Key]
 	if l == nil {
 		last := q.published.last(r.Key)
@@ -71,7 +76,7 @@ func (q *queue) offer(r Record, inOrder bool) bool {
 }
 
 // follows reports whether no event of r's key can come between last and r.
-func follows(r Record, last int64) bool {
+func follows(r *Record, last int64) bool {
 	return r.Version == event.First || last != event.None && r.Version == last+1
 }
 
@@ -83,7 +88,7 @@ func (q *queue) open(key string) *lane {
 }
 
 // begin puts the first record into an empty lane; an unlocked one blocks it.
-func (l *lane) begin(q *queue, r Record) bool {
+func (l *lane) begin(q *queue, r *Record) bool {
 	if !l.append(r, q.perKey) {
 		q.block(l)
 		return false
@@ -93,16 +98,14 @@ func (l *lane) begin(q *queue, r Record) bool {
 	return true
 }
 
-func (q *queue) add(r Record) {
+func (q *queue) add(r *Record) {
 	q.records++
 	q.bytes += len(r.Payload)
 }
 
-func (q *queue) remove(records ...Record) {
-	for _, r := range records {
-		q.records--
-		q.bytes -= len(r.Payload)
-	}
+func (q *queue) remove(r *Record) {
+	q.records--
+	q.bytes -= len(r.Payload)
 }
 
 func (q *queue) queueUp(l *lane) {
@@ -128,7 +131,7 @@ func (q *queue) next() *lane {
 func (q *queue) confirm(l *lane) Record {
 	q.flying--
 	head := l.pop()
-	q.remove(head)
+	q.remove(&head)
 	q.deletes++
 	l.last = head.Version
 	q.published.set(l.key, head.Version)
@@ -139,7 +142,7 @@ func (q *queue) confirm(l *lane) Record {
 // goOn finds out what l waits for next.
 func (q *queue) goOn(l *lane) {
 	switch {
-	case len(l.waiting) > 0:
+	case l.waiting.len() > 0:
 		q.queueUp(l)
 	case l.more:
 		q.load(l, q.perKey)
@@ -157,7 +160,7 @@ func (q *queue) load(l *lane, page int) {
 // nextLoad returns a lane to read from the store now, l.page records above
 // l.last, or nil.
 func (q *queue) nextLoad() *lane {
-	if q.records+q.deletes >= q.limits.memory || q.bytes >= q.limits.bytes {
+	if !q.holdsMore() {
 		return nil
 	}
 	l := q.loads.pop()
@@ -172,7 +175,8 @@ func (q *queue) loaded(l *lane, records []Record) {
 	if len(records) >= l.page {
 		l.more = true
 	}
-	for i, r := range records {
+	for i := range records {
+		r := &records[i]
 		if i == 0 && !r.Locked {
 			q.block(l)
 			return

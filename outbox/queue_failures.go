@@ -38,9 +38,12 @@ func (q *queue) resolve(healthy bool, inPlace int) []*lane {
 // returns the head.
 func (q *queue) fail(l *lane) Record {
 	q.flying--
-	head := l.waiting[0]
-	q.remove(l.waiting...)
-	l.waiting, l.repeated = nil, 0
+	head := *l.waiting.oldest()
+	for l.waiting.len() > 0 {
+		r := l.waiting.pop()
+		q.remove(&r)
+	}
+	l.repeated = 0
 	l.state = failing
 	q.failing++
 	q.blocked++

@@ -20,7 +20,7 @@ func (q *queue) claim(r Record) bool {
 func (q *queue) retry(r Record) {
 	l := q.lanes[r.Key]
 	r.Locked = true
-	l.begin(q, r)
+	l.begin(q, &r)
 	l.more = true
 }
 
@@ -57,7 +57,7 @@ func (q *queue) adopt(r Record) bool {
 		return false
 	}
 	l = q.open(r.Key)
-	l.begin(q, r)
+	l.begin(q, &r)
 	l.more = true
 	return true
 }

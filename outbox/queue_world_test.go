@@ -40,7 +40,7 @@ type read struct {
 func newWorld(t *rapid.T) *world {
 	return &world{
 		T:      t,
-		q:      newQueue(limits{window: 4, perKey: 3, memory: 8, bytes: 1 << 20, blocked: 3}),
+		q:      newQueue(limits{window: 4, perKey: 3, memory: 6, undeleted: 5, bytes: 1 << 20, blocked: 3}),
 		stored: map[string][]Record{}, next: map[string]int64{}, heads: map[*lane]Record{},
 		confirmed: map[string]int64{}, forgotten: map[string]bool{}, released: map[string]bool{},
 	}
@@ -78,13 +78,13 @@ func (w *world) deliver() bool {
 	if len(w.feed) == 0 || !w.q.hasRoom() {
 		return false
 	}
-	w.q.offer(w.feed[0], true)
+	w.q.offer(&w.feed[0], true)
 	w.feed = w.feed[1:]
 	return true
 }
 
 func (w *world) hint() bool {
-	return with(w, &w.hints, func(r Record) { w.q.offer(r, false) })
+	return with(w, &w.hints, func(r Record) { w.q.offer(&r, false) })
 }
 
 // rescan replaces the tail: what it would have reported is lost, what is
@@ -113,10 +113,10 @@ func (w *world) publish() bool {
 	if l == nil {
 		return false
 	}
-	r := l.waiting[0]
+	r := *l.waiting.oldest()
 	for _, other := range w.flying {
 		if other.key == l.key {
-			w.Fatalf("%s: v%d is published while v%d is under way", l.key, r.Version, other.waiting[0].Version)
+			w.Fatalf("%s: v%d is published while v%d is under way", l.key, r.Version, other.waiting.oldest().Version)
 		}
 	}
 	if i := w.find(r); i >= 0 && !w.stored[l.key][i].Locked && !w.released[r.ID()] {
@@ -301,16 +301,16 @@ func (w *world) noteForgotten(r Record) {
 func (w *world) check(*rapid.T) {
 	records, bytes, inFlight, stuck := 0, 0, 0, 0
 	for _, l := range w.q.lanes {
-		records += len(l.waiting)
-		bytes += len(l.waiting)
+		records += l.waiting.len()
+		bytes += l.waiting.len()
 		switch l.state {
 		case flying:
 			inFlight++
 		case blocked, failing:
 			stuck++
 		}
-		if len(l.waiting) > w.q.perKey {
-			w.Fatalf("%s holds %d records, want at most %d", l.key, len(l.waiting), w.q.perKey)
+		if l.waiting.len() > w.q.perKey {
+			w.Fatalf("%s holds %d records, want at most %d", l.key, l.waiting.len(), w.q.perKey)
 		}
 	}
 	got := fmt.Sprint(w.q.records, w.q.bytes, w.q.flying, w.q.blocked, w.q.deletes, w.q.failing)

@@ -10,6 +10,10 @@ import (
 type Record struct {
 	event.Event
 
+	// Position is the store's own number of the record, by which it finds it
+	// fastest; 0 in a store that has none.
+	Position int64
+
 	// Locked says that a dispatcher owns the record: it is set when the event
 	// is written, cleared by a failure and set again by the retry job.
 	// LockedAt makes it a lease: a lock that has grown old was left behind by
@@ -21,6 +25,25 @@ type Record struct {
 	NotBefore time.Time
 
 	Failures Failures
+}
+
+// Ref returns what a store deletes r by.
+func (r Record) Ref() Ref {
+	return Ref{Key: r.Key, Version: r.Version, Subject: r.Subject, Position: r.Position}
+}
+
+// Ref names a record: by the parts of its id and, unless it is 0, by its
+// Position too.
+type Ref struct {
+	Key      string
+	Version  int64
+	Subject  event.Subject
+	Position int64
+}
+
+// ID returns the id of the record.
+func (r Ref) ID() string {
+	return event.Event{Key: r.Key, Version: r.Version, Subject: r.Subject}.ID()
 }
 
 // Failures is the bounded history of a record's failed attempts.

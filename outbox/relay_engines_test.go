@@ -46,12 +46,12 @@ type crashing struct {
 
 var errCrashed = errors.New("crashed")
 
-func (c crashing) Delete(ctx context.Context, ids []string) error {
+func (c crashing) Delete(ctx context.Context, refs []outbox.Ref) error {
 	select {
 	case <-c.down:
 		return errCrashed
 	default:
-		return c.Outbox.Delete(ctx, ids)
+		return c.Outbox.Delete(ctx, refs)
 	}
 }
 

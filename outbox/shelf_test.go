@@ -127,11 +127,11 @@ func (s *shelf) Key(_ context.Context, key string, after int64, limit int) ([]ou
 	return found[:min(limit, len(found))], nil
 }
 
-func (s *shelf) Delete(_ context.Context, ids []string) error {
+func (s *shelf) Delete(_ context.Context, refs []outbox.Ref) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, id := range ids {
-		delete(s.records, id)
+	for _, r := range refs {
+		delete(s.records, r.ID())
 	}
 	return nil
 }

@@ -31,8 +31,8 @@ type Store interface {
 	// in version order.
 	Key(ctx context.Context, key string, after int64, limit int) ([]Record, error)
 
-	// Delete removes records by id. Ids that do not exist are no error.
-	Delete(ctx context.Context, ids []string) error
+	// Delete removes records. Those that do not exist are no error.
+	Delete(ctx context.Context, refs []Ref) error
 
 	// Fail unlocks a record until notBefore and adds f to its failures. It
 	// returns the record as it is now; ErrNotFound if it is gone.

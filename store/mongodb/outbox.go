@@ -35,9 +35,13 @@ func (s *Outbox) Key(ctx context.Context, key string, after int64, limit int) ([
 }
 
 // Delete implements outbox.Store.
-func (s *Outbox) Delete(ctx context.Context, ids []string) error {
-	if len(ids) == 0 {
+func (s *Outbox) Delete(ctx context.Context, refs []outbox.Ref) error {
+	if len(refs) == 0 {
 		return nil
+	}
+	ids := make([]string, len(refs))
+	for i, r := range refs {
+		ids[i] = r.ID()
 	}
 	_, err := s.events().DeleteMany(ctx, is("_id", is("$in", ids)))
 	return err

@@ -88,7 +88,7 @@ func TestEveryWriteWaitsForTheMajority(t *testing.T) {
 	must(t, err)
 	must(t, o.Relock(t.Context(), []string{id}, time.Now()))
 	must(t, o.Retry(t.Context(), id, time.Now()))
-	must(t, o.Delete(t.Context(), []string{id}))
+	must(t, o.Delete(t.Context(), []outbox.Ref{outbox.Record{Event: fact(made.ID, 0)}.Ref()}))
 	_, err = db.Replica().Write(t.Context(), []replica.Write{{From: event.None, Row: replica.Row{ID: made.ID}}})
 	must(t, err)
 	must(t, db.Quarantine().Put(t.Context(), listeners.Quarantined{ID: "q"}))

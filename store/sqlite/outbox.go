@@ -99,26 +99,31 @@ func cutVersion(s string) (version int64, rest string, ok bool) {
 // keyHash is what the index knows a key by.
 func keyHash(key string) int64 { return int64(crc32.ChecksumIEEE([]byte(key))) }
 
-// eventRow is a record with its place in the order of the commits.
-type eventRow struct {
-	seq int64
-	outbox.Record
+// eventScan returns a scan of rows of selectEvent, for one goroutine. It takes
+// the values as the driver gives them: converting each one by reflection would
+// double the time of a scan.
+func eventScan() func(scanner) (outbox.Record, error) {
+	var columns [11]any
+	var dest [len(columns)]any
+	for i := range columns {
+		dest[i] = &columns[i]
+	}
+	return func(row scanner) (outbox.Record, error) {
+		if err := row.Scan(dest[:]...); err != nil {
+			return outbox.Record{}, err
+		}
+		return eventOf(&columns)
+	}
 }
 
-// scanEvent reads a row of selectEvent. It takes the values as the driver gives
-// them: converting each one by reflection would double the time of a scan.
-func scanEvent(row scanner) (r eventRow, err error) {
-	var seq, key, version, subject, occurredAt, locked, lockedAt, notBefore, attempts, failures, payload any
-	err = row.Scan(&seq, &key, &version, &subject, &occurredAt, &locked, &lockedAt, &notBefore, &attempts, &failures, &payload)
-	if err != nil {
-		return r, err
-	}
-	r.seq, r.Key, r.Version = integer(seq), text(key), integer(version)
-	r.Subject, r.OccurredAt = event.Subject(text(subject)), timeOf(integer(occurredAt))
-	r.Locked, r.LockedAt, r.NotBefore = integer(locked) != 0, timeOf(integer(lockedAt)), timeOf(integer(notBefore))
-	bytes, _ := payload.([]byte)
-	r.Payload, r.Failures.Total = blob(bytes), int(integer(attempts))
-	if r.Failures.Kept, err = decodeFailures(text(failures)); err != nil {
+func eventOf(columns *[11]any) (r outbox.Record, err error) {
+	r.Position, r.Key, r.Version = integer(columns[0]), text(columns[1]), integer(columns[2])
+	r.Subject, r.OccurredAt = event.Subject(text(columns[3])), timeOf(integer(columns[4]))
+	r.Locked, r.LockedAt, r.NotBefore = integer(columns[5]) != 0, timeOf(integer(columns[6])), timeOf(integer(columns[7]))
+	r.Failures.Total = int(integer(columns[8]))
+	payload, _ := columns[10].([]byte)
+	r.Payload = blob(payload)
+	if r.Failures.Kept, err = decodeFailures(text(columns[9])); err != nil {
 		return r, fmt.Errorf("failures of event %s: %w", r.ID(), err)
 	}
 	return r, nil
@@ -129,17 +134,8 @@ func integer(v any) int64 { n, _ := v.(int64); return n }
 
 func text(v any) string { s, _ := v.(string); return s }
 
-func records(rows []eventRow) []outbox.Record {
-	found := make([]outbox.Record, len(rows))
-	for i, row := range rows {
-		found[i] = row.Record
-	}
-	return found
-}
-
 func (s *Outbox) list(ctx context.Context, query string, args ...any) ([]outbox.Record, error) {
-	rows, err := all(ctx, s.db.read, scanEvent, query, args...)
-	return records(rows), err
+	return all(ctx, s.db.read, eventScan(), query, args...)
 }
 
 // Key implements outbox.Store.
@@ -156,11 +152,6 @@ func (s *Outbox) Due(ctx context.Context, now time.Time, limit int) ([]outbox.Re
 // where stale ones lie, and stops when it has enough.
 func (s *Outbox) Stale(ctx context.Context, before time.Time, limit int) ([]outbox.Record, error) {
 	return s.list(ctx, selectEvent+"WHERE isLocked = 1 AND lockedAt < ? AND "+isHead+" ORDER BY seq LIMIT ?", millis(before), limit)
-}
-
-// Delete implements outbox.Store.
-func (s *Outbox) Delete(ctx context.Context, ids []string) error {
-	return s.each(ctx, ids, "DELETE FROM events"+withID)
 }
 
 // Relock implements outbox.Store.
@@ -189,7 +180,7 @@ const updateFailures = "UPDATE events SET isLocked = 0, lockedAt = 0, notBefore 
 
 // Fail implements outbox.Store.
 func (s *Outbox) Fail(ctx context.Context, id string, f outbox.Failure, notBefore time.Time) (outbox.Record, error) {
-	var failed eventRow
+	var failed outbox.Record
 	err := s.db.do(ctx, func(ctx context.Context, w *writer) error {
 		var err error
 		if failed, err = w.event(ctx, id); err != nil {
@@ -202,28 +193,28 @@ func (s *Outbox) Fail(ctx context.Context, id string, f outbox.Failure, notBefor
 		if err != nil {
 			return err
 		}
-		_, err = w.exec(ctx, updateFailures, millis(notBefore), failed.Failures.Total, kept, failed.seq)
+		_, err = w.exec(ctx, updateFailures, millis(notBefore), failed.Failures.Total, kept, failed.Position)
 		return err
 	})
 	if err != nil {
 		return outbox.Record{}, err
 	}
-	return failed.Record, nil
+	return failed, nil
 }
 
 // event returns the event with the id, or outbox.ErrNotFound.
-func (w *writer) event(ctx context.Context, id string) (eventRow, error) {
+func (w *writer) event(ctx context.Context, id string) (outbox.Record, error) {
 	for _, parts := range split(id) {
 		row, err := w.row(ctx, selectEvent+withID, parts...)
 		if err != nil {
-			return eventRow{}, err
+			return outbox.Record{}, err
 		}
-		r, err := scanEvent(row)
+		r, err := eventScan()(row)
 		if !errors.Is(err, sql.ErrNoRows) {
 			return r, err
 		}
 	}
-	return eventRow{}, outbox.ErrNotFound
+	return outbox.Record{}, outbox.ErrNotFound
 }
 
 // failure is how an outbox.Failure lies in its column.

@@ -71,12 +71,13 @@ func (s *Outbox) Tail(ctx context.Context) (outbox.Tail, error) {
 
 // Scan implements outbox.Tail.
 func (t *tail) Scan(ctx context.Context, limit int) ([]outbox.Record, error) {
-	rows, err := all(ctx, t.db.read, scanEvent, selectEvent+"WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?", t.scanned, t.opened, limit)
+	page := make([]outbox.Record, 0, limit)
+	rows, err := collect(ctx, t.db.read, page, eventScan(), selectEvent+"WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?", t.scanned, t.opened, limit)
 	if err != nil || len(rows) == 0 {
 		return nil, err
 	}
-	t.scanned = rows[len(rows)-1].seq
-	return records(rows), nil
+	t.scanned = rows[len(rows)-1].Position
+	return rows, nil
 }
 
 // Next implements outbox.Tail.
@@ -85,13 +86,13 @@ func (t *tail) Next(ctx context.Context) (outbox.Wake, error) {
 	idle := time.NewTimer(tailIdle)
 	defer idle.Stop()
 	for {
-		rows, err := all(ctx, t.db.read, scanEvent, selectEvent+"WHERE seq > ? ORDER BY seq LIMIT ?", t.seen, tailPage)
+		rows, err := all(ctx, t.db.read, eventScan(), selectEvent+"WHERE seq > ? ORDER BY seq LIMIT ?", t.seen, tailPage)
 		if err != nil {
 			return outbox.Wake{}, err
 		}
 		if len(rows) > 0 {
-			t.seen = rows[len(rows)-1].seq
-			wake.Records = records(rows)
+			t.seen = rows[len(rows)-1].Position
+			wake.Records = rows
 			return wake, nil
 		}
 		select {

@@ -35,6 +35,16 @@ func backlog(b *testing.B, i, tickets int) event.Event {
 	return e
 }
 
+// backlogOf returns n events of a backlog.
+func backlogOf(b *testing.B, n, tickets int) []event.Event {
+	b.Helper()
+	events := make([]event.Event, n)
+	for i := range events {
+		events[i] = backlog(b, i, tickets)
+	}
+	return events
+}
+
 // fill puts n events of the given number of tickets into a fresh store.
 func fill(b *testing.B, n, tickets int) *sqlite.Outbox {
 	b.Helper()
@@ -95,9 +105,9 @@ func watch(o *sqlite.Outbox, n int) *watched {
 	return w
 }
 
-func (w *watched) Delete(ctx context.Context, ids []string) error {
-	err := w.Outbox.Delete(ctx, ids)
-	if err == nil && w.left.Add(-int64(len(ids))) == 0 {
+func (w *watched) Delete(ctx context.Context, refs []outbox.Ref) error {
+	err := w.Outbox.Delete(ctx, refs)
+	if err == nil && w.left.Add(-int64(len(refs))) == 0 {
 		close(w.done)
 	}
 	return err
@@ -139,16 +149,12 @@ func BenchmarkRelay(b *testing.B) {
 		b.StopTimer()
 		br := brokertest.Start(b, brokertest.Stored(b.TempDir()))
 		p, s := connect(b, br)
-		events := make([]event.Event, n)
-		for i := range events {
-			events[i] = backlog(b, i, tickets)
-		}
 		o := fill(b, n, tickets)
-		before := raw(b, s, events)
+		before := raw(b, s, backlogOf(b, n, tickets))
 		b.StartTimer()
 		relayed := drain(b, o, n, p)
 		b.StopTimer()
-		limit := (before + raw(b, s, events)) / 2
+		limit := (before + raw(b, s, backlogOf(b, n, tickets))) / 2
 		br.Stop()
 		b.StartTimer()
 		b.ReportMetric(float64(n)/relayed.Seconds(), "events/s")

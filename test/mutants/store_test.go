@@ -89,8 +89,23 @@ var storeMutants = []mutant{
 		pkg: "./store/sqlite",
 	},
 	{
-		name: "deletes that stop after the first",
+		name: "locks that stop after the first",
 		file: "store/sqlite/outbox.go", old: "for _, id := range ids {", new: "for _, id := range ids[:1] {",
+		pkg: "./store/sqlite",
+	},
+	{
+		name: "deletes that stop after the first run",
+		file: "store/sqlite/drain.go", old: "range runs {", new: "range runs[:min(1, len(runs))] {",
+		pkg: "./store/sqlite",
+	},
+	{
+		name: "deletes that take what lies between",
+		file: "store/sqlite/drain.go", old: "n <= runs[last].last+1", new: "n <= runs[last].last+2",
+		pkg: "./store/sqlite",
+	},
+	{
+		name: "deletes of what was read only",
+		file: "store/sqlite/drain.go", old: "range others {", new: "range others[:0] {",
 		pkg: "./store/sqlite",
 	},
 	{
@@ -110,7 +125,7 @@ var storeMutants = []mutant{
 	},
 	{
 		name: "a tail that skips",
-		file: "store/sqlite/tail.go", old: "t.seen = rows[len(rows)-1].seq", new: "t.seen = rows[len(rows)-1].seq + 1",
+		file: "store/sqlite/tail.go", old: "t.seen = rows[len(rows)-1].Position", new: "t.seen = rows[len(rows)-1].Position + 1",
 		pkg: "./store/sqlite",
 	},
 	{

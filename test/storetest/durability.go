@@ -49,7 +49,7 @@ func durable(t *testing.T, b Backend) {
 
 func durablePositions(t *testing.T, b Backend) {
 	enqueue(t, b, fact("kept", 0), fact("kept", 1))
-	must(t, "delete", b.Outbox.Delete(t.Context(), idsOf(fact("kept", 1))))
+	must(t, "delete", b.Outbox.Delete(t.Context(), refsTo(fact("kept", 1))))
 	old := mustAcquire(t, b, "relay", "a", time.Millisecond)
 
 	b = b.Reopen(t)

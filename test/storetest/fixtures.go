@@ -146,6 +146,15 @@ func idsOf(events ...event.Event) []string {
 	return found
 }
 
+// refsTo returns references that know nothing but the parts of the ids.
+func refsTo(events ...event.Event) []outbox.Ref {
+	found := make([]outbox.Ref, len(events))
+	for i, e := range events {
+		found[i] = outbox.Record{Event: e}.Ref()
+	}
+	return found
+}
+
 // newOrder returns an order that no store has.
 func newOrder() order.Order {
 	return order.Order{

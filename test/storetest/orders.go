@@ -80,7 +80,7 @@ func orderOneActive(t *testing.T, b Backend) {
 		winner := racers[oneWinner(t, "reservations", errs, order.ErrReserved)]
 		same(t, "events", len(waiting(t, b)), 1)
 		must(t, "cancel", b.Orders.Commit(t.Context(), moved(winner, order.Cancelled)))
-		must(t, "delete event", b.Outbox.Delete(t.Context(), idsOf(orderFact(winner))))
+		must(t, "delete event", b.Outbox.Delete(t.Context(), refsTo(orderFact(winner))))
 	}
 }
 

@@ -2,6 +2,8 @@ package storetest
 
 import (
 	"bytes"
+	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -11,7 +13,8 @@ import (
 )
 
 var outboxCases = []testCase{
-	{"payloads come back byte by byte", outboxExact},
+	{"Delete removes the events it is given and minds no others", outboxDelete},
+	{"Delete removes records as they were read and none between them", outboxDeleteRead},
 	{"Key reads one key above a version, in version order", outboxKey},
 	{"Delete removes the ids it is given and minds no others", outboxDelete},
 	{"Stats describes what waits", outboxStats},
@@ -68,16 +71,40 @@ func outboxDelete(t *testing.T, b Backend) {
 	}
 	enqueue(t, b, all...)
 	must(t, "delete nothing", b.Outbox.Delete(t.Context(), nil))
-	must(t, "delete unknown ids", b.Outbox.Delete(t.Context(), []string{"unknown", `"`, ""}))
+	must(t, "delete unknown ids", b.Outbox.Delete(t.Context(), []outbox.Ref{{Key: "unknown"}, {Key: `"`}, {Position: 1 << 40}, {}}))
 	same(t, "records", len(waiting(t, b)), 600)
-	must(t, "delete many", b.Outbox.Delete(t.Context(), append(idsOf(all[1:]...), "unknown")))
+	must(t, "delete many", b.Outbox.Delete(t.Context(), append(refsTo(all[1:]...), outbox.Ref{Key: "unknown"})))
 	got, err := b.Outbox.Key(t.Context(), key, event.None, 1000)
 	must(t, "read key", err)
 	same(t, "what was not deleted", ids(got), idsOf(all[0]))
 	for range 2 {
-		must(t, "delete again", b.Outbox.Delete(t.Context(), idsOf(all...)))
+		must(t, "delete again", b.Outbox.Delete(t.Context(), refsTo(all...)))
 	}
 	same(t, "records", len(waiting(t, b)), 0)
+}
+
+// outboxDeleteRead deletes records as they were read, with others between them.
+func outboxDeleteRead(t *testing.T, b Backend) {
+	var all []event.Event
+	for v := range int64(30) {
+		all = append(all, fact(objectid.New(), v))
+	}
+	enqueue(t, b, all...)
+	records := waiting(t, b)
+	var refs []outbox.Ref
+	var kept []string
+	for i, e := range all {
+		if i%7 == 3 || i == 20 {
+			kept = append(kept, e.ID())
+			continue
+		}
+		refs = append(refs, records[e.ID()].Ref())
+	}
+	slices.Reverse(refs)
+	for range 2 {
+		must(t, "delete what was read", b.Outbox.Delete(t.Context(), refs))
+		same(t, "what is left", slices.Sorted(maps.Keys(waiting(t, b))), slices.Sorted(slices.Values(kept)))
+	}
 }
 
 func outboxStats(t *testing.T, b Backend) {
@@ -98,7 +125,7 @@ func outboxStats(t *testing.T, b Backend) {
 	fail(t, b, first.ID(), noon)
 	fail(t, b, other.ID(), noon)
 	same(t, "stats", stats(), outbox.Stats{Pending: 3, Oldest: first.OccurredAt, BlockedKeys: 2})
-	must(t, "delete", b.Outbox.Delete(t.Context(), idsOf(first, second)))
+	must(t, "delete", b.Outbox.Delete(t.Context(), refsTo(first, second)))
 	same(t, "stats", stats(), outbox.Stats{Pending: 1, Oldest: other.OccurredAt, BlockedKeys: 1})
 }
 

@@ -94,14 +94,14 @@ func tailQuiet(t *testing.T, b Backend) {
 // used again.
 func tailEmptied(t *testing.T, b Backend) {
 	enqueue(t, b, fact("emptied", 0))
-	must(t, "delete", b.Outbox.Delete(t.Context(), idsOf(fact("emptied", 0))))
+	must(t, "delete", b.Outbox.Delete(t.Context(), refsTo(fact("emptied", 0))))
 	v := newView(openTail(t, b))
 	same(t, "scan of nothing", v.scan(t, 10), nil, empty)
 	for version := range int64(5) {
 		e := fact("emptied", version+1)
 		enqueue(t, b, e)
 		v.await(t, e.ID())
-		must(t, "delete", b.Outbox.Delete(t.Context(), idsOf(e)))
+		must(t, "delete", b.Outbox.Delete(t.Context(), refsTo(e)))
 	}
 }
 
