@@ -14,6 +14,7 @@ import (
 	"lockstep/outbox"
 	"lockstep/store/mongodb"
 	"lockstep/test/mongotest"
+	"lockstep/test/spawn"
 	"lockstep/ticket"
 )
 
@@ -31,42 +32,19 @@ func TestNothingIsLostWhenMembersFail(t *testing.T) {
 		t.Skip("elections take minutes: run `make chaos-mongo`")
 	}
 	set := mongotest.Start(t, 3)
-	for _, fault := range []struct {
-		name  string
-		wound func(t *testing.T, primary *mongotest.Member) (heal func())
-	}{
-		{"the primary steps down", func(t *testing.T, p *mongotest.Member) func() {
-			p.StepDown(t)
-			return func() {}
-		}},
-		{"the primary is killed with -9", func(t *testing.T, p *mongotest.Member) func() {
-			p.Kill()
-			set.Primary(t)
-			return func() { p.Restart(t) }
-		}},
-		{"the primary is frozen for 15 s", func(t *testing.T, p *mongotest.Member) func() {
-			p.Freeze(t)
-			pause(t, 15*time.Second)
-			return func() { p.Thaw(t) }
-		}},
-		{"the primary is cut off from the others", func(t *testing.T, p *mongotest.Member) func() {
-			set.Cut(p)
-			set.Primary(t)
-			pause(t, 5*time.Second) // both sides live for a while
-			return func() { set.Cut() }
-		}},
-	} {
-		t.Run(fault.name, func(t *testing.T) {
+	for _, fault := range set.Faults() {
+		t.Run(fault.Name, func(t *testing.T) {
 			set.Healthy(t)
 			c := newChaos(t, set)
 			c.run(t, func() {
-				pause(t, chaosCalm)
+				spawn.Pause(t, chaosCalm)
 				began := time.Now()
-				heal := fault.wound(t, set.Primary(t))
-				heal()
+				fault.Inflict(t)
+				fault.Last(t)
+				fault.Heal(t)
 				c.awaitCommit(t)
 				t.Logf("fault and recovery took %v", time.Since(began).Round(10*time.Millisecond))
-				pause(t, chaosCalm)
+				spawn.Pause(t, chaosCalm)
 			})
 			c.check(t)
 		})
@@ -97,16 +75,6 @@ func TestAnIdleTailStaysAlive(t *testing.T) {
 		if wake.InOrder && len(wake.Records) == 1 && wake.Records[0].Key == made.ID {
 			return
 		}
-	}
-}
-
-// pause lets a fault last.
-func pause(t *testing.T, d time.Duration) {
-	t.Helper()
-	select {
-	case <-time.After(d):
-	case <-t.Context().Done():
-		t.Fatal(t.Context().Err())
 	}
 }
 
@@ -201,7 +169,7 @@ func (c *chaos) awaitCommit(t *testing.T) {
 		if recovered {
 			return
 		}
-		pause(t, 10*time.Millisecond)
+		spawn.Pause(t, 10*time.Millisecond)
 	}
 	t.Fatal("nothing is committed any more")
 }
@@ -231,7 +199,7 @@ func (c *chaos) awaitTails(t *testing.T) {
 	t.Helper()
 	want := c.stored(t)
 	for _, f := range c.tails {
-		for began := time.Now(); f.missing(want) > 0; pause(t, 10*time.Millisecond) {
+		for began := time.Now(); f.missing(want) > 0; spawn.Pause(t, 10*time.Millisecond) {
 			if time.Since(began) > time.Minute {
 				t.Errorf("a tail misses %d of %d events", f.missing(want), len(want))
 				return

@@ -9,6 +9,7 @@ import (
 
 	"lockstep/replica"
 	"lockstep/test/mongotest"
+	"lockstep/test/spawn"
 	"lockstep/ticket"
 )
 
@@ -24,41 +25,18 @@ func TestTheBusTellsWhatIsStored(t *testing.T) {
 		t.Skip("elections take minutes: run `make chaos-mongo`")
 	}
 	set := mongotest.Start(t, 3)
-	for _, fault := range []struct {
-		name  string
-		wound func(t *testing.T, primary *mongotest.Member) (heal func())
-	}{
-		{"the primary steps down", func(t *testing.T, p *mongotest.Member) func() {
-			p.StepDown(t)
-			return func() {}
-		}},
-		{"the primary is killed with -9", func(t *testing.T, p *mongotest.Member) func() {
-			p.Kill()
-			set.Primary(t)
-			return func() { p.Restart(t) }
-		}},
-		{"the primary is frozen for 15 s", func(t *testing.T, p *mongotest.Member) func() {
-			p.Freeze(t)
-			pause(t, 15*time.Second)
-			return func() { p.Thaw(t) }
-		}},
-		{"the primary is cut off from the others", func(t *testing.T, p *mongotest.Member) func() {
-			set.Cut(p)
-			set.Primary(t)
-			pause(t, 5*time.Second) // both sides live for a while
-			return func() { set.Cut() }
-		}},
-	} {
-		t.Run(fault.name, func(t *testing.T) {
+	for _, fault := range set.Faults() {
+		t.Run(fault.Name, func(t *testing.T) {
 			set.Healthy(t)
 			s := newSystem(t, set)
 			c := s.load(t, func(c *crowd) {
-				pause(t, calm)
-				heal := fault.wound(t, set.Primary(t))
-				heal()
+				spawn.Pause(t, calm)
+				fault.Inflict(t)
+				fault.Last(t)
+				fault.Heal(t)
 				before := c.sum()
-				until(t, "writes are acknowledged again", func() bool { return c.sum() > before })
-				pause(t, calm)
+				spawn.Within(t, patience, "writes are acknowledged again", func() bool { return c.sum() > before })
+				spawn.Pause(t, calm)
 			})
 			s.check(t, c)
 		})
@@ -84,7 +62,7 @@ func (s *system) load(t *testing.T, fault func(c *crowd)) *crowd {
 func (s *system) check(t *testing.T, c *crowd) {
 	t.Helper()
 	began := time.Now()
-	until(t, "the outbox is empty", func() bool {
+	spawn.Within(t, patience, "the outbox is empty", func() bool {
 		stats, err := s.canonical[0].Outbox().Stats(t.Context())
 		return err == nil && stats.Pending == 0
 	})
@@ -95,12 +73,12 @@ func (s *system) check(t *testing.T, c *crowd) {
 		}
 	}
 	b := s.observe(t)
-	until(t, "the bus has what is stored", func() bool { missing, _, _ := b.compare(stored); return missing == 0 })
+	spawn.Within(t, patience, "the bus has what is stored", func() bool { missing, _, _ := b.compare(stored); return missing == 0 })
 	_, phantom, repeated := b.compare(stored)
 	if phantom > 0 {
 		t.Errorf("%d versions are on the bus and not stored", phantom)
 	}
-	until(t, "the replica is equal", func() bool { return s.differences(t, stored) == 0 })
+	spawn.Within(t, patience, "the replica is equal", func() bool { return s.differences(t, stored) == 0 })
 	if n, err := s.copies[0].Quarantine().Count(t.Context()); err != nil || n > 0 {
 		t.Errorf("%d messages in quarantine, error %v", n, err)
 	}
@@ -145,24 +123,5 @@ func (s *system) differences(t *testing.T, stored map[string]ticket.Ticket) int 
 			}
 		}
 		after = page[len(page)-1].ID
-	}
-}
-
-func until(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	for began := time.Now(); !holds(); pause(t, 20*time.Millisecond) {
-		if time.Since(began) > patience {
-			t.Fatalf("%s: not after %v", what, patience)
-		}
-	}
-}
-
-// pause lets a fault last.
-func pause(t *testing.T, d time.Duration) {
-	t.Helper()
-	select {
-	case <-time.After(d):
-	case <-t.Context().Done():
-		t.Fatal(t.Context().Err())
 	}
 }

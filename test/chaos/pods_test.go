@@ -12,13 +12,13 @@ import (
 
 	"lockstep/event"
 	"lockstep/internal/broker/brokertest"
-	"lockstep/internal/session"
 	"lockstep/listeners"
 	"lockstep/outbox"
 	"lockstep/publishers"
 	"lockstep/replica"
 	"lockstep/store/mongodb"
 	"lockstep/test/mongotest"
+	"lockstep/test/spawn"
 	"lockstep/ticket"
 )
 
@@ -42,18 +42,18 @@ func newSystem(t *testing.T, set *mongotest.Set) *system {
 	for i := range pods {
 		a, b := open(t, canonical), open(t, copies)
 		s.canonical, s.copies = append(s.canonical, a), append(s.copies, b)
-		relay, err := outbox.NewRelay(a.Outbox(), a.Outbox(), publishers.New(s.dial(t, fmt.Sprint("tickets-", i))),
+		relay, err := outbox.NewRelay(a.Outbox(), a.Outbox(), publishers.New(s.broker.Dial(t, fmt.Sprint("tickets-", i))),
 			outbox.Options{Log: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)
 		}
-		background(t, relay.Run)
+		spawn.Background(t, relay.Run)
 		h := listeners.NewTickets(replica.NewProjector(b.Replica()), event.Scheme{})
-		l, err := listeners.New(s.dial(t, fmt.Sprint("orders-", i)), h, b.Quarantine(), listeners.Options{Group: listeners.OrdersService})
+		l, err := listeners.New(s.broker.Dial(t, fmt.Sprint("orders-", i)), h, b.Quarantine(), listeners.Options{Group: listeners.OrdersService})
 		if err != nil {
 			t.Fatal(err)
 		}
-		background(t, l.Run)
+		spawn.Background(t, l.Run)
 	}
 	return s
 }
@@ -70,29 +70,6 @@ func open(t *testing.T, uri string) *mongodb.DB {
 		}
 	})
 	return db
-}
-
-func (s *system) dial(t *testing.T, client string) *session.Session {
-	t.Helper()
-	c, err := session.New(session.Options{URL: s.broker.URL(), ClusterID: brokertest.ClusterID, ClientID: client})
-	if err != nil {
-		t.Fatal(err)
-	}
-	background(t, c.Run)
-	return c
-}
-
-// background runs a part of a service until the test ends.
-func background(t *testing.T, run func(context.Context) error) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	var running sync.WaitGroup
-	running.Go(func() {
-		if err := run(ctx); err != nil {
-			t.Error(err)
-		}
-	})
-	t.Cleanup(func() { cancel(); running.Wait() })
 }
 
 // crowd writes tickets and remembers what it was told.

@@ -96,13 +96,6 @@ func (s *system) load(t *testing.T, n int) map[string]int64 {
 	return known
 }
 
-func pause(t *testing.T, d time.Duration) {
-	select {
-	case <-time.After(d):
-	case <-t.Context().Done():
-	}
-}
-
 // TestStopUnderLoad: whoever stops the service while it works loses nothing.
 func TestStopUnderLoad(t *testing.T) {
 	t.Parallel()

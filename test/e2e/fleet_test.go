@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"sync/atomic"
 	"testing"
+
+	"lockstep/test/spawn"
 )
 
 // fleet is a system with several processes of each service on one store. The
@@ -25,15 +27,15 @@ type fleet struct {
 func newFleet(t *testing.T, e engine, n int, extra ...string) *fleet {
 	t.Helper()
 	dir := t.TempDir()
-	a := ports(t, 2+4*n)
+	a := spawn.Addresses(t, 2+4*n)
 	f := &fleet{system: &system{natsURL: "nats://" + a[0], cookies: map[string]string{}}}
-	f.broker = &process{
-		name: "broker", args: []string{"broker"}, url: "http://" + a[1] + "/streaming/serverz",
-		env: []string{
+	f.broker = &process{spawn.Service{
+		Name: "broker", Args: []string{"broker"}, Ready: "http://" + a[1] + "/streaming/serverz",
+		Env: []string{
 			"NATS_LISTEN=" + a[0], "NATS_MONITOR=" + a[1], "NATS_CLUSTER_ID=" + clusterID,
 			"DATA_DIR=" + filepath.Join(dir, "broker"), "OPS_ADDR=127.0.0.1:0",
 		},
-	}
+	}}
 	shared := append([]string{
 		"NATS_URL=http://" + a[0], "NATS_CLUSTER_ID=" + clusterID, "JWT_KEY=" + jwtKey,
 		"NATS_MONITOR_URL=http://" + a[1], "LOG_LEVEL=info", "LOG_FORMAT=json",
@@ -50,7 +52,6 @@ func newFleet(t *testing.T, e engine, n int, extra ...string) *fleet {
 	}
 	f.tickets, f.orders = f.canonical[0], f.copies[0]
 	for _, p := range f.processes() {
-		p.cleanup(t)
 		p.start(t)
 	}
 	return f
@@ -63,14 +64,14 @@ func (f *fleet) processes() []*process {
 
 // pod is the i-th process of a service.
 func pod(service string, i int, ops string, shared, store []string, own ...string) *process {
-	p := &process{name: service, args: []string{service}, url: "http://" + ops + "/readyz"}
+	p := &process{spawn.Service{Name: service, Args: []string{service}, Ready: "http://" + ops + "/readyz"}}
 	if i > 0 {
-		p.name = fmt.Sprint(service, "-", i)
+		p.Name = fmt.Sprint(service, "-", i)
 	}
-	p.env = append(p.env, own...)
-	p.env = append(p.env, "OPS_ADDR="+ops, fmt.Sprint("NATS_CLIENT_ID=", service, "-", i))
-	p.env = append(p.env, store...)
-	p.env = append(p.env, shared...)
+	p.Env = append(p.Env, own...)
+	p.Env = append(p.Env, "OPS_ADDR="+ops, fmt.Sprint("NATS_CLIENT_ID=", service, "-", i))
+	p.Env = append(p.Env, store...)
+	p.Env = append(p.Env, shared...)
 	return p
 }
 

@@ -41,7 +41,7 @@ func whileKilling(t *testing.T, victims []*process, work func()) {
 			}
 			victim := victims[i%len(victims)]
 			victim.kill(t)
-			kills[victim.name]++
+			kills[victim.Name]++
 			victim.start(t)
 		}
 	})

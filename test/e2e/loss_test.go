@@ -12,13 +12,14 @@ import (
 
 	"lockstep/event"
 	"lockstep/internal/objectid"
+	"lockstep/test/spawn"
 )
 
 // lockstep runs a command of the binary and returns what it prints and its
 // exit code.
 func lockstep(t *testing.T, args ...string) (string, int) {
 	t.Helper()
-	cmd := exec.Command(binary, args...)
+	cmd := exec.Command(spawn.Lockstep(t), args...)
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
 	out, err := cmd.CombinedOutput()
 	if err != nil && cmd.ProcessState == nil {
@@ -59,7 +60,7 @@ func TestBrokerThatForgets(t *testing.T) {
 
 		s.untilReplica(t, id, 1)
 		s.untilReplica(t, late, 0)
-		if !strings.Contains(s.orders.output(), "the broker lost messages") {
+		if !strings.Contains(s.orders.Output(), "the broker lost messages") {
 			t.Error("the orders service does not say that messages were lost")
 		}
 		out, code := lockstep(t, "replica", "verify", "--ops-url", s.ordersOps)
@@ -72,7 +73,7 @@ func TestBrokerThatForgets(t *testing.T) {
 // forget deletes what the broker has stored.
 func (s *system) forget(t *testing.T) {
 	t.Helper()
-	for _, kv := range s.broker.env {
+	for _, kv := range s.broker.Env {
 		if dir, ok := strings.CutPrefix(kv, "DATA_DIR="); ok {
 			if err := os.RemoveAll(filepath.Join(dir, "broker")); err != nil {
 				t.Fatal(err)

@@ -32,7 +32,7 @@ func TestPodsShareTheWork(t *testing.T) {
 	}
 	for _, p := range f.copies {
 		if p.sum(t, "lockstep_listener_received_total") == 0 {
-			t.Errorf("%s received nothing", p.name)
+			t.Errorf("%s received nothing", p.Name)
 		}
 	}
 	if n := redelivered(t, f.copies...); n > 0 {
@@ -123,7 +123,7 @@ func (f *fleet) leader(t *testing.T) *process {
 // sum adds up the metrics of a process whose line begins with prefix.
 func (p *process) sum(t *testing.T, prefix string) float64 {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, strings.TrimSuffix(p.url, "/readyz")+"/metrics", nil)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, strings.TrimSuffix(p.Ready, "/readyz")+"/metrics", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

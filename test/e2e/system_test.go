@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"lockstep/test/spawn"
 )
 
 const (
@@ -42,7 +44,7 @@ func (s *system) cookie(t *testing.T, user string) string {
 	if c := s.cookies[user]; c != "" {
 		return c
 	}
-	cmd := exec.Command(binary, "token", "--user", user)
+	cmd := exec.Command(spawn.Lockstep(t), "token", "--user", user)
 	cmd.Env = []string{"JWT_KEY=" + jwtKey}
 	out, err := cmd.Output()
 	if err != nil {

@@ -3,102 +3,42 @@ package interop
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 
 	"lockstep/internal/broker/brokertest"
 	"lockstep/test/mongotest"
+	"lockstep/test/spawn"
 )
 
 const jwtKey = "a key for tests only"
 
-// binary is where build puts the binary.
-var binary string
-
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "lockstep-interop")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	binary = filepath.Join(dir, "lockstep")
-	return mongotest.Run(m)
+func TestMain(m *testing.M) {
+	os.Exit(spawn.Run(func() int { return mongotest.Run(m) }))
 }
-
-// build makes the binary, once.
-var build = sync.OnceValue(func() error {
-	if out, err := exec.Command("go", "build", "-o", binary, "lockstep/cmd/lockstep").CombinedOutput(); err != nil {
-		return fmt.Errorf("build lockstep: %w\n%s", err, out)
-	}
-	return nil
-})
 
 // service is one of our services as a process.
 type service struct {
+	spawn.Service
 	url, ops string
-	command  *exec.Cmd
-	said     bytes.Buffer // to be read when the process has ended
 }
 
 // startOurs runs a service of the binary on a database until the test ends.
 func startOurs(t *testing.T, name, uri string, b *brokertest.Broker, env ...string) *service {
 	t.Helper()
-	if err := build(); err != nil {
-		t.Fatal(err)
-	}
-	api, ops := freeAddress(t), freeAddress(t)
-	s := &service{url: "http://" + api, ops: "http://" + ops, command: exec.Command(binary, name)}
-	s.command.Env = append([]string{
+	a := spawn.Addresses(t, 2)
+	s := &service{url: "http://" + a[0], ops: "http://" + a[1]}
+	s.Name, s.Args, s.Ready = "our "+name, []string{name}, s.ops+"/readyz"
+	s.Env = append([]string{
 		"MONGO_URI=" + uri, "NATS_URL=" + b.URL(), "NATS_CLUSTER_ID=" + brokertest.ClusterID, "NATS_CLIENT_ID=our-" + name,
-		"JWT_KEY=" + jwtKey, strings.ToUpper(name) + "_ADDR=" + api, "OPS_ADDR=" + ops,
+		"JWT_KEY=" + jwtKey, strings.ToUpper(name) + "_ADDR=" + a[0], "OPS_ADDR=" + a[1],
 	}, env...)
-	s.command.Stdout, s.command.Stderr = &s.said, &s.said
-	if err := s.command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.stop(t) })
-	eventually(t, "our "+name+" service is ready", func() bool {
-		resp, err := http.Get(s.ops + "/readyz")
-		if err != nil {
-			return false
-		}
-		_ = resp.Body.Close() // nothing of it is read
-		return resp.StatusCode == http.StatusOK
-	})
+	s.Start(t)
+	t.Cleanup(func() { s.Stop(t) }) // before its database is dropped
 	return s
-}
-
-// stop ends the service as an orchestrator would. It may be called twice.
-func (s *service) stop(t *testing.T) {
-	t.Helper()
-	if s.command.ProcessState != nil {
-		return
-	}
-	_ = s.command.Process.Signal(syscall.SIGTERM) // it may have ended
-	if err := s.command.Wait(); err != nil || t.Failed() {
-		t.Errorf("our service ended with %v and said\n%s", err, s.said.String())
-	}
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // call sends a request as the user, "" for nobody, and wants the status.
@@ -114,7 +54,7 @@ func (s *service) call(t *testing.T, user, method, url string, body any, status 
 	}
 	req.Header.Set("Content-Type", "application/json")
 	if user != "" {
-		token := exec.Command(binary, "token", "--user", user+"@example.com", "--id", user)
+		token := exec.Command(spawn.Lockstep(t), "token", "--user", user+"@example.com", "--id", user)
 		token.Env = []string{"JWT_KEY=" + jwtKey}
 		req.Header.Set("Cookie", strings.TrimSpace(string(must[[]byte](t)(token.Output()))))
 	}

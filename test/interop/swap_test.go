@@ -8,6 +8,7 @@ import (
 	"lockstep/event"
 	"lockstep/internal/broker/brokertest"
 	"lockstep/test/mongotest"
+	"lockstep/test/spawn"
 )
 
 // TestOurOrdersBesideNodeTickets: a ticket of Node's is ordered and given back
@@ -21,7 +22,7 @@ func TestOurOrdersBesideNodeTickets(t *testing.T) {
 	ours := startOurs(t, "orders", set.URI(set.Database(t)), b)
 	replica := func(id string, version int64) {
 		t.Helper()
-		eventually(t, "our replica is at Node's version", func() bool {
+		spawn.Until(t, "our replica is at Node's version", func() bool {
 			resp, err := http.Get(ours.ops + "/ops/replica/tickets/" + id)
 			if err != nil {
 				return false
@@ -62,7 +63,7 @@ func TestOurTicketsBesideNodeOrders(t *testing.T) {
 	ours := startOurs(t, "tickets", set.URI(set.Database(t)), b)
 	replica := func(want document) {
 		t.Helper()
-		eventually(t, "Node's replica is at our version", func() bool {
+		spawn.Until(t, "Node's replica is at our version", func() bool {
 			var got *document
 			node.do("ticket", args{"id": want.ID}, &got)
 			return got != nil && got.Version == want.Version && got.Title == want.Title && got.Price == want.Price

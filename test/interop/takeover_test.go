@@ -6,6 +6,7 @@ import (
 
 	"lockstep/internal/broker/brokertest"
 	"lockstep/test/mongotest"
+	"lockstep/test/spawn"
 )
 
 // TestOurServicesTakeOverFromNode starts both our services on the databases
@@ -41,17 +42,17 @@ func TestOurServicesTakeOverFromNode(t *testing.T) {
 
 	ourOrders.call(t, "bob", http.MethodDelete, ourOrders.url+"/api/orders/"+theirOrder.ID, nil, http.StatusNoContent)
 	ourOrder := read[document](t, ourOrders.call(t, "carl", http.MethodPost, ourOrders.url+"/api/orders", args{"ticketId": free.ID}, http.StatusCreated))
-	eventually(t, "their lock is released and ours is held", func() bool {
+	spawn.Until(t, "their lock is released and ours is held", func() bool {
 		return at(held.ID).OrderID == "" && at(free.ID).OrderID == ourOrder.ID
 	})
-	eventually(t, "the replica has followed", func() bool {
+	spawn.Until(t, "the replica has followed", func() bool {
 		var a, b document
 		orders.do("ticket", args{"id": held.ID}, &a)
 		orders.do("ticket", args{"id": free.ID}, &b)
 		return a.Version == 3 && b.Version == 3 && b.Title == "opera" && b.Price == 40
 	})
-	ourOrders.stop(t)
-	ourTickets.stop(t)
+	ourOrders.Stop(t)
+	ourTickets.Stop(t)
 
 	var order, edited document
 	orders.do("order", args{"id": theirOrder.ID}, &order)

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"lockstep/test/spawn"
 )
 
 // Standalone starts a server that is in no replica set and returns its
@@ -18,7 +20,7 @@ func Uninitiated(t testing.TB) string { return alone(t, setName) }
 func alone(t testing.TB, set string) string {
 	t.Helper()
 	path := server(t)
-	port, err := freePort()
+	port, err := spawn.Port()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,7 +28,7 @@ func alone(t testing.TB, set string) string {
 	if m.process, err = launch(path, m.dir, port, set); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(m.process.kill)
+	t.Cleanup(m.process.Kill)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if err := m.admin(ctx, bson.D{{Key: "hello", Value: 1}}, nil); err != nil {

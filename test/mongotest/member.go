@@ -34,7 +34,7 @@ func (m *Member) start() (err error) {
 
 func (m *Member) stop() error {
 	if m.process != nil {
-		m.process.kill()
+		m.process.Kill()
 	}
 	if m.link != nil {
 		return m.link.close()
@@ -43,7 +43,7 @@ func (m *Member) stop() error {
 }
 
 // Kill ends the member as kill -9 does.
-func (m *Member) Kill() { m.process.kill() }
+func (m *Member) Kill() { m.process.Kill() }
 
 // Restart starts a member that was killed, on the data it had.
 func (m *Member) Restart(t testing.TB) {
@@ -56,7 +56,7 @@ func (m *Member) Restart(t testing.TB) {
 // Freeze stops the member in its tracks: its connections stay open and silent.
 func (m *Member) Freeze(t testing.TB) {
 	t.Helper()
-	if err := m.process.signal(syscall.SIGSTOP); err != nil {
+	if err := m.process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatalf("freeze member %s: %v", m.Address, err)
 	}
 }
@@ -64,7 +64,7 @@ func (m *Member) Freeze(t testing.TB) {
 // Thaw lets a frozen member go on.
 func (m *Member) Thaw(t testing.TB) {
 	t.Helper()
-	if err := m.process.signal(syscall.SIGCONT); err != nil {
+	if err := m.process.Signal(syscall.SIGCONT); err != nil {
 		t.Fatalf("thaw member %s: %v", m.Address, err)
 	}
 }
@@ -116,7 +116,7 @@ func (s *Set) refuses(called *Member, caller net.Addr) bool {
 		return false
 	}
 	for _, m := range s.Members {
-		if m != called && s.cut[m] != s.cut[called] && m.process != nil && owns(m.process.cmd.Process.Pid, caller, called.link.listener.Addr()) {
+		if m != called && s.cut[m] != s.cut[called] && m.process != nil && owns(m.process.PID(), caller, called.link.listener.Addr()) {
 			return true
 		}
 	}

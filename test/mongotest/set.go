@@ -16,6 +16,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"lockstep/internal/objectid"
+	"lockstep/test/spawn"
 )
 
 const (
@@ -127,7 +128,7 @@ func (s *Set) Database(t testing.TB) string {
 }
 
 func (s *Set) add(path string, n int, linked bool) (*Member, error) {
-	port, err := freePort()
+	port, err := spawn.Port()
 	if err != nil {
 		return nil, err
 	}
@@ -178,13 +179,4 @@ func ignoreTimeout(err error) error {
 		return nil
 	}
 	return err
-}
-
-// freePort returns a port nobody listens on.
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	return l.Addr().(*net.TCPAddr).Port, l.Close()
 }
