@@ -30,7 +30,7 @@ func (s *Outbox) List(ctx context.Context, after string, limit int) ([]outbox.Re
 // Record implements outbox.Inspector.
 func (s *Outbox) Record(ctx context.Context, id string) (outbox.Record, error) {
 	for _, parts := range split(id) {
-		r, err := one(ctx, s.db.read, outbox.ErrNotFound, eventScan(), selectEvent+withID, parts...)
+		r, err := one(ctx, s.db.read, outbox.ErrNotFound, scanEvent, selectEvent+withID, parts...)
 		if !errors.Is(err, outbox.ErrNotFound) {
 			return r, err
 		}

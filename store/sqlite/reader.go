@@ -56,12 +56,7 @@ func one[T any](ctx context.Context, r *reader, notFound error, scan func(scanne
 }
 
 // all returns the rows of a query.
-func all[T any](ctx context.Context, r *reader, scan func(scanner) (T, error), query string, args ...any) ([]T, error) {
-	return collect(ctx, r, nil, scan, query, args...)
-}
-
-// collect appends the rows of a query to found.
-func collect[T any](ctx context.Context, r *reader, found []T, scan func(scanner) (T, error), query string, args ...any) (_ []T, err error) {
+func all[T any](ctx context.Context, r *reader, scan func(scanner) (T, error), query string, args ...any) (found []T, err error) {
 	s, err := r.prepared(ctx, query)
 	if err != nil {
 		return nil, err

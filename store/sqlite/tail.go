@@ -2,6 +2,8 @@ package sqlite
 
 import (
 	"context"
+	"errors"
+	"math"
 	"sync"
 	"time"
 
@@ -51,6 +53,7 @@ func (b *bell) remove(rung chan struct{}) {
 // seq because there is one writer. It is never lost.
 type tail struct {
 	db      *DB
+	cursor  *cursor
 	rung    chan struct{}
 	opened  int64 // the newest event when the tail was opened
 	scanned int64 // how far Scan has come
@@ -59,11 +62,14 @@ type tail struct {
 
 // Tail implements outbox.Store.
 func (s *Outbox) Tail(ctx context.Context) (outbox.Tail, error) {
-	t := &tail{db: s.db, rung: s.db.bell.add()}
+	events, err := s.db.cursor(ctx)
+	if err != nil {
+		return nil, err
+	}
+	t := &tail{db: s.db, cursor: events, rung: s.db.bell.add()}
 	newest, err := one(ctx, s.db.read, nil, number, "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'events'")
 	if err != nil {
-		s.db.bell.remove(t.rung)
-		return nil, err
+		return nil, errors.Join(err, t.Close())
 	}
 	t.opened, t.seen = newest, newest
 	return t, nil
@@ -71,8 +77,7 @@ func (s *Outbox) Tail(ctx context.Context) (outbox.Tail, error) {
 
 // Scan implements outbox.Tail.
 func (t *tail) Scan(ctx context.Context, limit int) ([]outbox.Record, error) {
-	page := make([]outbox.Record, 0, limit)
-	rows, err := collect(ctx, t.db.read, page, eventScan(), selectEvent+"WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?", t.scanned, t.opened, limit)
+	rows, err := t.cursor.read(ctx, make([]outbox.Record, 0, limit), t.scanned, t.opened, limit)
 	if err != nil || len(rows) == 0 {
 		return nil, err
 	}
@@ -86,7 +91,7 @@ func (t *tail) Next(ctx context.Context) (outbox.Wake, error) {
 	idle := time.NewTimer(tailIdle)
 	defer idle.Stop()
 	for {
-		rows, err := all(ctx, t.db.read, eventScan(), selectEvent+"WHERE seq > ? ORDER BY seq LIMIT ?", t.seen, tailPage)
+		rows, err := t.cursor.read(ctx, nil, t.seen, math.MaxInt64, tailPage)
 		if err != nil {
 			return outbox.Wake{}, err
 		}
@@ -108,5 +113,5 @@ func (t *tail) Next(ctx context.Context) (outbox.Wake, error) {
 // Close implements outbox.Tail.
 func (t *tail) Close() error {
 	t.db.bell.remove(t.rung)
-	return nil
+	return t.cursor.Close()
 }

@@ -135,7 +135,7 @@ var storeMutants = []mutant{
 	},
 	{
 		name: "a scan that forgets the newest",
-		file: "store/sqlite/tail.go", old: "seq > ? AND seq <= ?", new: "seq > ? AND seq < ?",
+		file: "store/sqlite/cursor.go", old: "seq > ?1 AND seq <= ?2", new: "seq > ?1 AND seq < ?2",
 		pkg: "./store/sqlite",
 	},
 	{

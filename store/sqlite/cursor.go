@@ -1,0 +1,89 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"io"
+
+	"lockstep/outbox"
+)
+
+// cursor reads events in the order of their commits, on a connection of its
+// own and with the values as the driver gives them: what database/sql does to
+// copy and convert each one takes as long as reading it. It belongs to one
+// goroutine.
+type cursor struct {
+	pool      *sql.DB
+	conn      *sql.Conn
+	statement driver.Stmt
+	row       [eventColumns]driver.Value
+}
+
+// selectRange selects the events behind one and up to another, the oldest
+// first.
+const selectRange = selectEvent + "WHERE seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3"
+
+func (db *DB) cursor(ctx context.Context) (c *cursor, err error) {
+	c = &cursor{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, c.Close())
+		}
+	}()
+	if c.pool, err = connect(db.path, 1, "query_only(1)"); err != nil {
+		return nil, err
+	}
+	if c.conn, err = c.pool.Conn(ctx); err != nil {
+		return nil, err
+	}
+	err = c.conn.Raw(func(conn any) (err error) {
+		c.statement, err = conn.(driver.ConnPrepareContext).PrepareContext(ctx, selectRange)
+		return err
+	})
+	return c, err
+}
+
+// read appends up to limit events behind after, and up to last, to found.
+func (c *cursor) read(ctx context.Context, found []outbox.Record, after, last int64, limit int) ([]outbox.Record, error) {
+	err := c.conn.Raw(func(any) (err error) {
+		rows, err := c.statement.(driver.StmtQueryContext).QueryContext(ctx, []driver.NamedValue{
+			{Ordinal: 1, Value: after}, {Ordinal: 2, Value: last}, {Ordinal: 3, Value: int64(limit)},
+		})
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, rows.Close()) }()
+		for {
+			switch err := rows.Next(c.row[:]); {
+			case errors.Is(err, io.EOF):
+				return nil
+			case err != nil:
+				return err
+			}
+			r, err := eventOf(&c.row)
+			if err != nil {
+				return err
+			}
+			found = append(found, r)
+		}
+	})
+	return found, err
+}
+
+// Close releases the connection. Closing again does nothing.
+func (c *cursor) Close() error {
+	var errs []error
+	defer func() { *c = cursor{} }()
+	if c.statement != nil {
+		errs = append(errs, c.conn.Raw(func(any) error { return c.statement.Close() }))
+	}
+	if c.conn != nil {
+		errs = append(errs, c.conn.Close())
+	}
+	if c.pool != nil {
+		errs = append(errs, c.pool.Close())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,42 @@
+package sqlite
+
+import (
+	"encoding/json"
+
+	"lockstep/outbox"
+)
+
+// history is what selectEvent tells of an event that failed or is not locked;
+// times are milliseconds since 1970, 0 for none.
+type history struct {
+	IsLocked  int       `json:"isLocked"`
+	LockedAt  int64     `json:"lockedAt"`
+	NotBefore int64     `json:"notBefore"`
+	Attempts  int       `json:"attempts"`
+	Failures  []failure `json:"failures"`
+}
+
+// failure is how an outbox.Failure lies in its column.
+type failure struct {
+	At      int64        `json:"at"` // milliseconds since 1970
+	Attempt int          `json:"attempt"`
+	Class   outbox.Class `json:"class"`
+	Message string       `json:"message"`
+}
+
+func encodeFailures(kept []outbox.Failure) (string, error) {
+	all := make([]failure, len(kept))
+	for i, f := range kept {
+		all[i] = failure{At: millis(f.At), Attempt: f.Attempt, Class: f.Class, Message: f.Message}
+	}
+	b, err := json.Marshal(all)
+	return string(b), err
+}
+
+func decodeFailures(all []failure) []outbox.Failure {
+	kept := make([]outbox.Failure, len(all))
+	for i, f := range all {
+		kept[i] = outbox.Failure{At: timeOf(f.At), Attempt: f.Attempt, Class: f.Class, Message: f.Message}
+	}
+	return kept
+}
