@@ -121,7 +121,8 @@ type Inspector interface {
 	// Stats describes everything that waits.
 	Stats(ctx context.Context) (Stats, error)
 
-	// List returns up to limit records with an id above after, by id.
+	// List returns up to limit records, in an order of the store's own, behind
+	// the one with the id after, which may be gone; "" begins.
 	List(ctx context.Context, after string, limit int) ([]Record, error)
 
 	// Record returns one record, or ErrNotFound.

@@ -22,9 +22,16 @@ func (s *Outbox) Stats(ctx context.Context) (outbox.Stats, error) {
 		" (SELECT count(*) FROM events WHERE isLocked = 0 AND "+isHead+")")
 }
 
-// List implements outbox.Inspector.
+const selectBehind = selectEvent + "WHERE (keyHash, version, key, subject) > (?1, ?3, ?2, ?4) ORDER BY keyHash, version, key, subject LIMIT ?5"
+
+// List implements outbox.Inspector. The order is that of an index; that of the
+// ids would sort the whole table for each page.
 func (s *Outbox) List(ctx context.Context, after string, limit int) ([]outbox.Record, error) {
-	return s.list(ctx, selectEvent+"WHERE "+idOf+" > ? ORDER BY "+idOf+" LIMIT ?", after, limit)
+	behind := []any{-1, "", 0, ""}
+	if places := split(after); len(places) > 0 {
+		behind = places[len(places)-1] // no subject of ours holds a number
+	}
+	return s.list(ctx, selectBehind, append(behind, limit)...)
 }
 
 // Record implements outbox.Inspector.

@@ -65,12 +65,8 @@ const (
 	isHead = "NOT EXISTS (SELECT 1 FROM events AS older WHERE older.keyHash = events.keyHash AND older.version < events.version AND older.key = events.key)"
 )
 
-// withID selects the event by the parts of its id that split returns; idOf is
-// the id.
-const (
-	withID = " WHERE keyHash = ?1 AND key = ?2 AND version = ?3 AND subject = ?4"
-	idOf   = "key || ':' || version || ':' || subject"
-)
+// withID selects the event by the parts of its id that split returns.
+const withID = " WHERE keyHash = ?1 AND key = ?2 AND version = ?3 AND subject = ?4"
 
 // split returns every key, with its hash, version and subject that make up id:
 // more than one only if key or subject hold a number between colons.

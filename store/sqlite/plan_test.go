@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -23,17 +24,20 @@ func TestWritesAreDurable(t *testing.T) {
 func TestQueriesUseTheirIndexes(t *testing.T) {
 	t.Parallel()
 	db := openFile(t, filepath.Join(t.TempDir(), "store.db"))
+	bound := regexp.MustCompile(`\?[0-9]`).ReplaceAllLiteralString
 	for query, index := range map[string]string{
 		selectEvent + "WHERE isLocked = 0 AND notBefore <= 1 AND " + isHead + " ORDER BY notBefore, seq LIMIT 1": "eventsDue",
 		selectEvent + "WHERE keyHash = 1 AND key = 'k' AND version > 1 ORDER BY version LIMIT 1":                 "eventsByKey",
 		"DELETE FROM events WHERE keyHash = 1 AND key = 'k' AND version = 1 AND subject = 's'":                   "eventsByKey",
 		"SELECT count(*) FROM events WHERE isLocked = 0 AND " + isHead:                                           "eventsDue",
-		selectEvent + "WHERE seq > 1 ORDER BY seq LIMIT 1":                                                       "INTEGER PRIMARY KEY",
-		selectLock + "WHERE ticketId = 't' AND state = 'waiting' ORDER BY since, orderId LIMIT 1":                "locksWaiting",
-		selectOrder + "WHERE status = 'created' AND expiresAt <= 1 ORDER BY expiresAt LIMIT 1":                   "ordersDue",
-		selectOrder + "WHERE userId = 'u' AND seq > 1 ORDER BY seq LIMIT 1":                                      "ordersOfUser",
-		selectQuarantined + "WHERE key = 'k' AND reason = 'too_early' ORDER BY version, id LIMIT 1":              "quarantineEarly",
-		"SELECT id, version FROM replica WHERE id IN (SELECT value FROM json_each('[]'))":                        "PRIMARY KEY",
+		bound(selectRange, "1"):  "INTEGER PRIMARY KEY",
+		bound(selectBehind, "1"): "eventsByKey",
+		bound(deleteRun, "1"):    "INTEGER PRIMARY KEY",
+		selectLock + "WHERE ticketId = 't' AND state = 'waiting' ORDER BY since, orderId LIMIT 1":   "locksWaiting",
+		selectOrder + "WHERE status = 'created' AND expiresAt <= 1 ORDER BY expiresAt LIMIT 1":      "ordersDue",
+		selectOrder + "WHERE userId = 'u' AND seq > 1 ORDER BY seq LIMIT 1":                         "ordersOfUser",
+		selectQuarantined + "WHERE key = 'k' AND reason = 'too_early' ORDER BY version, id LIMIT 1": "quarantineEarly",
+		"SELECT id, version FROM replica WHERE id IN (SELECT value FROM json_each('[]'))":           "PRIMARY KEY",
 	} {
 		steps, err := all(t.Context(), db.read, func(row scanner) (detail string, err error) {
 			var id, parent, unused int

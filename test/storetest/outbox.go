@@ -18,7 +18,8 @@ var outboxCases = []testCase{
 	{"Key reads one key above a version, in version order", outboxKey},
 	{"Delete removes the ids it is given and minds no others", outboxDelete},
 	{"Stats describes what waits", outboxStats},
-	{"List goes by id", outboxList},
+	{"List goes on behind an id", outboxList},
+	{"List shows everything once while it is being published", outboxListMany},
 	{"an unknown record is ErrNotFound", outboxUnknown},
 	{"Retry makes a record due at once", outboxRetry},
 	{"Discard removes a record and frees its key", outboxDiscard},
@@ -144,6 +145,34 @@ func outboxList(t *testing.T, b Backend) {
 	same(t, "first page", list("", 3), idsOf(all[:3]...))
 	same(t, "second page", list(all[2].ID(), 3), idsOf(all[3:]...))
 	same(t, "beyond", list(all[4].ID(), 3), nil, empty)
+}
+
+// outboxListMany pages through many keys while what was listed is published.
+func outboxListMany(t *testing.T, b Backend) {
+	var all []event.Event
+	for k := range 40 {
+		key := objectid.New()
+		for v := range int64(k%4 + 1) {
+			all = append(all, fact(key, v))
+		}
+		twin := fact(key, 0) // of the same version
+		twin.Subject = event.OrderCancelled
+		all = append(all, twin)
+	}
+	enqueue(t, b, all...)
+	var listed []string
+	for after := ""; ; {
+		page, err := b.Outbox.List(t.Context(), after, 3)
+		must(t, "list", err)
+		if len(page) == 0 {
+			break
+		}
+		listed = append(listed, ids(page)...)
+		last := page[len(page)-1]
+		must(t, "delete", b.Outbox.Delete(t.Context(), []outbox.Ref{last.Ref()}))
+		after = last.ID()
+	}
+	same(t, "listed", slices.Sorted(slices.Values(listed)), slices.Sorted(slices.Values(idsOf(all...))))
 }
 
 func outboxUnknown(t *testing.T, b Backend) {
