@@ -4,8 +4,6 @@ import (
 	"context"
 	"testing"
 
-	"go.mongodb.org/mongo-driver/v2/bson"
-
 	"lockstep/test/spawn"
 )
 
@@ -31,7 +29,7 @@ func alone(t testing.TB, set string) string {
 	t.Cleanup(m.process.Kill)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	if err := m.admin(ctx, bson.D{{Key: "hello", Value: 1}}, nil); err != nil {
+	if err := m.answers(ctx); err != nil {
 		t.Fatal(err)
 	}
 	return m.direct()

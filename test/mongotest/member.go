@@ -78,6 +78,11 @@ func (m *Member) StepDown(t testing.TB) {
 	}
 }
 
+// answers waits until the member can be asked.
+func (m *Member) answers(ctx context.Context) error {
+	return m.admin(ctx, bson.D{{Key: "hello", Value: 1}}, nil)
+}
+
 // admin runs a command on this very member, past the link, as soon as the
 // member answers.
 func (m *Member) admin(ctx context.Context, command bson.D, reply any) error {

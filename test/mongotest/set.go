@@ -143,10 +143,13 @@ func (s *Set) add(path string, n int, linked bool) (*Member, error) {
 	return m, m.start()
 }
 
-// initiate makes a set of the members and waits for its primary.
+// initiate makes a set of the members as soon as all of them answer.
 func (s *Set) initiate(ctx context.Context) error {
 	var members bson.A
 	for i, m := range s.Members {
+		if err := m.answers(ctx); err != nil {
+			return fmt.Errorf("%w\n%s", err, m.process.tail())
+		}
 		members = append(members, bson.D{{Key: "_id", Value: i}, {Key: "host", Value: m.Address}})
 	}
 	config := bson.D{{Key: "_id", Value: setName}, {Key: "members", Value: members}}
