@@ -70,6 +70,15 @@ func (s *Service) Launch(t testing.TB) {
 // Kill ends the service as a crash would.
 func (s *Service) Kill() { s.child.Kill() }
 
+// Freeze stops the service in its tracks, until it is killed: its connections
+// stay open and silent.
+func (s *Service) Freeze(t testing.TB) {
+	t.Helper()
+	if err := s.child.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Stop ends the service as an orchestrator would and returns how long it took.
 // A stop that fails or takes ten seconds fails the test.
 func (s *Service) Stop(t testing.TB) time.Duration {
