@@ -35,7 +35,7 @@ type message struct {
 func (s *system) observe(t *testing.T) *observer {
 	t.Helper()
 	conn, err := stan.Connect(clusterID, "observer-"+objectid.New(), stan.NatsURL(s.natsURL),
-		stan.ConnectWait(10*time.Second), // the default of 2 s is short beside other tests
+		stan.ConnectWait(10*time.Second),                   // the default of 2 s is short beside other tests
 		stan.PubAckWait(3*time.Second), stan.Pings(5, 100)) // it outlives a restart of the broker
 	if err != nil {
 		t.Fatal(err)
