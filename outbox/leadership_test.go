@@ -66,6 +66,27 @@ func TestACrashHandsOverWhenTheLeaseHasRunOut(t *testing.T) {
 	})
 }
 
+func TestTheNextRelayLeavesAFailedEventItsTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, first, second := newShelf(), newBus(), newBus()
+		slow := func(o *outbox.Options) { o.Backoff.Base = time.Minute }
+		first.verdict = refuse("a:1:ticket:updated")
+		s.commit(tickets("a", 3)...)
+		stop1 := start(t, s, first, slow)
+		after(time.Second)
+		stop1()
+		stop2 := start(t, s, second, slow)
+		after(20 * time.Second)
+		if got := second.ids(); len(got) > 0 {
+			t.Errorf("the second relay published %v, want it to wait as the first would have", got)
+		}
+		after(time.Minute)
+		wantStored(t, second, "a:1:ticket:updated", "a:2:ticket:updated")
+		stop2()
+	})
+}
+
 func TestAfterALostLeaseNothingIsPublished(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -37,15 +37,21 @@ func tickets(key string, n int) []event.Event {
 	return all
 }
 
+// store is all that a relay needs of one.
+type store interface {
+	outbox.Store
+	outbox.Leases
+}
+
 // start runs a relay until the returned function is called, which waits for
 // its end.
-func start(t *testing.T, s *shelf, b *bus, change ...func(*outbox.Options)) (stop func()) {
+func start(t *testing.T, s store, p outbox.Publisher, change ...func(*outbox.Options)) (stop func()) {
 	t.Helper()
 	opts := outbox.Options{Subjects: event.TicketSubjects(), Log: slog.New(slog.DiscardHandler)}
 	for _, c := range change {
 		c(&opts)
 	}
-	relay, err := outbox.NewRelay(s, s, b, opts)
+	relay, err := outbox.NewRelay(s, s, p, opts)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,8 @@ package mutants
 
 import (
 	"encoding/json"
+	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,7 +23,7 @@ type mutant struct {
 }
 
 func allMutants() []mutant {
-	return slices.Concat(mutants, storeMutants, mongoMutants, listenerMutants)
+	return slices.Concat(mutants, outboxMutants, storeMutants, mongoMutants, listenerMutants)
 }
 
 func TestPlantedBugsAreCaught(t *testing.T) {
@@ -84,6 +86,10 @@ func test(t *testing.T, root string, m mutant) (string, error) {
 	args := []string{"test", "-overlay", list, "-count=1", "-timeout=3m"}
 	if m.run != "" {
 		args = append(args, "-run", m.run)
+	}
+	histories := filepath.Join(root, m.pkg, "testdata", "rapid") // where failed ones are left
+	if _, err := os.Stat(histories); errors.Is(err, fs.ErrNotExist) {
+		t.Cleanup(func() { _ = os.RemoveAll(histories) }) // it hurts nobody
 	}
 	cmd := exec.CommandContext(t.Context(), "go", append(args, m.pkg)...)
 	cmd.Dir = root

@@ -187,9 +187,11 @@ func tailNoPhantoms(t *testing.T, b Backend) {
 	enqueue(t, b, last)
 	v.await(t, last.ID())
 	stored := waiting(t, b)
-	for id := range v.seen {
-		if _, ok := stored[id]; !ok {
-			t.Errorf("the tail reports %s, which is not stored", id)
+	for _, told := range []map[string]bool{v.seen, v.hinted} {
+		for id := range told {
+			if _, ok := stored[id]; !ok {
+				t.Errorf("the tail reports %s, which is not stored", id)
+			}
 		}
 	}
 	same(t, "events seen", len(v.seen), 7)

@@ -24,13 +24,14 @@ func openTail(t *testing.T, b Backend) outbox.Tail {
 
 // view is what one tail has told.
 type view struct {
-	tail outbox.Tail
-	seen map[string]bool  // ids from pages and wakes that are in order
-	last map[string]int64 // by key, from wakes that are in order
+	tail   outbox.Tail
+	seen   map[string]bool  // ids from pages and wakes that are in order
+	last   map[string]int64 // by key, from wakes that are in order
+	hinted map[string]bool  // ids from other wakes
 }
 
 func newView(tail outbox.Tail) *view {
-	return &view{tail: tail, seen: map[string]bool{}, last: map[string]int64{}}
+	return &view{tail: tail, seen: map[string]bool{}, last: map[string]int64{}, hinted: map[string]bool{}}
 }
 
 // scan reads all pages and returns the ids.
@@ -65,6 +66,9 @@ func (v *view) next(ctx context.Context, t *testing.T) []string {
 	wake, err := v.tail.Next(ctx)
 	must(t, "next", err)
 	if !wake.InOrder {
+		for _, r := range wake.Records {
+			v.hinted[r.ID()] = true
+		}
 		return nil
 	}
 	for _, r := range wake.Records {
