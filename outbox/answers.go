@@ -27,7 +27,7 @@ func (d *dispatcher) settle(ctx context.Context, a answer) {
 	if err == nil {
 		head := d.queue.confirm(l)
 		d.pauses = 0
-		d.published = append(d.published, head.Ref())
+		d.published.add(head.Ref())
 		d.metrics.published(head, d.opts.Now())
 		return
 	}

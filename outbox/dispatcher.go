@@ -18,7 +18,7 @@ type dispatcher struct {
 	spawn   func(func()) // starts a goroutine that lead waits for
 
 	answers   chan answer // holds a full window, so publishers never block
-	published []Ref       // for the deleter
+	published batch       // for the deleter
 
 	stopping bool
 	scanned  bool // the backlog has been read once
@@ -45,9 +45,10 @@ func newDispatcher(r *Relay, t *tenure, spawn func(func())) *dispatcher {
 			store: r.store, out: make(chan delivery), maxPage: min(1000, max(o.MemoryLimit/8, 1)),
 			log: r.log, metrics: r.metrics,
 		},
-		deleter: &deleter{relay: r, in: make(chan []Ref), done: make(chan int)},
-		errands: newErrands(),
-		answers: make(chan answer, o.Window),
+		deleter:   &deleter{relay: r, in: make(chan []Ref), done: make(chan int)},
+		errands:   newErrands(),
+		answers:   make(chan answer, o.Window),
+		published: batch{size: o.DeleteBatch, delay: o.DeleteDelay},
 	}
 }
 
@@ -83,8 +84,10 @@ func (d *dispatcher) run(ctx, work context.Context) error {
 			d.errands.waiting.pop()
 		case apply := <-d.errands.back:
 			apply()
-		case d.deletions() <- d.published:
-			d.published = nil
+		case d.deletions() <- d.published.refs:
+			d.published.taken()
+		case <-d.published.timer:
+			d.published.waited(d.queue.flying > 0)
 		case n := <-d.deleter.done:
 			d.queue.deletes -= n
 		case <-retry.C:
@@ -159,10 +162,10 @@ func (d *dispatcher) take(next delivery) {
 
 // deletions is where the deleter listens, nil while there is nothing for it.
 func (d *dispatcher) deletions() chan<- []Ref {
-	if len(d.published) == 0 {
-		return nil
+	if d.published.ready() || d.stopping && len(d.published.refs) > 0 {
+		return d.deleter.in
 	}
-	return d.deleter.in
+	return nil
 }
 
 // load sends for the records of lanes that have run empty.

@@ -48,9 +48,10 @@ type Options struct {
 	MaxBlocked int
 
 	// DeleteBatch is how many published events one delete names at most,
-	// default 5000: deletes of few events each touch, and write, nearly as
+	// default 10,000: deletes of few events each touch, and write, nearly as
 	// many pages. DeleteDelay is how long an event waits for others to share
-	// its delete, default 25 ms; after a crash it is published again.
+	// its delete, default 25 ms, and up to four times that while more are with
+	// the broker; after a crash it is published again.
 	DeleteBatch int
 	DeleteDelay time.Duration
 
@@ -97,7 +98,7 @@ func (o Options) withDefaults() Options {
 	set(&o.MemoryBytes, 64<<20)
 	set(&o.PerKey, 64)
 	set(&o.MaxBlocked, 10_000)
-	set(&o.DeleteBatch, 5000)
+	set(&o.DeleteBatch, 10_000)
 	set(&o.DeleteDelay, 25*time.Millisecond)
 	set(&o.LeaseTTL, 5*time.Second)
 	set(&o.SweepInterval, time.Minute)
