@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"lockstep/internal/broker"
+	"lockstep/test/spawn"
 )
 
 // ClusterID is the cluster id of every broker of this package.
@@ -37,10 +38,11 @@ func MaxMessages(n int) Option { return func(o *broker.Options) { o.MaxMessages 
 // otherwise.
 func Start(t testing.TB, opts ...Option) *Broker {
 	t.Helper()
+	free := spawn.Addresses(t, 2) // they stay free while the broker is down
 	b := &Broker{t: t, opts: broker.Options{
 		ClusterID:         ClusterID,
-		Listen:            "127.0.0.1:0",
-		Monitor:           "127.0.0.1:0",
+		Listen:            free[0],
+		Monitor:           free[1],
 		HeartbeatInterval: time.Second,
 		HeartbeatTimeout:  time.Second,
 		HeartbeatFailures: 2,
@@ -85,6 +87,4 @@ func (b *Broker) Restart() {
 	}
 	b.running = running
 	b.url, b.monitor = running.URL(), running.MonitorURL()
-	b.opts.Listen = b.url[len("nats://"):]
-	b.opts.Monitor = b.monitor[len("http://"):]
 }
