@@ -28,27 +28,20 @@ const (
 // have become what its writer was told, and every tail must have told exactly
 // what is stored. It takes minutes: LOCKSTEP_CHAOS=1, or `make chaos-mongo`.
 func TestNothingIsLostWhenMembersFail(t *testing.T) {
-	if os.Getenv("LOCKSTEP_CHAOS") == "" {
-		t.Skip("elections take minutes: run `make chaos-mongo`")
-	}
-	set := mongotest.Start(t, 3)
-	for _, fault := range set.Faults() {
-		t.Run(fault.Name, func(t *testing.T) {
-			set.Healthy(t)
-			c := newChaos(t, set)
-			c.run(t, func() {
-				spawn.Pause(t, chaosCalm)
-				began := time.Now()
-				fault.Inflict(t)
-				fault.Last(t)
-				fault.Heal(t)
-				c.awaitCommit(t)
-				t.Logf("fault and recovery took %v", time.Since(began).Round(10*time.Millisecond))
-				spawn.Pause(t, chaosCalm)
-			})
-			c.check(t)
+	mongotest.EachFault(t, func(t *testing.T, set *mongotest.Set, fault mongotest.Fault) {
+		c := newChaos(t, set)
+		c.run(t, func() {
+			spawn.Pause(t, chaosCalm)
+			began := time.Now()
+			fault.Inflict(t)
+			fault.Last(t)
+			fault.Heal(t)
+			c.awaitCommit(t)
+			t.Logf("fault and recovery took %v", time.Since(began).Round(10*time.Millisecond))
+			spawn.Pause(t, chaosCalm)
 		})
-	}
+		c.check(t)
+	})
 }
 
 // TestAnIdleTailStaysAlive lets nothing happen for longer than any timeout of

@@ -2,7 +2,6 @@ package chaos
 
 import (
 	"context"
-	"os"
 	"sync"
 	"testing"
 	"time"
@@ -21,26 +20,19 @@ const (
 // TestTheBusTellsWhatIsStored breaks the set in four ways under the load of
 // four writers, three relays and three listeners.
 func TestTheBusTellsWhatIsStored(t *testing.T) {
-	if os.Getenv("LOCKSTEP_CHAOS") == "" {
-		t.Skip("elections take minutes: run `make chaos-mongo`")
-	}
-	set := mongotest.Start(t, 3)
-	for _, fault := range set.Faults() {
-		t.Run(fault.Name, func(t *testing.T) {
-			set.Healthy(t)
-			s := newSystem(t, set)
-			c := s.load(t, func(c *crowd) {
-				spawn.Pause(t, calm)
-				fault.Inflict(t)
-				fault.Last(t)
-				fault.Heal(t)
-				before := c.sum()
-				spawn.Within(t, patience, "writes are acknowledged again", func() bool { return c.sum() > before })
-				spawn.Pause(t, calm)
-			})
-			s.check(t, c)
+	mongotest.EachFault(t, func(t *testing.T, set *mongotest.Set, fault mongotest.Fault) {
+		s := newSystem(t, set)
+		c := s.load(t, func(c *crowd) {
+			spawn.Pause(t, calm)
+			fault.Inflict(t)
+			fault.Last(t)
+			fault.Heal(t)
+			before := c.sum()
+			spawn.Within(t, patience, "writes are acknowledged again", func() bool { return c.sum() > before })
+			spawn.Pause(t, calm)
 		})
-	}
+		s.check(t, c)
+	})
 }
 
 // load lets writers work on all pods while fault lasts.

@@ -1,6 +1,7 @@
 package mongotest
 
 import (
+	"os"
 	"testing"
 	"time"
 
@@ -16,10 +17,21 @@ type Fault struct {
 	Heal    func(t testing.TB)
 }
 
-// Faults returns the ways in which a set of three can lose its primary and go
-// on, each to be played once.
-func (s *Set) Faults() []Fault {
-	return []Fault{s.stepDown(), s.killed(), s.frozen(), s.cutOff()}
+// EachFault runs a test for every way in which a set of three can lose its
+// primary and go on. The set is healthy at the beginning of each. It takes
+// minutes: LOCKSTEP_CHAOS=1, or `make chaos-mongo`.
+func EachFault(t *testing.T, test func(t *testing.T, s *Set, fault Fault)) {
+	t.Helper()
+	if os.Getenv("LOCKSTEP_CHAOS") == "" {
+		t.Skip("elections take minutes: run `make chaos-mongo`")
+	}
+	s := Start(t, 3)
+	for _, fault := range []Fault{s.stepDown(), s.killed(), s.frozen(), s.cutOff()} {
+		t.Run(fault.Name, func(t *testing.T) {
+			s.Healthy(t)
+			test(t, s, fault)
+		})
+	}
 }
 
 func (s *Set) stepDown() Fault {
