@@ -89,11 +89,10 @@ func (db *DB) open(ctx context.Context, path string, o Options) (err error) {
 	return nil
 }
 
-// writerPragmas make commits durable and keep the tables' edges in memory:
-// with 32 MiB of cache, and a checkpoint each 16 MiB instead of each 4, a batch
-// of deletes from a long outbox is twice as fast as with SQLite's defaults.
+// writerPragmas make commits durable. A checkpoint each 16 MiB instead of each
+// 4 drains a long outbox a fifth faster; more cache than 8 MiB brings nothing.
 func writerPragmas() []string {
-	return []string{"journal_mode(WAL)", "synchronous(FULL)", "cache_size(-32768)", "wal_autocheckpoint(4000)"}
+	return []string{"journal_mode(WAL)", "synchronous(FULL)", "cache_size(-8192)", "wal_autocheckpoint(4000)"}
 }
 
 // connect returns a pool of at most n connections that stay open.
