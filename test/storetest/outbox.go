@@ -13,10 +13,10 @@ import (
 )
 
 var outboxCases = []testCase{
+	{"payloads come back byte by byte", outboxExact},
+	{"Key reads one key above a version, in version order", outboxKey},
 	{"Delete removes the events it is given and minds no others", outboxDelete},
 	{"Delete removes records as they were read and none between them", outboxDeleteRead},
-	{"Key reads one key above a version, in version order", outboxKey},
-	{"Delete removes the ids it is given and minds no others", outboxDelete},
 	{"Stats describes what waits", outboxStats},
 	{"List goes on behind an id", outboxList},
 	{"List shows everything once while it is being published", outboxListMany},
