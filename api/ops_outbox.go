@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"lockstep/event"
 	"lockstep/outbox"
@@ -52,6 +53,8 @@ func answerRecord(service string, r outbox.Record) recordAnswer {
 	return a
 }
 
+// listOutbox answers one page, the services one after the other: each store
+// has an order of its own.
 func (o *ops) listOutbox(w http.ResponseWriter, r request) error {
 	p, err := readPage(r)
 	if err != nil {
@@ -61,19 +64,36 @@ func (o *ops) listOutbox(w http.ResponseWriter, r request) error {
 	if err != nil {
 		return err
 	}
-	answers := []recordAnswer{}
+	answer := struct {
+		Events []recordAnswer `json:"events"`
+		Next   string         `json:"next,omitempty"`
+	}{Events: []recordAnswer{}}
+	services, p.after = resume(services, p.after)
 	for _, s := range services {
-		more, err := s.pending(r.Context(), p)
+		more, err := s.pending(r.Context(), page{p.after, p.limit - len(answer.Events)})
 		if err != nil {
 			return err
 		}
-		answers = append(answers, more...)
+		answer.Events = append(answer.Events, more...)
+		if len(answer.Events) == p.limit {
+			answer.Next = s.Name + "/" + more[len(more)-1].ID
+			break
+		}
+		p.after = ""
 	}
-	answers, next := cut(answers, p, func(a recordAnswer) string { return a.ID })
-	return respond(w, http.StatusOK, struct {
-		Events []recordAnswer `json:"events"`
-		Next   string         `json:"next,omitempty"`
-	}{answers, next})
+	return respond(w, http.StatusOK, answer)
+}
+
+// resume returns the services that a list still has to show, and behind which
+// event of the first of them it goes on. after is service/id, or only the id if
+// there is one service.
+func resume(services []Service, after string) ([]Service, string) {
+	for i, s := range services {
+		if id, ok := strings.CutPrefix(after, s.Name+"/"); ok {
+			return services[i:], id
+		}
+	}
+	return services, after
 }
 
 // pending returns one page of a service's outbox.

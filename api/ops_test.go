@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"lockstep/event"
@@ -110,8 +111,11 @@ func TestOpsShowsWhatWaits(t *testing.T) {
 	if !next.IsLocked || next.BlockedBy != first || next.Key != id || next.Version != 1 || next.Subject != event.TicketUpdated {
 		t.Errorf("second = %+v", next)
 	}
-	if p := listed(t, h, "?limit=1"); len(p.Events) != 1 || p.Next != first {
+	if p := listed(t, h, "?limit=1"); len(p.Events) != 1 || p.Next != "tickets/"+first {
 		t.Errorf("first page = %+v", p)
+	}
+	if p := listed(t, h, "?limit=1&after=tickets/"+first); len(p.Events) != 1 || p.Events[0].ID != second {
+		t.Errorf("second page = %+v", p)
 	}
 	if p := listed(t, h, "?limit=1&after="+first); len(p.Events) != 1 || p.Events[0].ID != second {
 		t.Errorf("second page = %+v", p)
@@ -124,6 +128,39 @@ func TestOpsShowsWhatWaits(t *testing.T) {
 	}
 	if got := local(t, h, http.MethodGet, "/ops/outbox/"+second); !strings.Contains(got.body, `"payload":"{`) {
 		t.Errorf("event = %s", got.body)
+	}
+}
+
+// TestOpsPagesThroughAllServices: a process of both services shows each event of
+// both outboxes once, in pages of any size.
+func TestOpsPagesThroughAllServices(t *testing.T) {
+	t.Parallel()
+	other := newTickets(t)
+	f, h := newOps(t, func(o *OpsOptions) {
+		o.Services = append(o.Services, Service{Name: "orders", Outbox: other.db.Outbox(), Quarantine: other.db.Quarantine()})
+	})
+	want := map[string]bool{}
+	for range 5 {
+		want["tickets "+f.create(t, "u1")+":0:ticket:created"] = true
+		want["orders "+other.create(t, "u1")+":0:ticket:created"] = true
+	}
+	for limit := range 12 {
+		got := map[string]bool{}
+		for next, pages := "", 0; pages < 20; pages++ {
+			p := listed(t, h, fmt.Sprintf("?limit=%d&after=%s", limit+1, next))
+			for _, e := range p.Events {
+				if got[e.Service+" "+e.ID] {
+					t.Errorf("limit %d: %s of %s is shown twice", limit+1, e.ID, e.Service)
+				}
+				got[e.Service+" "+e.ID] = true
+			}
+			if next = p.Next; next == "" {
+				break
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("limit %d: events (-want +got):\n%s", limit+1, diff)
+		}
 	}
 }
 

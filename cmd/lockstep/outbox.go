@@ -23,7 +23,7 @@ type outboxListCmd struct {
 	JSON    bool   `name:"json" help:"Print JSON."`
 }
 
-// Run prints a table of events, oldest id first.
+// Run prints a table of events, service after service.
 func (c *outboxListCmd) Run(ctx context.Context, s streams) error {
 	query := url.Values{"limit": {fmt.Sprint(c.Limit)}}
 	if c.Service != "" {
