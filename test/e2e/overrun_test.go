@@ -1,0 +1,68 @@
+package e2e
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"lockstep/internal/broker/brokertest"
+)
+
+// TestChannelThatRunsOver: while the orders service is down the broker drops
+// what does not fit its channel. All events of two tickets are gone for good,
+// and nothing that comes after tells of them.
+func TestChannelThatRunsOver(t *testing.T) {
+	t.Parallel()
+	onEachEngine(t, func(t *testing.T, e engine) {
+		const kept = 20
+		b := brokertest.Start(t, brokertest.Stored(t.TempDir()), brokertest.MaxMessages(kept))
+		s := newSystem(t, e, "NATS_URL="+b.URL(), "NATS_CLUSTER_ID="+brokertest.ClusterID, "NATS_MONITOR_URL="+b.MonitorURL())
+		var ids []string
+		for range 3 {
+			id := s.create(t, "ann@example.com").id()
+			s.untilReplica(t, id, 0)
+			ids = append(ids, id)
+		}
+		s.edit(t, ids[0], 1)
+		s.untilReplica(t, ids[0], 1)
+		until(t, "the mark is stored", func() bool {
+			r := s.do(t, "", http.MethodGet, s.ordersOps+"/ops/replica/status", nil, http.StatusOK)
+			return strings.Contains(r.raw, `"channel":"ticket:updated"`) && strings.Contains(r.raw, `"mark":1`)
+		})
+
+		s.orders.stop(t)
+		for _, id := range ids {
+			s.edit(t, id, kept)
+		}
+		until(t, "everything is published", func() bool {
+			r := s.do(t, "", http.MethodGet, s.ticketsOps+"/ops/outbox", nil, http.StatusOK)
+			return strings.Contains(r.raw, `"events":[]`)
+		})
+		s.orders.start(t)
+
+		s.untilReplica(t, ids[0], kept+1)
+		s.untilReplica(t, ids[1], kept)
+		s.untilReplica(t, ids[2], kept)
+		const lost = `"channel":"ticket:updated","from":2,"to":41,"cause":"truncated"`
+		if !strings.Contains(s.orders.Output(), lost) {
+			t.Errorf("the log does not name what was lost: %s", lost)
+		}
+		metrics := s.do(t, "", http.MethodGet, s.ordersOps+"/metrics", nil, http.StatusOK).raw
+		if !strings.Contains(metrics, `lockstep_listener_lost_messages_total{channel="ticket:updated",service="orders"} 40`) {
+			t.Error("no metric tells that 40 messages were lost")
+		}
+		out, code := lockstep(t, "replica", "verify", "--ops-url", s.ordersOps)
+		if code != 0 || !strings.Contains(out, "3 records compared, 0 differ") {
+			t.Errorf("verify: exit %d\n%s", code, out)
+		}
+	})
+}
+
+// edit edits a ticket n times.
+func (s *system) edit(t *testing.T, id string, n int) {
+	t.Helper()
+	for i := range n {
+		s.do(t, "ann@example.com", http.MethodPut, s.ticketsURL+"/api/tickets/"+id, draft{fmt.Sprint("edit ", i), 20}, http.StatusOK)
+	}
+}
