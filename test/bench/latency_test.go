@@ -15,6 +15,7 @@ import (
 	"lockstep/outbox"
 	"lockstep/replica"
 	"lockstep/store/sqlite"
+	"lockstep/test/spawn"
 	"lockstep/ticket"
 )
 
@@ -41,18 +42,30 @@ func BenchmarkLatency(b *testing.B) {
 	}
 	writing, copies := open("tickets.db"), open("orders.db")
 	latency(b, path{
-		tickets: writing.Tickets(), outbox: writing.Outbox(), leases: writing.Outbox(),
+		tickets: writing.Tickets(), relay: relayHere(writing.Outbox(), writing.Outbox()),
 		replica: copies.Replica(), quarantine: copies.Quarantine(),
 	})
 }
 
-// path is every store that an event passes.
+// path is every store that an event passes, and what relays it.
 type path struct {
 	tickets    ticket.Store
-	outbox     outbox.Store
-	leases     outbox.Leases
+	relay      func(b *testing.B, br *brokertest.Broker) // until the benchmark ends
 	replica    replica.Store
 	quarantine listeners.Quarantine
+}
+
+// relayHere runs a relay in this process.
+func relayHere(store outbox.Store, leases outbox.Leases) func(*testing.B, *brokertest.Broker) {
+	return func(b *testing.B, br *brokertest.Broker) {
+		b.Helper()
+		p, _ := connect(b, br)
+		relay, err := outbox.NewRelay(store, leases, p, outbox.Options{Log: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			b.Fatal(err)
+		}
+		spawn.Background(b, relay.Run)
+	}
 }
 
 // latency reports the median and the 99th percentile of one path.
@@ -60,11 +73,7 @@ func latency(b *testing.B, on path) {
 	b.Helper()
 	br := brokertest.Start(b, brokertest.Stored(b.TempDir()))
 	seen := &arrivals{Projector: replica.NewProjector(on.replica), at: map[string]time.Time{}}
-	p, _ := connect(b, br)
-	relay, err := outbox.NewRelay(on.outbox, on.leases, p, outbox.Options{Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		b.Fatal(err)
-	}
+	on.relay(b, br)
 	s, hangUp := dial(b, br)
 	defer hangUp()
 	l, err := listeners.New(s, listeners.NewTickets(seen, event.Scheme{}), on.quarantine, listeners.Options{Group: "latency"})
@@ -75,13 +84,11 @@ func latency(b *testing.B, on path) {
 	var running sync.WaitGroup
 	defer running.Wait()
 	defer cancel()
-	for _, run := range []func(context.Context) error{relay.Run, l.Run} {
-		running.Go(func() {
-			if err := run(ctx); err != nil {
-				b.Error(err)
-			}
-		})
-	}
+	running.Go(func() {
+		if err := l.Run(ctx); err != nil {
+			b.Error(err)
+		}
+	})
 	for b.Loop() {
 		all := seen.expect()
 		sent := pace(b, ticket.NewService(on.tickets, ticket.Options{}))
