@@ -99,6 +99,16 @@ func (s *system) try(t *testing.T, user, method, url string, body any) (reply, e
 	return r, nil
 }
 
+// decoded returns an object with its text.
+func decoded(t *testing.T, raw string) reply {
+	t.Helper()
+	r := reply{raw: raw}
+	if err := json.Unmarshal([]byte(raw), &r.body); err != nil {
+		t.Fatalf("%v in %.200s", err, raw)
+	}
+	return r
+}
+
 // do sends a request and wants the status.
 func (s *system) do(t *testing.T, user, method, url string, body any, status int) reply {
 	t.Helper()

@@ -150,10 +150,10 @@ func TestForeignOrders(t *testing.T) {
 		bus := s.observe(t)
 		id := s.create(t, "ann@example.com").id()
 		created := func(order string) {
-			bus.say(t, event.OrderCreated, `{"id":"`+order+`","version":0,"status":"created","userId":"u","expiresAt":"2026-11-23T01:58:01.630Z","ticket":{"id":"`+id+`","price":1}}`)
+			bus.say(t, event.OrderCreated, orderCreated(order, id))
 		}
 		cancelled := func(order string) {
-			bus.say(t, event.OrderCancelled, `{"id":"`+order+`","version":1,"ticket":{"id":"`+id+`"}}`)
+			bus.say(t, event.OrderCancelled, orderCancelled(order, id))
 		}
 		state := func(order, want string) {
 			t.Helper()

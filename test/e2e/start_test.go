@@ -1,0 +1,69 @@
+package e2e
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"lockstep/test/mongotest"
+	"lockstep/test/spawn"
+)
+
+// TestBrokerThatIsNotThereYet: services that start without their broker take
+// writes, say what they wait for, and catch up by themselves.
+func TestBrokerThatIsNotThereYet(t *testing.T) {
+	t.Parallel()
+	onEachEngine(t, func(t *testing.T, e engine) {
+		s := newSystem(t, e)
+		s.orders.stop(t)
+		s.tickets.stop(t)
+		s.broker.stop(t)
+
+		s.tickets.start(t)
+		id := s.create(t, "ann@example.com").id()
+		s.do(t, "ann@example.com", http.MethodPut, s.ticketsURL+"/api/tickets/"+id, draft{"new", 2}, http.StatusOK)
+		s.orders.Launch(t)
+		until(t, "both say what they wait for", func() bool {
+			return strings.Contains(s.tickets.Output(), "broker unreachable") && strings.Contains(s.orders.Output(), "broker")
+		})
+		if r, err := s.try(t, "", http.MethodGet, s.ordersOps+"/readyz", nil); err == nil && r.status == http.StatusOK {
+			t.Error("the orders service says it is ready, and hears nothing")
+		}
+
+		s.broker.start(t)
+		bus := s.observe(t)
+		bus.wantInOrder(t, id, 1)
+		s.untilReplica(t, id, 1)
+		until(t, "the orders service is ready", func() bool {
+			r, err := s.try(t, "", http.MethodGet, s.ordersOps+"/readyz", nil)
+			return err == nil && r.status == http.StatusOK
+		})
+	})
+}
+
+// TestTwoProcessesOfOneClientID: the second one waits for a while, in case the
+// first is about to end, then says so and works under another id; the first is
+// undisturbed.
+func TestTwoProcessesOfOneClientID(t *testing.T) {
+	if !soak() {
+		t.Skip("the second process waits 15 s for the id: set LOCKSTEP_SOAK=1")
+	}
+	t.Parallel()
+	s := newSystem(t, mongodb{mongotest.Shared(t)})
+	at := spawn.Addresses(t, 2)
+	second := &process{spawn.Service{
+		Name: "orders-again", Args: s.orders.Args, Ready: "http://" + at[1] + "/readyz",
+		Env: append(slices.Clone(s.orders.Env), "ORDERS_ADDR="+at[0], "OPS_ADDR="+at[1]),
+	}}
+	second.start(t)
+	if !strings.Contains(second.Output(), "two processes must not share an id") {
+		t.Error("the second one does not say that its client id is taken")
+	}
+	for range 20 { // either of them may get the events
+		s.untilReplica(t, s.create(t, "ann@example.com").id(), 0)
+	}
+	if said := s.orders.Output(); strings.Contains(said, "session lost") || strings.Contains(said, "link broke") {
+		t.Error("the first one was disturbed")
+	}
+}
