@@ -85,9 +85,11 @@ func posted(t *testing.T, url, body, cookie string) reply {
 }
 
 // wantOnTheBus wants each ticket's versions up to the given one, once and with
-// exactly the fields of the contract, and events of nothing else.
-func wantOnTheBus(t *testing.T, bus *observer, tickets map[string]int64) {
+// exactly the fields of the contract, and events of nothing else, once one more
+// ticket that came after all of them is there.
+func (s *system) wantOnTheBus(t *testing.T, bus *observer, tickets map[string]int64) {
 	t.Helper()
+	tickets[s.create(t, "ann@example.com").id()] = 0
 	for id, last := range tickets {
 		bus.wantInOrder(t, id, last)
 		for _, m := range bus.of(id) {

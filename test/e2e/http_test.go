@@ -145,5 +145,5 @@ func TestHTTPAsClientsKnowIt(t *testing.T) {
 		}
 	})
 
-	wantOnTheBus(t, bus, accepted)
+	s.wantOnTheBus(t, bus, accepted)
 }

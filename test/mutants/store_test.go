@@ -15,7 +15,7 @@ var storeMutants = []mutant{
 	},
 	{
 		name: "changes that do not mind their events",
-		file: "store/sqlite/tickets.go", old: "return w.insert(ctx, c.Events, s.db.now(), c.Now.ID, c.Now.Version)", new: "_ = w.insert(ctx, c.Events, s.db.now()); return nil",
+		file: "store/sqlite/tickets.go", old: "return w.insert(ctx, c.Events, s.db.now(), c.Now.ID, c.Now.Version)", new: "_ = w.insert(ctx, c.Events, s.db.now(), c.Now.ID, c.Now.Version); return nil",
 		pkg: "./store/sqlite",
 	},
 	{
