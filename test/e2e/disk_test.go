@@ -66,7 +66,7 @@ func TestDiskThatIsFull(t *testing.T) {
 	}
 	until(t, "the probes tell", func() bool {
 		r, err := s.try(t, "", http.MethodGet, s.ticketsOps+"/readyz", nil)
-		return err == nil && r.status == http.StatusServiceUnavailable
+		return err == nil && r.status == http.StatusServiceUnavailable && strings.Contains(r.raw, "writing has stopped")
 	})
 
 	s.tickets.kill(t)
