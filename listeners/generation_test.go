@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"lockstep/event"
-	"lockstep/internal/broker/brokertest"
 	"lockstep/listeners"
+	"lockstep/test/brokertest"
 )
 
 func TestHeldMessagesSurviveARestartOfTheBrokerWithItsStore(t *testing.T) {

@@ -15,11 +15,11 @@ import (
 	"go.uber.org/goleak"
 
 	"lockstep/event"
-	"lockstep/internal/broker/brokertest"
 	"lockstep/internal/session"
 	"lockstep/listeners"
 	"lockstep/replica"
 	"lockstep/store/sqlite"
+	"lockstep/test/brokertest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

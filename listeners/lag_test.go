@@ -15,8 +15,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"lockstep/event"
-	"lockstep/internal/broker/brokertest"
 	"lockstep/listeners"
+	"lockstep/test/brokertest"
 )
 
 const lagWait = 20 * time.Second

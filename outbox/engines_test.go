@@ -15,10 +15,10 @@ import (
 	"github.com/nats-io/stan.go"
 
 	"lockstep/event"
-	"lockstep/internal/broker/brokertest"
 	"lockstep/internal/session"
 	"lockstep/outbox"
 	"lockstep/store/sqlite"
+	"lockstep/test/brokertest"
 	"lockstep/ticket"
 )
 

@@ -9,10 +9,10 @@ import (
 	"time"
 
 	"lockstep/event"
-	"lockstep/internal/broker/brokertest"
 	"lockstep/outbox"
 	"lockstep/publishers"
 	"lockstep/store/sqlite"
+	"lockstep/test/brokertest"
 )
 
 func TestABrokerThatGoesAwayLosesNothingAndRecordsNoFailure(t *testing.T) {

@@ -14,10 +14,10 @@ import (
 	"go.uber.org/goleak"
 
 	"lockstep/event"
-	"lockstep/internal/broker/brokertest"
 	"lockstep/internal/session"
 	"lockstep/outbox"
 	"lockstep/publishers"
+	"lockstep/test/brokertest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

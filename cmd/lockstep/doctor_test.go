@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"lockstep/internal/broker/brokertest"
+	"lockstep/test/brokertest"
 )
 
 func TestDoctorFindsEverythingWell(t *testing.T) {

@@ -18,7 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"lockstep/internal/broker"
-	"lockstep/internal/broker/brokertest"
+	"lockstep/test/brokertest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -7,8 +7,8 @@ import (
 
 	"github.com/nats-io/stan.go"
 
-	"lockstep/internal/broker/brokertest"
 	"lockstep/internal/session"
+	"lockstep/test/brokertest"
 )
 
 func TestABrokenLinkIsHealedWithinTheGeneration(t *testing.T) {

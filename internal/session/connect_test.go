@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"lockstep/internal/broker/brokertest"
 	"lockstep/internal/session"
+	"lockstep/test/brokertest"
 )
 
 func TestConnectsToAnAddressGivenAsTheServicesOfTheBusGiveIt(t *testing.T) {

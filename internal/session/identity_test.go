@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"lockstep/internal/broker/brokertest"
 	"lockstep/internal/session"
+	"lockstep/test/brokertest"
 )
 
 func TestATakenClientIDIsAskedForAndThenGoneAround(t *testing.T) {

@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"lockstep/event"
-	"lockstep/internal/broker/brokertest"
 	"lockstep/internal/session"
+	"lockstep/test/brokertest"
 )
 
 func TestEverythingIsHeardInOrder(t *testing.T) {

@@ -3,8 +3,8 @@ package bench
 import (
 	"testing"
 
-	"lockstep/internal/broker/brokertest"
 	"lockstep/store/mongodb"
+	"lockstep/test/brokertest"
 	"lockstep/test/mongotest"
 	"lockstep/test/spawn"
 )

@@ -10,11 +10,11 @@ import (
 	"time"
 
 	"lockstep/event"
-	"lockstep/internal/broker/brokertest"
 	"lockstep/listeners"
 	"lockstep/outbox"
 	"lockstep/replica"
 	"lockstep/store/sqlite"
+	"lockstep/test/brokertest"
 	"lockstep/test/spawn"
 	"lockstep/ticket"
 )

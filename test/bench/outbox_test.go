@@ -11,11 +11,11 @@ import (
 	"time"
 
 	"lockstep/event"
-	"lockstep/internal/broker/brokertest"
 	"lockstep/internal/session"
 	"lockstep/outbox"
 	"lockstep/publishers"
 	"lockstep/store/sqlite"
+	"lockstep/test/brokertest"
 	"lockstep/ticket"
 )
 

@@ -13,11 +13,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"lockstep/event"
-	"lockstep/internal/broker/brokertest"
 	"lockstep/internal/session"
 	"lockstep/listeners"
 	"lockstep/replica"
 	"lockstep/store/sqlite"
+	"lockstep/test/brokertest"
 )
 
 const (

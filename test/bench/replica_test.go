@@ -12,11 +12,11 @@ import (
 	"github.com/nats-io/stan.go"
 
 	"lockstep/event"
-	"lockstep/internal/broker/brokertest"
 	"lockstep/internal/session"
 	"lockstep/listeners"
 	"lockstep/replica"
 	"lockstep/store/sqlite"
+	"lockstep/test/brokertest"
 )
 
 const (

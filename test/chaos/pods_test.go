@@ -11,12 +11,12 @@ import (
 	"github.com/nats-io/stan.go"
 
 	"lockstep/event"
-	"lockstep/internal/broker/brokertest"
 	"lockstep/listeners"
 	"lockstep/outbox"
 	"lockstep/publishers"
 	"lockstep/replica"
 	"lockstep/store/mongodb"
+	"lockstep/test/brokertest"
 	"lockstep/test/mongotest"
 	"lockstep/test/spawn"
 	"lockstep/ticket"

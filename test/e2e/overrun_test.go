@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"lockstep/internal/broker/brokertest"
+	"lockstep/test/brokertest"
 )
 
 // TestChannelThatRunsOver: while the orders service is down the broker drops

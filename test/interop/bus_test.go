@@ -6,12 +6,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"lockstep/event"
-	"lockstep/internal/broker/brokertest"
 	"lockstep/listeners"
 	"lockstep/outbox"
 	"lockstep/publishers"
 	"lockstep/replica"
 	"lockstep/store/mongodb"
+	"lockstep/test/brokertest"
 	"lockstep/test/mongotest"
 	"lockstep/test/spawn"
 	"lockstep/ticket"

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"lockstep/internal/broker/brokertest"
+	"lockstep/test/brokertest"
 	"lockstep/test/mongotest"
 	"lockstep/test/spawn"
 )

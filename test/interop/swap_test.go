@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"lockstep/event"
-	"lockstep/internal/broker/brokertest"
+	"lockstep/test/brokertest"
 	"lockstep/test/mongotest"
 	"lockstep/test/spawn"
 )

@@ -4,7 +4,7 @@ import (
 	"net/http"
 	"testing"
 
-	"lockstep/internal/broker/brokertest"
+	"lockstep/test/brokertest"
 	"lockstep/test/mongotest"
 	"lockstep/test/spawn"
 )
