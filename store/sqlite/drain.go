@@ -8,8 +8,8 @@ import (
 )
 
 // Events are published nearly in the order in which they were committed, so
-// those of one delete lie side by side: a statement for each run of them is a
-// third of the work of one for each event.
+// those of one delete lie side by side: a statement for each run of them is half
+// the work of one for each event.
 const (
 	deleteRun   = "DELETE FROM events WHERE seq BETWEEN ?1 AND ?2"
 	deleteEvent = "DELETE FROM events" + withID
