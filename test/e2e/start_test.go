@@ -25,7 +25,7 @@ func TestBrokerThatIsNotThereYet(t *testing.T) {
 		s.do(t, "ann@example.com", http.MethodPut, s.ticketsURL+"/api/tickets/"+id, draft{"new", 2}, http.StatusOK)
 		s.orders.Launch(t)
 		until(t, "both say what they wait for", func() bool {
-			return strings.Contains(s.tickets.Output(), "broker unreachable") && strings.Contains(s.orders.Output(), "broker")
+			return strings.Contains(s.tickets.Output(), "broker unreachable") && strings.Contains(s.orders.Output(), "no connection to the broker")
 		})
 		if r, err := s.try(t, "", http.MethodGet, s.ordersOps+"/readyz", nil); err == nil && r.status == http.StatusOK {
 			t.Error("the orders service says it is ready, and hears nothing")
