@@ -133,7 +133,8 @@ func TestAProcessThatWasPausedGoesOnWithNothing(t *testing.T) {
 		for i := range 10 {
 			s.commit(change(fmt.Sprint("k", i), 0))
 		}
-		stop := start(t, s, stalled{b, sync.OnceFunc(func() { time.Sleep(2 * ttl) })})
+		paused := func() { time.Sleep(2 * ttl) } // of synctest's clock
+		stop := start(t, s, stalled{b, sync.OnceFunc(paused)})
 		after(ttl + time.Second)
 		s.steal(time.Hour)
 		after(time.Minute)
