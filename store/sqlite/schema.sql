@@ -54,7 +54,7 @@ CREATE TABLE replica (
 -- the commits.
 CREATE TABLE events (
     seq        INTEGER PRIMARY KEY AUTOINCREMENT,
-    keyHash    INTEGER NOT NULL,        -- CRC-32 of key
+    id         TEXT    NOT NULL UNIQUE, -- key:version:subject
     key        TEXT    NOT NULL,
     version    INTEGER NOT NULL,
     subject    TEXT    NOT NULL,
@@ -67,11 +67,8 @@ CREATE TABLE events (
     payload    BLOB    NOT NULL
 );
 
--- The events of a key, oldest first, and through them an event by its id, which
--- is key:version:subject. Every event enters and leaves each index at a random
--- place, so their size decides how fast the outbox drains: hence one of them,
--- and of a number instead of the key.
-CREATE INDEX eventsByKey ON events (keyHash, version);
+-- Covers the search for the oldest event of each key with its lock.
+CREATE INDEX eventsByKey ON events (key, version, isLocked, lockedAt);
 CREATE INDEX eventsDue ON events (notBefore) WHERE isLocked = 0;
 
 CREATE TABLE leases (

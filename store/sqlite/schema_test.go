@@ -1,0 +1,83 @@
+package sqlite
+
+import (
+	"fmt"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"lockstep/event"
+	"lockstep/outbox"
+)
+
+// TestEventsOfAnOlderFileAreKept opens a file of the first schema in which
+// events wait.
+func TestEventsOfAnOlderFileAreKept(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "store.db")
+	pool, err := connect(path, 1, writerPragmas()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	statements := []string{schema, "PRAGMA user_version = 1"}
+	for v := range 3 {
+		for _, key := range []string{"a", "b"} {
+			statements = append(statements, fmt.Sprintf(
+				"INSERT INTO events (id, key, version, subject, occurredAt, isLocked, lockedAt, notBefore, attempts, failures, payload)"+
+					" VALUES ('%[1]s:%[2]d:s', '%[1]s', %[2]d, 's', 1000, %[3]d, 2000, 0, 0, '[]', x'7B7D')", key, v, v&1))
+		}
+	}
+	for _, s := range statements {
+		if _, err := pool.ExecContext(t.Context(), s); err != nil {
+			t.Fatalf("%s: %v", s, err)
+		}
+	}
+	if err := pool.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	for range 2 { // a file that was brought up is left alone
+		db := openFile(t, path)
+		tail, err := db.Outbox().Tail(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		found, err := tail.Scan(t.Context(), 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var order []string
+		for _, r := range found {
+			order = append(order, r.ID())
+			one, err := db.Outbox().Record(t.Context(), r.ID())
+			if diff := cmp.Diff(r, one); err != nil || diff != "" {
+				t.Errorf("%s by its id: %v\n%s", r.ID(), err, diff)
+			}
+			if r.Locked != (r.Version == 1) || !r.LockedAt.Equal(time.UnixMilli(2000)) || string(r.Payload) != "{}" {
+				t.Errorf("%s came over as %+v", r.ID(), r)
+			}
+		}
+		if diff := cmp.Diff([]string{"a:0:s", "b:0:s", "a:1:s", "b:1:s", "a:2:s", "b:2:s"}, order); diff != "" {
+			t.Errorf("events in the order of their commits (-want +got):\n%s", diff)
+		}
+		key, err := db.Outbox().Key(t.Context(), "b", event.First, 10)
+		if err != nil || len(key) != 2 {
+			t.Errorf("%d events of b behind the first, want 2: %v", len(key), err)
+		}
+		if err := tail.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	db := openFile(t, path)
+	if err := db.Outbox().Delete(t.Context(), []outbox.Ref{{Key: "a", Version: 0, Subject: "s"}}); err != nil {
+		t.Fatal(err)
+	}
+	if st, err := db.Outbox().Stats(t.Context()); err != nil || st.Pending != 5 {
+		t.Errorf("stats %+v, %v, want 5 events left", st, err)
+	}
+}
