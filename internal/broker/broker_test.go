@@ -245,12 +245,19 @@ func publish(t *testing.T, b *brokertest.Broker, channel, data string) {
 // read returns the first n messages of a channel as "sequence:data".
 func read(t *testing.T, b *brokertest.Broker, channel string, n int) string {
 	t.Helper()
+	return readWith(t, b, n, func(c stan.Conn, handle stan.MsgHandler) (stan.Subscription, error) {
+		return c.Subscribe(channel, handle, stan.DeliverAllAvailable())
+	})
+}
+
+func readWith(t *testing.T, b *brokertest.Broker, n int, subscribe func(stan.Conn, stan.MsgHandler) (stan.Subscription, error)) string {
+	t.Helper()
 	c := connect(t, b)
 	defer closeConn(t, c)
 	msgs := make(chan *stan.Msg, n)
-	_, err := c.Subscribe(channel, func(m *stan.Msg) { msgs <- m }, stan.DeliverAllAvailable())
+	sub, err := subscribe(c, func(m *stan.Msg) { msgs <- m })
 	if err != nil {
-		t.Fatalf("subscribe to %s: %v", channel, err)
+		t.Fatalf("subscribe: %v", err)
 	}
 	var all []string
 	for range n {
@@ -258,8 +265,11 @@ func read(t *testing.T, b *brokertest.Broker, channel string, n int) string {
 		case m := <-msgs:
 			all = append(all, fmt.Sprintf("%d:%s", m.Sequence, m.Data))
 		case <-time.After(wait):
-			t.Fatalf("read %v from %s, want %d messages", all, channel, n)
+			t.Fatalf("read %v, want %d messages", all, n)
 		}
+	}
+	if err := sub.Close(); err != nil {
+		t.Fatalf("close the subscription: %v", err)
 	}
 	return strings.Join(all, " ")
 }
