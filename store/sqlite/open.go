@@ -62,7 +62,7 @@ func (db *DB) open(ctx context.Context, path string, o Options) (err error) {
 	if db.path, err = filepath.Abs(path); err != nil {
 		return err
 	}
-	if db.lock, err = lockFile(db.path + ".lock"); err != nil {
+	if db.lock, err = lockFile(db.path + lockSuffix); err != nil {
 		return err
 	}
 	if db.write, err = connect(db.path, 1, writerPragmas()...); err != nil {
@@ -80,6 +80,9 @@ func (db *DB) open(ctx context.Context, path string, o Options) (err error) {
 	if _, err := conn.ExecContext(ctx, "UPDATE leases SET expiresAt = 0"); err != nil {
 		return err
 	}
+	if db.writer.files, err = filesOf(db.path, db.lock); err != nil {
+		return err
+	}
 	pool, err := connect(db.path, o.Readers, "query_only(1)")
 	if err != nil {
 		return err
@@ -89,15 +92,25 @@ func (db *DB) open(ctx context.Context, path string, o Options) (err error) {
 	return nil
 }
 
+// lockSuffix makes the name of the file whose lock says that a database is in
+// use.
+const lockSuffix = ".lock"
+
 // writerPragmas make commits durable. A checkpoint each 16 MiB instead of each
 // 4 drains a long outbox a fifth faster; more cache than 8 MiB brings nothing.
+// A log that grew beyond 64 MiB behind a long read is cut back after it.
 func writerPragmas() []string {
-	return []string{"journal_mode(WAL)", "synchronous(FULL)", "cache_size(-8192)", "wal_autocheckpoint(4000)"}
+	return []string{
+		"journal_mode(WAL)", "synchronous(FULL)", "cache_size(-8192)", "wal_autocheckpoint(4000)", "journal_size_limit(67108864)",
+	}
 }
+
+// busyTimeout is how long a statement waits for a lock of another program.
+const busyTimeout = 10 * time.Second
 
 // connect returns a pool of at most n connections that stay open.
 func connect(path string, n int, pragmas ...string) (*sql.DB, error) {
-	query := url.Values{"_pragma": append([]string{"busy_timeout(10000)"}, pragmas...)}
+	query := url.Values{"_pragma": append([]string{fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds())}, pragmas...)}
 	dsn := url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(path), RawQuery: query.Encode()}
 	connector, err := sqlite.NewConnector(dsn.String())
 	if err != nil {
@@ -137,10 +150,11 @@ func (db *DB) close() error {
 	return errors.Join(errs...)
 }
 
-// Ping reports whether the file can be read, and the failed commit that ended
-// writing, if there was one.
+// Ping reports whether the file can be read, is where it was opened and takes
+// writes: the failure that ended writing, if there was one, or that another
+// program has locked the file.
 func (db *DB) Ping(ctx context.Context) error {
-	if err := db.writer.broken(); err != nil {
+	if err := db.writer.unfit(); err != nil {
 		return err
 	}
 	return db.read.pool.PingContext(ctx)

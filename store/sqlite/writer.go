@@ -22,7 +22,7 @@ var errCondition = errors.New("condition does not hold")
 // nothing but the writer it is given, and may be called twice.
 type change func(ctx context.Context, w *writer) error
 
-// writer is the one connection that writes. All but broken belongs to the
+// writer is the one connection that writes. All but unfit belongs to the
 // running transaction.
 type writer struct {
 	conn       *sql.Conn
@@ -30,7 +30,9 @@ type writer struct {
 	events     int   // events written by the running transaction
 	written    int64 // rows written by the running change
 	refused    bool  // the engine refused a statement of it, and may have ended the transaction
-	failed     atomic.Pointer[error]
+	files      files
+	failed     atomic.Pointer[error] // why writing has stopped for good
+	locked     atomic.Pointer[error] // why the latest transaction could not begin
 }
 
 func newWriter(conn *sql.Conn) *writer {
@@ -64,7 +66,7 @@ func (db *DB) flush(ctx context.Context, batch []change) []error {
 // so savepoints, which cost a fifth of the speed, are only taken in a second
 // attempt, after one was missed.
 func (w *writer) transact(ctx context.Context, batch []change, errs []error) error {
-	if err := w.broken(); err != nil {
+	if err := w.stopped(); err != nil {
 		return err
 	}
 	err := w.attempt(ctx, batch, errs, (*writer).trust)
@@ -78,7 +80,7 @@ func (w *writer) transact(ctx context.Context, batch []change, errs []error) err
 // result means that the transaction is lost.
 func (w *writer) attempt(ctx context.Context, batch []change, errs []error, run func(*writer, context.Context, change) (failed, lost error)) error {
 	w.events = 0
-	if _, err := w.exec(ctx, "BEGIN IMMEDIATE"); err != nil {
+	if err := w.begin(ctx); err != nil {
 		return err
 	}
 	for i, c := range batch {
@@ -129,25 +131,60 @@ func (w *writer) rollback(ctx context.Context) {
 	_, _ = w.exec(ctx, "ROLLBACK")
 }
 
-// end commits. A commit that fails stops all writing for good: after a failed
-// fsync nobody can say what the disk holds, and trying again may report a
-// success that is none.
-func (w *writer) end(ctx context.Context) error {
-	_, err := w.exec(ctx, "COMMIT")
+// begin begins a transaction. It waits for another program that has the file
+// locked, as long as busyTimeout.
+func (w *writer) begin(ctx context.Context) error {
+	_, err := w.exec(ctx, "BEGIN IMMEDIATE")
 	if err == nil {
+		w.locked.Store(nil)
 		return nil
 	}
-	stopped := fmt.Errorf("writing has stopped until the file is opened again, because a commit failed: %w", err)
-	w.failed.Store(&stopped)
-	return fmt.Errorf("%w: %w", errUnknown, err)
+	if isBusy(err) {
+		err = fmt.Errorf("another program has locked the file for longer than %s: %w", busyTimeout, err)
+		w.locked.Store(&err)
+	}
+	return err
 }
 
-// broken returns why writing has stopped, or nil.
-func (w *writer) broken() error {
+// end commits. A commit that fails stops all writing for good: after a failed
+// fsync nobody can say what the disk holds, and trying again may report a
+// success that is none. So does one whose file is no longer in its place.
+func (w *writer) end(ctx context.Context) error {
+	_, err := w.exec(ctx, "COMMIT")
+	if err != nil {
+		return w.stop(fmt.Errorf("a commit failed: %w", err))
+	}
+	if err := w.files.replaced(); err != nil {
+		return w.stop(err)
+	}
+	return nil
+}
+
+// stop ends all writing, and returns why in the words of a change whose outcome
+// nobody knows.
+func (w *writer) stop(why error) error {
+	stopped := fmt.Errorf("writing has stopped until the service is started again, because %w", why)
+	w.failed.Store(&stopped)
+	return fmt.Errorf("%w: %w", errUnknown, why)
+}
+
+// stopped returns why writing has stopped for good, or nil.
+func (w *writer) stopped() error {
 	if err := w.failed.Load(); err != nil {
 		return *err
 	}
 	return nil
+}
+
+// unfit returns why a transaction would fail now, as far as is known, or nil.
+func (w *writer) unfit() error {
+	if err := w.stopped(); err != nil {
+		return err
+	}
+	if err := w.locked.Load(); err != nil {
+		return *err
+	}
+	return w.files.replaced()
 }
 
 // exec runs a statement, which is prepared once, and returns the number of

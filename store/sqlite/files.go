@@ -1,0 +1,51 @@
+package sqlite
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+)
+
+// files are what a DB has open, as they lay on the disk then. Whoever deletes
+// or replaces one of them takes away what is committed afterwards, without an
+// error of the engine: it writes on into a file that has no name any more.
+type files []file
+
+type file struct {
+	path string
+	info fs.FileInfo
+}
+
+// filesOf remembers the files of the database at path and the one that locks
+// it. They must exist: the log and its index do after the first commit.
+func filesOf(path string, lock *os.File) (files, error) {
+	info, err := lock.Stat() // of the handle: it is the one that is locked
+	if err != nil {
+		return nil, err
+	}
+	all := files{{path + lockSuffix, info}}
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		info, err := os.Stat(path + suffix)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, file{path + suffix, info})
+	}
+	return all, nil
+}
+
+// replaced returns an error that names the first file which is no longer in
+// its place, or nil.
+func (all files) replaced() error {
+	for _, f := range all {
+		info, err := os.Stat(f.path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return fmt.Errorf("%s was deleted or moved away while it was in use", f.path)
+		case err == nil && !os.SameFile(info, f.info):
+			return fmt.Errorf("%s was replaced by another file while it was in use", f.path)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,154 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"lockstep/ticket"
+)
+
+// Case 10.10: a commit into a file that has lost its name is gone with the
+// next start.
+func TestWritingStopsWhenAFileIsTakenAway(t *testing.T) {
+	t.Parallel()
+	for _, suffix := range []string{"", "-wal", "-shm", ".lock"} {
+		for what, take := range map[string]func(t *testing.T, path string){
+			"deleted": func(t *testing.T, path string) { remove(t, path) },
+			"moved":   func(t *testing.T, path string) { rename(t, path, path+".away") },
+			"replaced": func(t *testing.T, path string) {
+				if err := os.WriteFile(path+".new", nil, 0o600); err != nil {
+					t.Fatal(err)
+				}
+				rename(t, path+".new", path)
+			},
+		} {
+			t.Run("store.db"+suffix+" is "+what, func(t *testing.T) {
+				t.Parallel()
+				path := filepath.Join(t.TempDir(), "store.db")
+				db := openFile(t, path)
+				if err := db.Tickets().Commit(t.Context(), ticket.Change{Now: newTicket()}); err != nil {
+					t.Fatal(err)
+				}
+				if err := db.Ping(t.Context()); err != nil {
+					t.Fatalf("before: %v", err)
+				}
+				take(t, path+suffix)
+				if err := db.Ping(t.Context()); err == nil || !strings.Contains(err.Error(), path+suffix) {
+					t.Errorf("readiness says %v, want it to name the file", err)
+				}
+				if err := db.Tickets().Commit(t.Context(), ticket.Change{Now: newTicket()}); !errors.Is(err, ticket.ErrUnknown) {
+					t.Errorf("the first commit: %v, want ErrUnknown", err)
+				}
+				err := db.Tickets().Commit(t.Context(), ticket.Change{Now: newTicket()})
+				if err == nil || !strings.Contains(err.Error(), "writing has stopped") {
+					t.Errorf("the next commit: %v, want a refusal", err)
+				}
+			})
+		}
+	}
+}
+
+func TestALockOfAnotherProgramIsSeenAndOver(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "store.db")
+	db := openFile(t, path)
+	other, err := connect(path, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	conn, err := other.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	lock := func(statement string) {
+		t.Helper()
+		if _, err := conn.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	exec(t, db, "PRAGMA busy_timeout = 1")
+	lock("BEGIN IMMEDIATE")
+	if err := db.Tickets().Commit(t.Context(), ticket.Change{Now: newTicket()}); err == nil || errors.Is(err, ticket.ErrUnknown) {
+		t.Errorf("commit under a foreign lock: %v, want an error that says nothing was stored", err)
+	}
+	if err := db.Ping(t.Context()); err == nil || !strings.Contains(err.Error(), "another program has locked the file") {
+		t.Errorf("readiness under a foreign lock: %v", err)
+	}
+	lock("ROLLBACK")
+	if err := db.Tickets().Commit(t.Context(), ticket.Change{Now: newTicket()}); err != nil {
+		t.Errorf("commit afterwards: %v", err)
+	}
+	if err := db.Ping(t.Context()); err != nil {
+		t.Errorf("readiness afterwards: %v", err)
+	}
+}
+
+// Case 10.16: a log that could not be checkpointed behind a long read.
+func TestALogThatGrewIsCutBack(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "store.db")
+	db := openFile(t, path)
+	grow := func(n int) {
+		t.Helper()
+		for range n {
+			big := newTicket()
+			big.Title = strings.Repeat("x", 4<<20)
+			if err := db.Tickets().Commit(t.Context(), ticket.Change{Now: big}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	grow(1)
+	read, err := db.read.pool.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, statement := range []string{"BEGIN", "SELECT count(*) FROM tickets"} {
+		if _, err := read.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	grow(24)
+	if size := sizeOf(t, path+"-wal"); size < 90<<20 {
+		t.Fatalf("the log has %d bytes behind a read, want the case to be real", size)
+	}
+	if _, err := read.ExecContext(context.WithoutCancel(t.Context()), "ROLLBACK"); err != nil {
+		t.Fatal(err)
+	}
+	if err := read.Close(); err != nil {
+		t.Fatal(err)
+	}
+	grow(3)
+	if size := sizeOf(t, path+"-wal"); size > 68<<20 {
+		t.Errorf("the log keeps %d bytes", size)
+	}
+}
+
+func sizeOf(t *testing.T, path string) int64 {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Size()
+}
+
+func remove(t *testing.T, path string) {
+	t.Helper()
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func rename(t *testing.T, from, to string) {
+	t.Helper()
+	if err := os.Rename(from, to); err != nil {
+		t.Fatal(err)
+	}
+}
