@@ -8,11 +8,15 @@ import (
 	"lockstep/event"
 )
 
+// What is known of an order is a register: the event of the highest version
+// counts. So the events of one order may come in any order and any number of
+// times, and always end in the same state.
+
 // Lock applies an order:created event: the ticket is held for that order, or
 // the order waits if another one holds it. It returns
 //
-//	Applied    the lock is durable, as held or as waiting
-//	Duplicate  the order was known already: nothing was written
+//	Applied    what the event says is durable, as held or as waiting
+//	Duplicate  this version, or a later one, was known: nothing was written
 //	Early      the ticket is not known: nothing was written
 //
 // and an error when the store failed or other writers kept winning; the event
@@ -32,10 +36,17 @@ func (s *Service) Lock(ctx context.Context, r event.Reserved) (event.Outcome, er
 }
 
 func (s *Service) lockOnce(ctx context.Context, r event.Reserved) (event.Outcome, error) {
-	if _, err := s.store.Lock(ctx, r.OrderID); err == nil {
-		return event.Duplicate, nil
-	} else if !errors.Is(err, ErrNotFound) {
+	known, err := s.known(ctx, r.OrderID)
+	if err != nil {
 		return 0, err
+	}
+	if known.State != "" && r.Version <= known.Version {
+		return event.Duplicate, nil
+	}
+	lock := LockChange{Was: known, Now: Lock{OrderID: r.OrderID, TicketID: r.TicketID, Version: r.Version, Since: s.now()}}
+	if known.takes() { // it has, or waits for, its ticket: only the version moves on
+		lock.Now.TicketID, lock.Now.State, lock.Now.Since = known.TicketID, known.State, known.Since
+		return s.record(ctx, Change{Locks: []LockChange{lock}})
 	}
 	was, err := s.store.Ticket(ctx, r.TicketID)
 	if errors.Is(err, ErrNotFound) {
@@ -44,9 +55,13 @@ func (s *Service) lockOnce(ctx context.Context, r event.Reserved) (event.Outcome
 	if err != nil {
 		return 0, err
 	}
-	lock := LockChange{Now: Lock{OrderID: r.OrderID, TicketID: r.TicketID, Version: r.Version, Since: s.now()}}
+	return s.take(ctx, was, lock)
+}
+
+// take gives the ticket to the order of lock, or lets it wait.
+func (s *Service) take(ctx context.Context, was Ticket, lock LockChange) (event.Outcome, error) {
 	switch {
-	case was.OrderID == r.OrderID: // locked by a service that keeps no locks of its own
+	case was.OrderID == lock.Now.OrderID: // locked by a service that keeps no locks of its own
 		lock.Now.State = Held
 		return s.record(ctx, Change{Was: &was, Locks: []LockChange{lock}})
 	case was.OrderID != "" || was.Deleted:
@@ -60,17 +75,27 @@ func (s *Service) lockOnce(ctx context.Context, r event.Reserved) (event.Outcome
 	lock.Now.State = Held
 	now := was
 	now.Version++
-	now.OrderID = r.OrderID
+	now.OrderID = lock.Now.OrderID
 	if err := s.commit(ctx, &was, &now, lock); err != nil {
 		return 0, err
 	}
 	return event.Applied, nil
 }
 
+// known returns what is known of an order; its state is "" if nothing is.
+func (s *Service) known(ctx context.Context, orderID string) (Lock, error) {
+	l, err := s.store.Lock(ctx, orderID)
+	if errors.Is(err, ErrNotFound) {
+		return Lock{}, nil
+	}
+	return l, err
+}
+
 // Release applies an order:cancelled event: the ticket is freed if that very
 // order holds it, and passes to the order that waited longest, if any. A
-// release that comes before its lock leaves a tombstone. Outcomes and errors
-// are those of Lock, without Early.
+// release that comes before its lock leaves a tombstone, and one that is older
+// than the lock does nothing. Outcomes and errors are those of Lock, without
+// Early.
 func (s *Service) Release(ctx context.Context, c event.Cancelled) (event.Outcome, error) {
 	for range maxDecisions {
 		outcome, err := s.releaseOnce(ctx, c)
@@ -86,27 +111,25 @@ func (s *Service) Release(ctx context.Context, c event.Cancelled) (event.Outcome
 }
 
 func (s *Service) releaseOnce(ctx context.Context, c event.Cancelled) (event.Outcome, error) {
-	known, err := s.store.Lock(ctx, c.OrderID)
-	if err != nil && !errors.Is(err, ErrNotFound) {
+	known, err := s.known(ctx, c.OrderID)
+	if err != nil {
 		return 0, err
 	}
-	if known.State == Released || known.State == Tombstone {
+	if c.Version < known.Version || c.Version == known.Version && known.ended() {
 		return event.Duplicate, nil
 	}
-	if known.TicketID == "" {
-		known.TicketID = c.TicketID
+	end := LockChange{Was: known, Now: Lock{OrderID: c.OrderID, TicketID: c.TicketID, Version: c.Version, State: Released, Since: s.now()}}
+	if known.State != "" {
+		end.Now.TicketID = known.TicketID
 	}
-	was, err := s.store.Ticket(ctx, known.TicketID)
+	was, err := s.store.Ticket(ctx, end.Now.TicketID)
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return 0, err
 	}
-	end := LockChange{Was: known.State, Now: Lock{
-		OrderID: c.OrderID, TicketID: known.TicketID, Version: max(c.Version, known.Version), State: Released, Since: s.now(),
-	}}
 	switch {
 	case err == nil && was.OrderID == c.OrderID:
 		return s.free(ctx, was, end)
-	case known.State == "":
+	case !known.takes() && known.State != Released:
 		end.Now.State = Tombstone
 	}
 	return s.record(ctx, Change{Locks: []LockChange{end}})
@@ -125,7 +148,7 @@ func (s *Service) free(ctx context.Context, was Ticket, end LockChange) (event.O
 		now.OrderID = next.OrderID
 		promoted := next
 		promoted.State, promoted.Since = Held, s.now()
-		locks = append(locks, LockChange{Was: Waiting, Now: promoted})
+		locks = append(locks, LockChange{Was: next, Now: promoted})
 	case !errors.Is(err, ErrNotFound):
 		return 0, err
 	}

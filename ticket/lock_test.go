@@ -4,6 +4,8 @@ import (
 	"errors"
 	"testing"
 
+	"pgregory.net/rapid"
+
 	"lockstep/event"
 	"lockstep/ticket"
 )
@@ -65,6 +67,82 @@ func TestLockLife(t *testing.T) {
 				f.want(t, id, s.holder, s.version)
 			}
 		})
+	}
+}
+
+// TestTheHighestVersionOfAnOrderCounts: an order that was cancelled, completed
+// all the same and announced again holds its ticket, in whichever order its
+// events come, and however often. Cases 9.1 and 9.2.
+func TestTheHighestVersionOfAnOrderCounts(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(rt *rapid.T) {
+		f := newFixture(t)
+		id := f.create(t).ID
+		reserved := func(order string, v int64) func() error {
+			return func() error {
+				_, err := f.Lock(t.Context(), event.Reserved{OrderID: order, Version: v, TicketID: id})
+				return err
+			}
+		}
+		cancelled := func(order string, v int64) func() error {
+			return func() error {
+				_, err := f.Release(t.Context(), event.Cancelled{OrderID: order, Version: v, TicketID: id})
+				return err
+			}
+		}
+		events := []func() error{
+			reserved("dead", 0), cancelled("dead", 1), cancelled("dead", 2),
+			reserved("back", 0), cancelled("back", 1), reserved("back", 2),
+			reserved("gone", 0), cancelled("gone", 1), reserved("gone", 2), cancelled("gone", 3),
+		}
+		for _, deliver := range rapid.Permutation(append(events, events...)).Draw(rt, "deliveries") {
+			if err := deliver(); err != nil {
+				rt.Fatal(err)
+			}
+		}
+		got, err := f.Ticket(t.Context(), id)
+		if err != nil || got.OrderID != "back" {
+			rt.Errorf("ticket is held by %q, %v, want the one order that is not cancelled", got.OrderID, err)
+		}
+	})
+}
+
+// TestAReleaseThatIsOlderThanTheLockFreesNothing. Case 9.1.
+func TestAReleaseThatIsOlderThanTheLockFreesNothing(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	id := f.create(t).ID
+	f.lock(t, "a", id)
+	f.release(t, "a", id) // version 1
+	again := event.Reserved{OrderID: "a", Version: 2, TicketID: id}
+	if got, err := f.Lock(t.Context(), again); got != event.Applied || err != nil {
+		t.Fatalf("lock of version 2 after release of version 1: %v, %v, want applied", got, err)
+	}
+	f.want(t, id, "a", 3)
+	if got := f.release(t, "a", id); got != event.Duplicate {
+		t.Errorf("release of version 1 comes again: %v, want duplicate", got)
+	}
+	f.want(t, id, "a", 3)
+}
+
+// TestALockThatIsNotKnownAsHeldIsReleased: a ticket that a Node service locked
+// for an order which ours knows as released. Case 9.2.
+func TestALockThatIsNotKnownAsHeldIsReleased(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	was := f.create(t)
+	f.release(t, "a", was.ID)
+	now := was
+	now.OrderID, now.Version = "a", 1
+	if err := f.db.Tickets().Commit(t.Context(), ticket.Change{Was: &was, Now: &now}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := f.Release(t.Context(), event.Cancelled{OrderID: "a", Version: 2, TicketID: was.ID})
+	if got != event.Applied || err != nil {
+		t.Errorf("release of version 2: %v, %v, want applied", got, err)
+	}
+	if held, err := f.Ticket(t.Context(), was.ID); err != nil || held.OrderID != "" {
+		t.Errorf("ticket is held by %q, %v, want it free", held.OrderID, err)
 	}
 }
 

@@ -2,7 +2,6 @@ package ticket
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"lockstep/event"
@@ -13,7 +12,7 @@ type OrderState struct {
 	OrderID   string
 	TicketID  string
 	Version   int64
-	Cancelled bool // final; otherwise the order takes its ticket
+	Cancelled bool // otherwise the order takes its ticket
 }
 
 // Orders is the service that owns the orders, asked directly and not through
@@ -36,7 +35,7 @@ const orderPage = 1000
 
 // Reconcile compares what is known of the orders with the service that owns
 // them, and applies the locks and releases whose events never came. It is safe
-// beside running listeners: an order's life only moves forward, so applying
+// beside running listeners: the highest version of an order counts, so applying
 // what an event would have said does nothing if it comes, or came, by itself.
 func (s *Service) Reconcile(ctx context.Context, orders Orders) (Reconciled, error) {
 	var sum Reconciled
@@ -59,18 +58,18 @@ func (s *Service) Reconcile(ctx context.Context, orders Orders) (Reconciled, err
 
 func (s *Service) reconcile(ctx context.Context, o OrderState, sum *Reconciled) error {
 	sum.Compared++
-	known, err := s.store.Lock(ctx, o.OrderID)
-	if err != nil && !errors.Is(err, ErrNotFound) {
+	known, err := s.known(ctx, o.OrderID)
+	if err != nil {
 		return err
 	}
 	switch {
-	case o.Cancelled && (known.State == Held || known.State == Waiting):
+	case o.Cancelled && known.takes():
 		outcome, err := s.Release(ctx, event.Cancelled{OrderID: o.OrderID, Version: o.Version, TicketID: o.TicketID})
 		if err == nil && outcome == event.Applied {
 			sum.Released++
 		}
 		return err
-	case !o.Cancelled && known.State == "":
+	case !o.Cancelled && !known.takes():
 		outcome, err := s.Lock(ctx, event.Reserved{OrderID: o.OrderID, Version: o.Version, TicketID: o.TicketID})
 		switch {
 		case err != nil:

@@ -88,6 +88,6 @@ type Change struct {
 
 // LockChange writes one lock on the condition that it is still as it was.
 type LockChange struct {
-	Was LockState // the state it was decided on; "" if the order was not known
+	Was Lock // as it was read: its state and version must still be these; zero if the order was not known
 	Now Lock
 }

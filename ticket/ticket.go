@@ -40,24 +40,30 @@ func (t Ticket) announce(at time.Time) (event.Event, error) {
 	}
 }
 
-// LockState is how far the life of an order has come, as the tickets service
-// knows it. It only moves forward: waiting → held → released, waiting →
-// released, or straight to tombstone.
+// LockState is what the latest event of an order said of its ticket. It only
+// moves on with the order's version, but for a waiting order that gets its
+// ticket.
 type LockState string
 
 // The states of a lock.
 const (
 	Held      LockState = "held"      // the order holds the ticket
 	Waiting   LockState = "waiting"   // another order holds the ticket; this one takes it after that
-	Released  LockState = "released"  // the order was cancelled; final
-	Tombstone LockState = "tombstone" // the order was cancelled before its creation was heard of; final
+	Released  LockState = "released"  // the order was cancelled
+	Tombstone LockState = "tombstone" // the order was cancelled before its creation was heard of
 )
 
 // Lock is what the tickets service knows of one order.
 type Lock struct {
 	OrderID  string
 	TicketID string
-	Version  int64 // the order's version as last heard
+	Version  int64 // of the latest event that was applied
 	State    LockState
 	Since    time.Time // when this state began; waiting orders are served oldest first
 }
+
+// takes reports whether the order has the ticket, or waits for it.
+func (l Lock) takes() bool { return l.State == Held || l.State == Waiting }
+
+// ended reports whether the order was cancelled.
+func (l Lock) ended() bool { return l.State == Released || l.State == Tombstone }

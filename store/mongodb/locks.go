@@ -52,11 +52,12 @@ func (s *Tickets) NextWaiting(ctx context.Context, ticketID string) (ticket.Lock
 // lock adds the write of a lock.
 func (c *change) lock(l ticket.LockChange) {
 	d := newLockDoc(l.Now)
-	if l.Was == "" {
+	if l.Was.State == "" {
 		c.insert(locksName, d.ID, d)
 		return
 	}
-	c.update(locksName, d.ID, is("state", l.Was), is("$set", bson.D{
+	asRead := bson.D{{Key: "state", Value: l.Was.State}, {Key: "version", Value: l.Was.Version}}
+	c.update(locksName, d.ID, asRead, is("$set", bson.D{
 		{Key: "ticketId", Value: d.TicketID}, {Key: "version", Value: d.Version},
 		{Key: "state", Value: d.State}, {Key: "since", Value: d.Since},
 	}))

@@ -139,15 +139,15 @@ func writeTicket(ctx context.Context, w *writer, was, now *ticket.Ticket) error 
 
 const (
 	insertLock = "INSERT INTO locks (orderId, ticketId, version, state, since) VALUES (?, ?, ?, ?, ?) ON CONFLICT (orderId) DO NOTHING"
-	updateLock = "UPDATE locks SET ticketId = ?, version = ?, state = ?, since = ? WHERE orderId = ? AND state = ?"
+	updateLock = "UPDATE locks SET ticketId = ?, version = ?, state = ?, since = ? WHERE orderId = ? AND state = ? AND version = ?"
 )
 
 func writeLock(ctx context.Context, w *writer, c ticket.LockChange) error {
 	l := c.Now
-	if c.Was == "" {
+	if c.Was.State == "" {
 		return w.expect(ctx, "lock of order "+l.OrderID+" exists", insertLock,
 			l.OrderID, l.TicketID, l.Version, string(l.State), millis(l.Since))
 	}
 	return w.expect(ctx, "lock of order "+l.OrderID+" has changed", updateLock,
-		l.TicketID, l.Version, string(l.State), millis(l.Since), l.OrderID, string(c.Was))
+		l.TicketID, l.Version, string(l.State), millis(l.Since), l.OrderID, string(c.Was.State), c.Was.Version)
 }

@@ -32,8 +32,8 @@ func conflictMatrix(t *testing.T, b Backend) {
 
 	known := ticket.Lock{OrderID: objectid.New(), TicketID: objectid.New(), State: ticket.Waiting, Since: noon}
 	must(t, "first lock", b.Tickets.Commit(t.Context(), ticket.Change{Locks: []ticket.LockChange{{Now: known}}}))
-	held := known
-	held.State = ticket.Held
+	held, raised := known, known
+	held.State, raised.Version = ticket.Held, known.Version+1
 	fresh := ticket.LockChange{Now: ticket.Lock{OrderID: objectid.New(), TicketID: known.TicketID, State: ticket.Held, Since: noon}}
 
 	write := func(was ticket.Ticket) ticket.Change {
@@ -58,8 +58,9 @@ func conflictMatrix(t *testing.T, b Backend) {
 		{"guard another revision", guard(stale(t, otherRevision)), fresh},
 		{"guard a ticket that is not there", guard(stale(t, otherID)), fresh},
 		{"lock an order that is known", write(stale(t, current)), ticket.LockChange{Now: held}},
-		{"move a lock from a state it has left", write(stale(t, current)), ticket.LockChange{Was: ticket.Held, Now: held}},
-		{"move a lock that is not known", write(stale(t, current)), ticket.LockChange{Was: ticket.Waiting, Now: fresh.Now}},
+		{"move a lock from a state it has left", write(stale(t, current)), ticket.LockChange{Was: held, Now: held}},
+		{"move a lock from a version it has left", write(stale(t, current)), ticket.LockChange{Was: raised, Now: held}},
+		{"move a lock that is not known", write(stale(t, current)), ticket.LockChange{Was: known, Now: fresh.Now}},
 		{"lock a known order beside a guard", guard(stale(t, current)), ticket.LockChange{Now: held}},
 		{"lock a known order beside a create", insert(newTicket()), ticket.LockChange{Now: held}},
 		{"lock a known order alone", ticket.Change{}, ticket.LockChange{Now: held}},

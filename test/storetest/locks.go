@@ -23,18 +23,20 @@ func lockRoundTrip(t *testing.T, b Backend) {
 	want := ticket.Lock{OrderID: objectid.New(), TicketID: objectid.New(), Version: 3, State: ticket.Waiting, Since: noon}
 	_, err := b.Tickets.Lock(t.Context(), want.OrderID)
 	wants(t, "unknown order", err, ticket.ErrNotFound)
-	store := func(was ticket.LockState) {
+	var was ticket.Lock
+	store := func() {
 		t.Helper()
 		must(t, "store lock", b.Tickets.Commit(t.Context(), ticket.Change{Locks: []ticket.LockChange{{Was: was, Now: want}}}))
 		got, err := b.Tickets.Lock(t.Context(), want.OrderID)
 		must(t, "read lock", err)
 		same(t, "lock", got, want)
+		was = want
 	}
-	store("")
+	store()
 	want.State, want.Since = ticket.Held, noon.Add(time.Minute)
-	store(ticket.Waiting)
+	store()
 	want.State, want.Version = ticket.Released, 4
-	store(ticket.Held)
+	store()
 }
 
 func lockNextWaiting(t *testing.T, b Backend) {
@@ -60,8 +62,9 @@ func lockNextWaiting(t *testing.T, b Backend) {
 		got, err := b.Tickets.NextWaiting(t.Context(), ticketID)
 		must(t, "next waiting", err)
 		same(t, "next waiting", got, l)
-		l.State = ticket.Released
-		must(t, "release", b.Tickets.Commit(t.Context(), ticket.Change{Locks: []ticket.LockChange{{Was: ticket.Waiting, Now: l}}}))
+		released := l
+		released.State = ticket.Released
+		must(t, "release", b.Tickets.Commit(t.Context(), ticket.Change{Locks: []ticket.LockChange{{Was: l, Now: released}}}))
 	}
 	_, err = b.Tickets.NextWaiting(t.Context(), ticketID)
 	wants(t, "nobody waits any more", err, ticket.ErrNotFound)
