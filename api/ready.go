@@ -2,30 +2,108 @@ package api
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
-// checkWithin bounds each check of readiness.
-const checkWithin = 2 * time.Second
+const (
+	// checkWithin bounds each check of readiness.
+	checkWithin = 2 * time.Second
+
+	// lookEvery is how often everything is checked, and hurryEvery how often
+	// until the process is ready for the first time.
+	lookEvery  = time.Second
+	hurryEvery = 20 * time.Millisecond
+
+	// patience is how many times in a row a check must fail before a process
+	// that was ready is not: an election or a slow disk is no reason to take
+	// every process out of service at once.
+	patience = 3
+
+	// staleAfter is when a look counts as too old to be believed: longer than
+	// patience, for a check that hangs takes checkWithin.
+	staleAfter = 10 * time.Second
+)
 
 // Check is one thing that readiness looks at.
 type Check struct {
-	Name     string                      // what is checked, as "tickets store"
-	Probe    func(context.Context) error // nil error: it is well
+	Name     string                      // what is checked, as "tickets store"; a label of metrics
+	Probe    func(context.Context) error // nil error: it is well. It must end with its context
 	Optional bool                        // the service is ready without it, but degraded
 }
 
-// Readiness says whether a process should be sent requests. It may be used
-// from many goroutines.
+// Status is what became of a check.
+type Status string
+
+// The statuses.
+const (
+	OK       Status = "ok"
+	Degraded Status = "degraded" // it failed, and the process serves without it
+	Failed   Status = "failed"   // the process should not be sent requests
+)
+
+// Readiness says whether a process should be sent requests. It looks for
+// itself, so that answering takes no time, whatever hangs. It may be used from
+// many goroutines.
 type Readiness struct {
-	checks   []Check
+	checks   []*watched
+	log      *slog.Logger
+	ok       *prometheus.GaugeVec // by check
+	now      func() time.Time
 	draining atomic.Bool
+
+	mu    sync.Mutex
+	last  Ready
+	at    time.Time     // of last
+	once  sync.Once     // closes first
+	first chan struct{} // closed once the process has been ready
 }
 
-// NewReadiness returns a readiness made of checks.
-func NewReadiness(checks ...Check) *Readiness { return &Readiness{checks: checks} }
+// watched is a check with its history.
+type watched struct {
+	Check
+	failures int // in a row
+	was      Status
+}
+
+// NewReadiness returns a readiness made of checks; nothing is known of them
+// before Run. Changes are logged, and shown by metrics that are registered
+// with reg; nil registers nothing.
+func NewReadiness(reg prometheus.Registerer, log *slog.Logger, checks ...Check) *Readiness {
+	r := &Readiness{last: Ready{Checks: []CheckResult{}}, log: log, now: time.Now, first: make(chan struct{})}
+	r.ok = checkMetrics(reg, checks, r.Answer)
+	for _, c := range checks {
+		r.checks = append(r.checks, &watched{Check: c, was: OK})
+	}
+	return r
+}
+
+// Run looks at everything, again and again, until ctx ends, and then returns
+// nil.
+func (r *Readiness) Run(ctx context.Context) error {
+	for {
+		r.look(ctx)
+		pause := lookEvery
+		if !closed(r.first) {
+			pause = hurryEvery
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case <-timer.C:
+		}
+	}
+}
+
+// First returns a channel that is closed once the process has been ready.
+func (r *Readiness) First() <-chan struct{} { return r.first }
 
 // Drain makes the process not ready for the rest of its life.
 func (r *Readiness) Drain() { r.draining.Store(true) }
@@ -39,45 +117,126 @@ type Ready struct {
 // CheckResult is what became of one check.
 type CheckResult struct {
 	Name   string `json:"name"`
-	Status string `json:"status"` // ok, degraded or failed
+	Status Status `json:"status"`
 	Reason string `json:"reason,omitempty"`
 }
 
-// Look runs every check once.
-func (r *Readiness) Look(ctx context.Context) Ready {
-	answer := Ready{Ready: true, Checks: make([]CheckResult, 0, len(r.checks)+1)}
-	if r.draining.Load() {
-		answer.add(CheckResult{Name: "process", Status: "failed", Reason: "shutting down"})
+// look runs every check once, side by side.
+func (r *Readiness) look(ctx context.Context) {
+	results := make([]CheckResult, len(r.checks))
+	var looking sync.WaitGroup
+	for i, c := range r.checks {
+		looking.Go(func() { results[i] = c.look(ctx, !closed(r.first)) })
 	}
-	for _, c := range r.checks {
-		answer.add(c.look(ctx))
+	looking.Wait()
+	if ctx.Err() != nil {
+		return // the checks were cut short
+	}
+	answer := Ready{Ready: true, Checks: results}
+	for i, result := range results {
+		answer.Ready = answer.Ready && result.Status != Failed
+		r.note(ctx, r.checks[i], result)
+	}
+	if answer.Ready {
+		r.once.Do(func() { close(r.first) })
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.last, r.at = answer, r.now()
+}
+
+// look runs the check once. A process that starts is not ready before every
+// check has succeeded; later a check has to fail several times in a row.
+func (c *watched) look(ctx context.Context, starting bool) CheckResult {
+	ctx, cancel := context.WithTimeout(ctx, checkWithin)
+	defer cancel()
+	err := c.Probe(ctx)
+	if err == nil {
+		c.failures = 0
+		return CheckResult{Name: c.Name, Status: OK}
+	}
+	c.failures++
+	status := Failed
+	if c.Optional || !starting && c.failures < patience {
+		status = Degraded
+	}
+	return CheckResult{Name: c.Name, Status: status, Reason: err.Error()}
+}
+
+// note shows what became of a check, and logs it if that has changed.
+func (r *Readiness) note(ctx context.Context, c *watched, now CheckResult) {
+	r.ok.WithLabelValues(c.Name).Set(number(now.Status == OK))
+	if now.Status == c.was || !closed(r.first) {
+		return
+	}
+	c.was = now.Status
+	switch now.Status {
+	case OK:
+		r.log.InfoContext(ctx, "check succeeds again", "check", c.Name)
+	case Failed:
+		r.log.ErrorContext(ctx, "not ready: check fails", "check", c.Name, "reason", now.Reason)
+	default:
+		r.log.WarnContext(ctx, "check fails", "check", c.Name, "reason", now.Reason)
+	}
+}
+
+// Answer returns what the latest look found.
+func (r *Readiness) Answer() Ready {
+	r.mu.Lock()
+	answer, at := r.last, r.at
+	r.mu.Unlock()
+	add := func(reason string) {
+		answer.Ready = false
+		answer.Checks = append([]CheckResult{{Name: "process", Status: Failed, Reason: reason}}, answer.Checks...)
+	}
+	switch {
+	case r.draining.Load():
+		add("shutting down")
+	case at.IsZero():
+		add("starting")
+	case r.now().Sub(at) > staleAfter:
+		add("the checks have not ended for " + r.now().Sub(at).Round(time.Second).String())
 	}
 	return answer
 }
 
-func (a *Ready) add(c CheckResult) {
-	a.Ready = a.Ready && c.Status != "failed"
-	a.Checks = append(a.Checks, c)
-}
-
-func (c Check) look(ctx context.Context) CheckResult {
-	ctx, cancel := context.WithTimeout(ctx, checkWithin)
-	defer cancel()
-	err := c.Probe(ctx)
-	switch {
-	case err == nil:
-		return CheckResult{Name: c.Name, Status: "ok"}
-	case c.Optional:
-		return CheckResult{Name: c.Name, Status: "degraded", Reason: err.Error()}
-	default:
-		return CheckResult{Name: c.Name, Status: "failed", Reason: err.Error()}
-	}
-}
-
-func (r *Readiness) serve(w http.ResponseWriter, q request) error {
-	answer := r.Look(q.Context())
+func (r *Readiness) serve(w http.ResponseWriter, _ request) error {
+	answer := r.Answer()
 	if !answer.Ready {
 		return respond(w, http.StatusServiceUnavailable, answer)
 	}
 	return respond(w, http.StatusOK, answer)
+}
+
+// checkMetrics registers what readiness shows and returns the gauges of checks.
+func checkMetrics(reg prometheus.Registerer, checks []Check, answer func() Ready) *prometheus.GaugeVec {
+	ok := prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "lockstep_check_ok", Help: "1 while a check of readiness succeeds.",
+	}, []string{"check"})
+	for _, c := range checks {
+		ok.WithLabelValues(c.Name)
+	}
+	ready := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "lockstep_ready", Help: "1 while this process should be sent requests.",
+	}, func() float64 { return number(answer().Ready) })
+	if reg != nil {
+		reg.MustRegister(ok, ready)
+	}
+	return ok
+}
+
+func number(is bool) float64 {
+	if is {
+		return 1
+	}
+	return 0
+}
+
+func closed(ch <-chan struct{}) bool {
+	select {
+	case <-ch:
+		return true
+	default:
+		return false
+	}
 }

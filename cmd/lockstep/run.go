@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"time"
 
 	"lockstep/api"
 	"lockstep/internal/rungroup"
@@ -25,7 +24,7 @@ func (p *program) run(ctx context.Context, started func()) error {
 	g.Stage("listeners", p.listenersAndJobs()...)
 	g.Stage("relays", p.each(func(s *service) rungroup.Part { return s.relay.Run })...)
 	g.Stage("broker sessions", p.each(func(s *service) rungroup.Part { return s.session.Run })...)
-	g.Stage("ops", append(p.each(watchOutbox), announce(ready, started), api.NewServer(p.opsAt, ops, drainWithin, p.log).Run)...)
+	g.Stage("ops", append(p.each(watchOutbox), ready.Run, announce(ready, started), api.NewServer(p.opsAt, ops, drainWithin, p.log).Run)...)
 	for _, s := range p.services {
 		g.OnStop(s.name+" store", s.store.close)
 	}
@@ -41,20 +40,14 @@ func (p *program) run(ctx context.Context, started func()) error {
 // announce returns a part that calls started once the process is ready.
 func announce(ready *api.Readiness, started func()) rungroup.Part {
 	return func(ctx context.Context) error {
-		tick := time.NewTicker(20 * time.Millisecond)
-		defer tick.Stop()
-		for waiting := true; ; {
-			if waiting && ready.Look(ctx).Ready {
-				waiting = false
-				tick.Stop()
-				started()
-			}
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-tick.C:
-			}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ready.First():
+			started()
 		}
+		<-ctx.Done()
+		return nil
 	}
 }
 
@@ -97,7 +90,7 @@ func (p *program) readiness() *api.Readiness {
 	for _, s := range p.services {
 		checks = append(checks, s.checks...)
 	}
-	return api.NewReadiness(checks...)
+	return api.NewReadiness(p.registry, p.log, checks...)
 }
 
 func (p *program) opsOptions(ready *api.Readiness) api.OpsOptions {
