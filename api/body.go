@@ -8,6 +8,7 @@ import (
 	"mime"
 	"net/http"
 	"strings"
+	"unicode/utf8"
 )
 
 // maxBody is the largest body in bytes: the default of Express's json().
@@ -69,6 +70,9 @@ func drain(r *http.Request) {
 func parseBody(data []byte) (body, error) {
 	if len(data) == 0 {
 		return nil, nil
+	}
+	if !utf8.Valid(data) {
+		return nil, errBody // what is not text would be stored as other bytes, three times as many
 	}
 	data = bytes.TrimLeft(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")), " \t\r\n")
 	switch {

@@ -119,7 +119,7 @@ func TestTitlesThatAreRefused(t *testing.T) {
 		want(t, ask(t, f.door, "u1", http.MethodPost, "/api/tickets", `{"title":`+title+`,"price":1}`), 400, badTitle)
 	}
 	want(t, ask(t, f.door, "u1", http.MethodPost, "/api/tickets", `{"Title":"t","price":1}`), 400, badTitle)
-	for _, title := range []string{`{}`, `{"$gt":""}`, `["x"]`} {
+	for _, title := range []string{`{}`, `{"$gt":""}`, `["x"]`, `"a\u0000b"`, "\"\xff\""} {
 		want(t, ask(t, f.door, "u1", http.MethodPost, "/api/tickets", `{"title":`+title+`,"price":1}`), 400, somethingWrong)
 	}
 }

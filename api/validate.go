@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"regexp"
 	"strconv"
+	"strings"
 
 	"lockstep/internal/objectid"
 	"lockstep/ticket"
@@ -32,8 +33,8 @@ func readDraft(b body) (ticket.Draft, error) {
 	if k := title.kind(); k == jsArray || k == jsObject {
 		return ticket.Draft{}, errUnsuitable
 	}
-	if price.kind() == jsArray {
-		return ticket.Draft{}, errUnsuitable
+	if price.kind() == jsArray || strings.ContainsRune(title.String(), 0) {
+		return ticket.Draft{}, errUnsuitable // no consumer in C takes a NUL, and no person writes one
 	}
 	return ticket.Draft{Title: title.String(), Price: amount}, nil
 }

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // ErrInvalid is wrapped by every error of the Decode functions: the payload
@@ -22,6 +24,9 @@ const maxID = 128
 type object map[string]json.RawMessage
 
 func decodeObject(data []byte) (object, error) {
+	if !utf8.Valid(data) {
+		return nil, fmt.Errorf("%w: not UTF-8", ErrInvalid)
+	}
 	var o object
 	if err := json.Unmarshal(data, &o); err != nil {
 		return nil, fmt.Errorf("%w: not a JSON object: %w", ErrInvalid, err)
@@ -46,6 +51,9 @@ func (o object) text(key string) (string, error) {
 	var s string
 	if err := json.Unmarshal(o[key], &s); err != nil {
 		return "", fmt.Errorf("%w: %s is not a string", ErrInvalid, key)
+	}
+	if strings.ContainsRune(s, 0) {
+		return "", fmt.Errorf("%w: %s holds a NUL", ErrInvalid, key)
 	}
 	return s, nil
 }

@@ -21,6 +21,8 @@ func TestDecodeTicketRefusesWhatBreaksTheContract(t *testing.T) {
 		"an array":                        {event.TicketUpdated, `[]`},
 		"a string":                        {event.TicketUpdated, `"x"`},
 		"trailing data":                   {event.TicketUpdated, `{"id":"a","title":"t","price":1,"version":1}{}`},
+		"not UTF-8":                       {event.TicketUpdated, "{\"id\":\"a\",\"title\":\"\xff\",\"price\":1,\"version\":1}"},
+		"title with a NUL":                {event.TicketUpdated, `{"id":"a","title":"a\u0000b","price":1,"version":1}`},
 		"no id":                           {event.TicketUpdated, `{"title":"t","price":1,"version":1}`},
 		"empty id":                        {event.TicketUpdated, `{"id":"","title":"t","price":1,"version":1}`},
 		"id with a line break":            {event.TicketUpdated, `{"id":"a\nb","title":"t","price":1,"version":1}`},
