@@ -75,18 +75,11 @@ func openSQLite(ctx context.Context, dir, service string) (*store, error) {
 
 func (p *program) openMongoDB(ctx context.Context, uri, service string) (*store, error) {
 	o := mongodb.Options{
-		AppName: "lockstep-" + service, Log: p.log.With("service", service),
+		Service: mongodb.Service(service), AppName: "lockstep-" + service, Log: p.log.With("service", service),
 		Registerer: prometheus.WrapRegistererWith(prometheus.Labels{"service": service}, p.registry),
 	}
-	database := databaseOf(uri)
 	if p.shared { // two services, a database each
-		database = strings.TrimPrefix(database+"-"+service, "-")
-		o.Database = database
-	}
-	if service == "orders" && database == "orders" {
-		// The Node orders service has its database and its replica under these
-		// names; ours continues it. A tickets service is not to be found there.
-		o.Replica = "tickets"
+		o.Database = strings.TrimPrefix(databaseOf(uri)+"-"+service, "-")
 	}
 	db, err := mongodb.Open(ctx, uri, o)
 	if err != nil {

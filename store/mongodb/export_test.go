@@ -16,3 +16,6 @@ func SetAnswerTimeout(db *DB, d time.Duration) { db.answer = d }
 
 // OpenMonitored is Open with a monitor of all commands.
 var OpenMonitored = open
+
+// ReplicaOf returns the collection that was chosen for the replica.
+func ReplicaOf(db *DB) string { return db.opts.Replica }

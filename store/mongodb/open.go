@@ -34,10 +34,14 @@ type Options struct {
 	// Database overrides the one in the URI's path.
 	Database string
 
-	// Replica names the collection of the replica; "replica" if "". An orders
-	// service that continues the database of a Node service has it in
-	// "tickets", where the tickets service has its own: of Tickets and
-	// Replica one DB can serve one then.
+	// Service is the one service whose database it is; a database of the other
+	// one is refused. Both if "", which is for tests.
+	Service Service
+
+	// Replica names the collection of the replica. If "", an orders service
+	// continues the one that has documents: "tickets" if a Node service wrote
+	// it, otherwise "replica". A tickets service has its own tickets in
+	// "tickets": of Tickets and Replica one DB can serve one then.
 	Replica string
 
 	AppName    string                // shown by the server's logs; "lockstep" if ""
@@ -48,9 +52,6 @@ type Options struct {
 }
 
 func (o Options) withDefaults() Options {
-	if o.Replica == "" {
-		o.Replica = "replica"
-	}
 	if o.AppName == "" {
 		o.AppName = "lockstep"
 	}
@@ -118,6 +119,9 @@ func (db *DB) open(ctx context.Context, uri string) (err error) {
 	}
 	db.data = db.commands.Database(name)
 	db.latest = db.commands.Database(name, options.Database().SetReadConcern(readconcern.Local()))
+	if err := db.recognize(ctx); err != nil {
+		return err
+	}
 	if err := db.prepare(ctx); err != nil {
 		return err
 	}
