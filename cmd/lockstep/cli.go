@@ -20,6 +20,25 @@ type cli struct {
 	Version versionCmd `cmd:"" help:"Print what was built from what."`
 }
 
+// parse reads a command line into c. It returns nil without an error if help
+// was asked for and printed.
+func parse(c *cli, args []string, s streams) (*kong.Context, error) {
+	var shown bool
+	parser, err := newParser(c, s, &shown)
+	if err != nil {
+		return nil, err
+	}
+	parsed, err := parser.Parse(args)
+	if shown {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, &usageError{err.Error()}
+	}
+	chooseOps(parsed)
+	return parsed, nil
+}
+
 // newParser returns a parser of c that never ends the process; shown is set
 // when help was asked for and printed.
 func newParser(c *cli, s streams, shown *bool) (*kong.Kong, error) {

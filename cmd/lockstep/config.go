@@ -34,7 +34,7 @@ func (c *configCmd) Run(s streams) error {
 	}
 	settings, err := effective(args, s)
 	if err != nil {
-		return &usageError{err.Error()}
+		return err
 	}
 	if asJSON {
 		enc := json.NewEncoder(s.out)
@@ -51,13 +51,8 @@ func (c *configCmd) Run(s streams) error {
 // effective returns the settings of the command that args would run.
 func effective(args []string, s streams) ([]setting, error) {
 	var other cli
-	var shown bool
-	parser, err := newParser(&other, s, &shown)
-	if err != nil {
-		return nil, err
-	}
-	parsed, err := parser.Parse(args)
-	if err != nil {
+	parsed, err := parse(&other, args, s)
+	if parsed == nil {
 		return nil, err
 	}
 	given := map[*kong.Flag]bool{}

@@ -18,7 +18,7 @@ import (
 
 // doctorCmd checks everything that a service needs, without starting it.
 type doctorCmd struct {
-	opsFlags   `set:"ops_addr=:9464"`
+	opsFlags   `set:"ops_addr="`
 	storeFlags `set:"data_dir="`
 	natsFlags  `set:"cluster_id="`
 	jwtFlags

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/alecthomas/kong"
+
 	"lockstep/api"
 )
 
@@ -12,13 +14,37 @@ import (
 
 // opsFlags say where the operator's routes are served.
 type opsFlags struct {
-	OpsAddr  string `env:"OPS_ADDR" default:"${ops_addr}" help:"Where /metrics, /healthz, /readyz and /ops are served."`
-	OpsToken string `env:"OPS_TOKEN" secret:"" help:"What calls that change state must bear. Required unless --ops-addr is loopback."`
+	OpsAddr  string `env:"OPS_ADDR" default:"${ops_addr}" help:"Where /metrics, /healthz, /readyz and /ops are served; unset: :9464 with OPS_TOKEN, this machine's 9464 without."`
+	OpsToken string `env:"OPS_TOKEN" secret:"" help:"What calls that change state must bear. Required if --ops-addr is open to other machines."`
+}
+
+// opsPort is where a service serves the operator's routes unless it is told.
+const opsPort = "9464"
+
+// chooseOps fills in where the operator's routes are served if nothing says
+// so: open to other machines only with a token.
+func chooseOps(parsed *kong.Context) {
+	var addr, token *kong.Flag
+	for _, f := range parsed.Flags() {
+		switch f.Name {
+		case "ops-addr":
+			addr = f
+		case "ops-token":
+			token = f
+		}
+	}
+	switch {
+	case addr == nil || addr.Target.String() != "":
+	case token.Target.String() != "":
+		addr.Target.SetString(":" + opsPort)
+	default:
+		addr.Target.SetString("127.0.0.1:" + opsPort)
+	}
 }
 
 func (f opsFlags) missing() missing {
 	if f.OpsToken == "" && !api.Loopback(f.OpsAddr) {
-		return missing{"OPS_TOKEN must be defined (" + f.OpsAddr + " is open to other machines)"}
+		return missing{"OPS_TOKEN must be defined, because OPS_ADDR=" + f.OpsAddr + " is open to other machines; without both, the operator's routes are served to this machine only"}
 	}
 	return nil
 }

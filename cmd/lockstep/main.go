@@ -40,17 +40,12 @@ type streams struct {
 // without the process, for tests.
 func run(ctx context.Context, args []string, s streams) int {
 	var c cli
-	var shown bool
-	parser, err := newParser(&c, s, &shown)
+	parsed, err := parse(&c, args, s)
 	if err != nil {
 		return fail(s, err)
 	}
-	parsed, err := parser.Parse(args)
-	if shown {
+	if parsed == nil {
 		return 0
-	}
-	if err != nil {
-		return fail(s, &usageError{err.Error()})
 	}
 	parsed.BindTo(ctx, (*context.Context)(nil))
 	parsed.Bind(s, &c.logFlags)

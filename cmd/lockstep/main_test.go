@@ -52,7 +52,7 @@ func TestEveryMissingNameIsReportedAtOnce(t *testing.T) {
 	}{
 		{[]string{"tickets", "--ops-addr=127.0.0.1:0"}, needed},
 		{[]string{"orders", "--ops-addr=127.0.0.1:0"}, needed},
-		{[]string{"tickets", "--ops-addr=:9464"}, append(needed[:5:5], "OPS_TOKEN must be defined (:9464 is open to other machines)")},
+		{[]string{"tickets", "--ops-addr=:9464"}, append(needed[:5:5], "OPS_TOKEN must be defined, because OPS_ADDR=:9464 is open to other machines; without both, the operator's routes are served to this machine only")},
 		{[]string{"tickets", "--ops-addr=127.0.0.1:0", "--data-dir=x", "--nats-url=nats://x:1", "--nats-cluster-id=c", "--jwt-key=k"}, []string{"NATS_CLIENT_ID must be defined"}},
 		{[]string{"broker"}, []string{"DATA_DIR must be defined", "NATS_CLUSTER_ID must be defined"}},
 		{[]string{"token", "--user=a@b"}, []string{"JWT_KEY must be defined"}},

@@ -16,7 +16,7 @@ import (
 // ordersCmd runs the orders service.
 type ordersCmd struct {
 	OrdersAddr string `env:"ORDERS_ADDR" default:":3000" help:"Where the orders API is served."`
-	opsFlags   `set:"ops_addr=:9464"`
+	opsFlags   `set:"ops_addr="`
 	storeFlags `set:"data_dir="`
 	natsFlags  `set:"cluster_id="`
 	jwtFlags

@@ -32,6 +32,9 @@ func (p *program) run(ctx context.Context, started func()) error {
 		g.OnStop("broker", func() error { p.broker.Shutdown(); return nil })
 	}
 	p.log.InfoContext(ctx, "starting", "ops", p.opsAt.Addr().String())
+	if p.ops.OpsToken == "" && !p.shared {
+		p.log.InfoContext(ctx, "the ops port serves this machine only: set OPS_TOKEN for probes and scrapes from others", "ops", p.opsAt.Addr().String())
+	}
 	err = g.Run(ctx, stopWithin)
 	p.log.InfoContext(context.WithoutCancel(ctx), "stopped")
 	return err

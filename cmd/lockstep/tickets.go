@@ -12,7 +12,7 @@ import (
 // ticketsCmd runs the tickets service.
 type ticketsCmd struct {
 	TicketsAddr string `env:"TICKETS_ADDR" default:":3000" help:"Where the tickets API is served."`
-	opsFlags    `set:"ops_addr=:9464"`
+	opsFlags    `set:"ops_addr="`
 	storeFlags  `set:"data_dir="`
 	natsFlags   `set:"cluster_id="`
 	jwtFlags

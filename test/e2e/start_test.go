@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"lockstep/test/brokertest"
 	"lockstep/test/mongotest"
 	"lockstep/test/spawn"
 )
@@ -66,4 +67,43 @@ func TestTwoProcessesOfOneClientID(t *testing.T) {
 	if said := s.orders.Output(); strings.Contains(said, "session lost") || strings.Contains(said, "link broke") {
 		t.Error("the first one was disturbed")
 	}
+}
+
+// TestTheFiveVariablesOfTheNodeServicesSuffice: what a manifest of the Node
+// services sets starts ours, and nothing but this machine reaches the
+// operator's routes. Case 9.4.
+func TestTheFiveVariablesOfTheNodeServicesSuffice(t *testing.T) {
+	t.Parallel()
+	broker, set := brokertest.Start(t), mongotest.Shared(t)
+	for _, service := range []string{"tickets", "orders"} { // one after the other: both have the same ports
+		p := &process{spawn.Service{
+			Name: service, Args: []string{service}, Ready: "http://127.0.0.1:9464/readyz",
+			Env: []string{
+				"MONGO_URI=" + set.URI(set.Database(t)), "NATS_URL=" + strings.Replace(broker.URL(), "nats:", "http:", 1),
+				"NATS_CLUSTER_ID=" + brokertest.ClusterID, "NATS_CLIENT_ID=" + service + "-depl-5f7c9-x2x4z", "JWT_KEY=asdf",
+			},
+		}}
+		p.start(t)
+		if !answersOn(t, "http://127.0.0.1:3000/api/"+service) {
+			t.Errorf("%s does not serve its API on port 3000", service)
+		}
+		if said := p.Output(); !strings.Contains(said, "serves this machine only") || !strings.Contains(said, "OPS_TOKEN") {
+			t.Errorf("%s does not say who reaches its ops port, and what to set:\n%s", service, said)
+		}
+		p.stop(t)
+	}
+}
+
+// answersOn reports whether something serves the URL, whatever it answers.
+func answersOn(t *testing.T, url string) bool {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return false
+	}
+	return resp.Body.Close() == nil
 }
