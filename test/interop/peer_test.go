@@ -29,6 +29,19 @@ var install = sync.OnceValue(func() error {
 	return nil
 })
 
+// needNode skips the test where there is no Node with the libraries, and fails
+// it in CI.
+func needNode(t *testing.T) {
+	t.Helper()
+	if err := install(); err != nil {
+		const howTo = "NO NODE LIBRARIES: run `make interop-deps` with Node 20.19 or newer and npm: "
+		if inCI, _ := strconv.ParseBool(os.Getenv("CI")); inCI { // anything but a true is none
+			t.Fatal(howTo, err)
+		}
+		t.Skip(howTo, err)
+	}
+}
+
 // peer is a running Node process.
 type peer struct {
 	t       *testing.T
@@ -47,13 +60,7 @@ type answer struct {
 // startPeer starts a Node process on a database.
 func startPeer(t *testing.T, uri string) *peer {
 	t.Helper()
-	if err := install(); err != nil {
-		const howTo = "NO NODE LIBRARIES: run `make interop-deps` with Node 20.19 or newer and npm: "
-		if inCI, _ := strconv.ParseBool(os.Getenv("CI")); inCI { // anything but a true is none
-			t.Fatal(howTo, err)
-		}
-		t.Skip(howTo, err)
-	}
+	needNode(t)
 	p := &peer{t: t, command: exec.CommandContext(t.Context(), "node", "peer.js")}
 	p.command.Dir, p.command.Stderr = "node", os.Stderr
 	p.command.Env = append(os.Environ(), "MONGO_URI="+uri)
@@ -135,7 +142,7 @@ type document struct {
 	Price     float64         `json:"price,omitempty"`
 	UserID    string          `json:"userId,omitempty"`
 	OrderID   string          `json:"orderId,omitempty"`
-	Version   int64           `json:"version"`
+	Version   int64           `json:"version" bson:"version"`
 	Status    string          `json:"status,omitempty"`
 	ExpiresAt string          `json:"expiresAt,omitempty"`
 	Ticket    json.RawMessage `json:"ticket,omitempty"`

@@ -16,14 +16,15 @@ import (
 // stopLimit is how long a service may take to stop, as promised.
 const stopLimit = 10 * time.Second
 
-// Service is a lockstep process that is started, ended and started again under
+// Service is a process, of lockstep if not said otherwise, that is started, ended and started again under
 // the same settings. Start, Launch, Kill and Stop are called by one goroutine
 // at a time.
 type Service struct {
-	Name  string   // in messages
-	Args  []string // the command and its flags
-	Env   []string // all of its environment, but for HOME and PATH
-	Ready string   // URL that answers 200 once it is ready
+	Name    string   // in messages
+	Program string   // what to run; lockstep if empty
+	Args    []string // the command and its flags
+	Env     []string // all of its environment, but for HOME and PATH
+	Ready   string   // URL that answers 200 once it is ready
 
 	child  *Child
 	output output
@@ -47,7 +48,11 @@ func (s *Service) Start(t testing.TB) {
 // Launch is Start without the wait.
 func (s *Service) Launch(t testing.TB) {
 	t.Helper()
-	command := exec.Command(Lockstep(t), s.Args...)
+	program := s.Program
+	if program == "" {
+		program = Lockstep(t)
+	}
+	command := exec.Command(program, s.Args...)
 	command.Env = append([]string{"HOME=" + os.Getenv("HOME"), "PATH=" + os.Getenv("PATH")}, s.Env...)
 	command.Stdout, command.Stderr = &s.output, &s.output
 	again := s.child != nil
@@ -66,6 +71,10 @@ func (s *Service) Launch(t testing.TB) {
 		}
 	})
 }
+
+// Ended returns a channel that is closed once the service has ended, of itself
+// or not.
+func (s *Service) Ended() <-chan struct{} { return s.child.Ended() }
 
 // Kill ends the service as a crash would.
 func (s *Service) Kill() { s.child.Kill() }

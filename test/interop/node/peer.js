@@ -4,22 +4,8 @@
 'use strict'
 const readline = require('node:readline')
 const mongoose = require('mongoose')
-const { updateIfCurrentPlugin } = require('mongoose-update-if-current')
 const stan = require('node-nats-streaming')
-
-const versioned = (fields) => {
-  const schema = new mongoose.Schema(fields, {
-    toJSON: {
-      transform (_doc, ret) {
-        ret.id = ret._id
-        delete ret._id
-      }
-    }
-  })
-  schema.set('versionKey', 'version')
-  schema.plugin(updateIfCurrentPlugin)
-  return schema
-}
+const { statuses, versioned } = require('./models')
 
 // The tickets service keeps these under "tickets"; the orders service keeps its
 // replica there, with less.
@@ -31,7 +17,7 @@ const Ticket = mongoose.model('Ticket', versioned({
 }))
 const Order = mongoose.model('Order', versioned({
   userId: { type: String, required: true },
-  status: { type: String, required: true, enum: ['created', 'cancelled', 'awaiting:payment', 'complete'] },
+  status: { type: String, required: true, enum: statuses },
   expiresAt: { type: mongoose.Schema.Types.Date },
   ticket: { type: mongoose.Schema.Types.ObjectId, ref: 'Ticket' }
 }))
@@ -81,21 +67,7 @@ const actions = {
       await ticket.save()
     })
   },
-  // Keeps the locks as the tickets service does, and tells.
-  async lock () {
-    await listen('tickets-service', 'order:created', (order) => hold(order.ticket.id, order.id))
-    await listen('tickets-service', 'order:cancelled', (order) => hold(order.ticket.id, undefined))
-  },
   publish: ({ subject, data }) => publish(subject, data)
-}
-
-async function hold (id, orderId) {
-  const ticket = await Ticket.findById(id)
-  if (!ticket) throw new Error(`no ticket ${id}`)
-  ticket.set({ orderId })
-  await ticket.save()
-  const { version, title, price, userId } = ticket
-  await publish('ticket:updated', { id, version, title, price, userId, orderId: ticket.orderId })
 }
 
 function publish (subject, data) {
