@@ -22,7 +22,7 @@ const (
 
 // do makes a change durable, together with those that wait at the same moment.
 // While a transaction of another process holds what it writes, it comes again,
-// and keeps nobody back in between.
+// keeps nobody back in between, and ends that transaction if its process did not.
 func (db *DB) do(ctx context.Context, c *change) error {
 	if len(c.writes) == 0 && len(c.events) == 0 {
 		return ctx.Err()
@@ -32,6 +32,9 @@ func (db *DB) do(ctx context.Context, c *change) error {
 		err := db.commit.Do(ctx, c)
 		if !errors.Is(err, errBusy) || time.Since(began) > flushTimeout {
 			return err
+		}
+		if time.Since(began) > busyPatience {
+			db.endOrphans(ctx)
 		}
 		if err := wait(ctx, pause); err != nil {
 			return err

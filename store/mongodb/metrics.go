@@ -11,6 +11,7 @@ type metrics struct {
 	batches  prometheus.Histogram
 	verdicts *prometheus.CounterVec
 	lost     *prometheus.CounterVec
+	orphans  prometheus.Counter
 }
 
 // Outcomes of a change.
@@ -34,6 +35,9 @@ func newMetrics(reg prometheus.Registerer, t *tails) *metrics {
 		lost: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "lockstep_mongodb_stream_lost_total", Help: "Change streams that ended, by reason; each is followed by a scan.",
 		}, []string{"reason"}),
+		orphans: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "lockstep_mongodb_orphans_ended_total", Help: "Transactions ended that a killed or frozen process had left open.",
+		}),
 	}
 	for _, o := range []string{outcomeCommitted, outcomeConflict, outcomeUnknown, outcomeBusy, outcomeError} {
 		m.verdicts.WithLabelValues(o)
@@ -46,7 +50,7 @@ func newMetrics(reg prometheus.Registerer, t *tails) *metrics {
 		Help: "Time since the change stream last answered, with events or without; 0 while none is open.",
 	}, t.age)
 	if reg != nil {
-		reg.MustRegister(m.batches, m.verdicts, m.lost, age)
+		reg.MustRegister(m.batches, m.verdicts, m.lost, m.orphans, age)
 	}
 	return m
 }

@@ -1,6 +1,8 @@
 package mongodb_test
 
 import (
+	"context"
+	"fmt"
 	"os"
 	"testing"
 
@@ -9,7 +11,13 @@ import (
 	"lockstep/test/storetest"
 )
 
-func TestMain(m *testing.M) { os.Exit(mongotest.Run(m)) }
+func TestMain(m *testing.M) {
+	if what := os.Getenv(asVictim); what != "" {
+		fmt.Println(victim(context.Background(), what)) // reached only if it could not be held up
+		os.Exit(1)
+	}
+	os.Exit(mongotest.Run(m))
+}
 
 func TestStore(t *testing.T) {
 	set := mongotest.Shared(t)

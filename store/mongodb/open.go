@@ -78,6 +78,7 @@ type DB struct {
 	commit   *group.Committer[*change]
 	tails    *tails
 	metrics  *metrics
+	orphans  orphans
 	answer   time.Duration         // answerTimeout; tests have less patience
 	monitor  *event.CommandMonitor // nil but in tests, which read the wire
 	closing  sync.Once
@@ -119,6 +120,7 @@ func (db *DB) open(ctx context.Context, uri string) (err error) {
 	}
 	db.data = db.commands.Database(name)
 	db.latest = db.commands.Database(name, options.Database().SetReadConcern(readconcern.Local()))
+	db.endOrphans(ctx) // they would be in the way of a new index
 	if err := db.recognize(ctx); err != nil {
 		return err
 	}

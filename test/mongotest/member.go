@@ -21,14 +21,15 @@ type Member struct {
 	path    string
 	dir     string
 	port    int
-	link    *link // nil in a set of one
+	args    []string // beside those that all servers get
+	link    *link    // nil in a set of one
 	process *process
 }
 
 func (m *Member) direct() string { return fmt.Sprintf("127.0.0.1:%d", m.port) }
 
 func (m *Member) start() (err error) {
-	m.process, err = launch(m.path, m.dir, m.port, setName)
+	m.process, err = launch(m.path, m.dir, m.port, setName, m.args...)
 	return err
 }
 

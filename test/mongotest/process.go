@@ -18,7 +18,7 @@ type process struct {
 
 // launch starts a server on a loopback port with its data in dir, as a member
 // of the named set, or of none.
-func launch(path, dir string, port int, set string) (*process, error) {
+func launch(path, dir string, port int, set string, args ...string) (*process, error) {
 	data, log := filepath.Join(dir, "data"), filepath.Join(dir, "mongod.log")
 	if err := os.MkdirAll(data, 0o700); err != nil {
 		return nil, err
@@ -34,6 +34,7 @@ func launch(path, dir string, port int, set string) (*process, error) {
 	if set != "" {
 		cmd.Args = append(cmd.Args, "--replSet", set)
 	}
+	cmd.Args = append(cmd.Args, args...)
 	child, err := spawn.Start(cmd)
 	if err != nil {
 		return nil, err

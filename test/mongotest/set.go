@@ -31,7 +31,8 @@ const (
 type Set struct {
 	Members []*Member // none if the set is the one of MONGO_URI
 
-	uri    string // without a database
+	uri    string   // without a database
+	args   []string // of every member
 	client *mongo.Client
 	dir    string
 
@@ -49,16 +50,20 @@ func Start(t testing.TB, members int) *Set {
 	if err != nil {
 		t.Fatalf("start a replica set: %v", err)
 	}
+	s.stopAfter(t)
+	return s
+}
+
+func (s *Set) stopAfter(t testing.TB) {
 	t.Cleanup(func() {
 		if err := s.stop(); err != nil {
 			t.Errorf("stop the replica set: %v", err)
 		}
 	})
-	return s
 }
 
-func start(ctx context.Context, path string, members int) (s *Set, err error) {
-	s = &Set{cut: map[*Member]bool{}}
+func start(ctx context.Context, path string, members int, args ...string) (s *Set, err error) {
+	s = &Set{cut: map[*Member]bool{}, args: args}
 	if s.dir, err = os.MkdirTemp("", fmt.Sprintf("lockstep-mongod-%d-", os.Getpid())); err != nil {
 		return nil, err
 	}
@@ -132,7 +137,7 @@ func (s *Set) add(path string, n int, linked bool) (*Member, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Member{set: s, path: path, dir: fmt.Sprintf("%s/%d", s.dir, n), port: port}
+	m := &Member{set: s, path: path, dir: fmt.Sprintf("%s/%d", s.dir, n), port: port, args: s.args}
 	m.Address = m.direct()
 	if linked {
 		if m.link, err = newLink(m.direct(), func(caller net.Addr) bool { return s.refuses(m, caller) }); err != nil {
