@@ -121,6 +121,7 @@ func (o *ops) routes() []route {
 		on(post, "/ops/outbox/{id}/retry", bounded(o.retryOutbox)),
 		on(post, "/ops/outbox/{id}/discard", bounded(o.discardOutbox)),
 		on(get, "/ops/replica/tickets/{id}", bounded(o.showRow)),
+		on(post, "/ops/replica/tickets/{id}/reset", o.reset),
 		on(get, "/ops/replica/held", bounded(o.listHeld)),
 		on(get, "/ops/replica/quarantine", bounded(o.listQuarantine)),
 		on(get, "/ops/replica/quarantine/{id}", bounded(o.showQuarantine)),

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"lockstep/event"
 	"lockstep/listeners"
 	"lockstep/replica"
 	"lockstep/ticket"
@@ -17,21 +18,29 @@ type Comparer interface {
 	// Verify calls drifted with every record that differs.
 	Verify(ctx context.Context, progress replica.Progress, drifted func(replica.Drift) error) (replica.Verified, error)
 
-	// Mend moves what is missing or behind to the owner's version.
-	Mend(ctx context.Context, cause replica.Cause, progress func(replica.Mended)) (replica.Mended, error)
+	// Mend moves what differs to what the owner has.
+	Mend(ctx context.Context, o replica.MendOptions) (replica.Mended, error)
+
+	// Reset makes one row what its owner has, whatever it was.
+	Reset(ctx context.Context, id string) (before, after *replica.Row, err error)
 }
 
 // Reconciler compares the locks with the orders service and applies what was
-// lost.
+// lost, from the order after one on; see ticket.Service.
 type Reconciler interface {
-	Reconcile(ctx context.Context) (ticket.Reconciled, error)
+	Reconcile(ctx context.Context, after string, progress func(ticket.Reconciled)) (ticket.Reconciled, error)
 }
 
 // tellEvery is how often a long comparison says how far it is.
 const tellEvery = 200 * time.Millisecond
 
-// errNoOwner: there is nobody to compare with.
-var errNoOwner = newProblem(http.StatusConflict, "CANONICAL_URL is not set: this process does not know whom to compare with")
+// Why a comparison cannot be made: there is nothing to compare here, or nobody
+// to compare with.
+var (
+	errNoReplica = newProblem(http.StatusNotFound, "This process keeps no replica: ask the orders service")
+	errNoLocks   = newProblem(http.StatusNotFound, "This process keeps no locks: ask the tickets service")
+	errNoOwner   = newProblem(http.StatusConflict, "CANONICAL_URL is not set: this process does not know whom to compare with")
+)
 
 // lines writes a stream of JSON objects, one a line. It may be used from many
 // goroutines.
@@ -75,12 +84,14 @@ func (l *lines) due() bool {
 
 // comparison is one line of a comparison; one field is set.
 type comparison struct {
-	Compared *int              `json:"compared,omitempty"`
-	Drift    *driftAnswer      `json:"drift,omitempty"`
-	Mended   *replica.Mended   `json:"mended,omitempty"`
-	Verified *replica.Verified `json:"verified,omitempty"` // the last line of a verification
-	Repaired *replica.Mended   `json:"repaired,omitempty"` // the last line of a repair
-	Error    string            `json:"error,omitempty"`    // the last line of whatever broke off
+	Compared   *int               `json:"compared,omitempty"`
+	Drift      *driftAnswer       `json:"drift,omitempty"`
+	Mended     *replica.Mended    `json:"mended,omitempty"`
+	Locks      *ticket.Reconciled `json:"locks,omitempty"`      // how far a reconciliation is
+	Verified   *replica.Verified  `json:"verified,omitempty"`   // the last line of a verification
+	Repaired   *replica.Mended    `json:"repaired,omitempty"`   // the last line of a repair
+	Reconciled *ticket.Reconciled `json:"reconciled,omitempty"` // the last line of a reconciliation
+	Error      string             `json:"error,omitempty"`      // the last line of whatever broke off
 }
 
 // driftAnswer is a record that differs, with both sides.
@@ -92,20 +103,32 @@ type driftAnswer struct {
 }
 
 func answerDrift(d replica.Drift) *driftAnswer {
-	side := func(r *replica.Row) *wireRow {
-		if r == nil {
-			return nil
-		}
-		w := wireOf(*r)
-		return &w
-	}
 	return &driftAnswer{ID: d.ID, Kind: d.Kind, Replica: side(d.Replica), Canonical: side(d.Canonical)}
+}
+
+func side(r *replica.Row) *wireRow {
+	if r == nil {
+		return nil
+	}
+	w := wireOf(*r)
+	return &w
+}
+
+// comparable reports why the replica cannot be compared; nil if it can.
+func (o *ops) comparable() error {
+	switch {
+	case o.Replica == nil:
+		return errNoReplica
+	case o.Comparer == nil:
+		return errNoOwner
+	}
+	return nil
 }
 
 // verify answers POST /ops/replica/verify line by line.
 func (o *ops) verify(w http.ResponseWriter, r request) error {
-	if o.Comparer == nil {
-		return errNoOwner
+	if err := o.comparable(); err != nil {
+		return err
 	}
 	out := newLines(w)
 	sum, err := o.Comparer.Verify(r.Context(), func(n int) {
@@ -116,20 +139,51 @@ func (o *ops) verify(w http.ResponseWriter, r request) error {
 	return o.end(r, out, comparison{Verified: &sum}, err)
 }
 
-// repair answers POST /ops/replica/repair line by line.
+// repair answers POST /ops/replica/repair line by line. With ?trust=owner rows
+// are moved back and removed too.
 func (o *ops) repair(w http.ResponseWriter, r request) error {
-	if o.Comparer == nil {
-		return errNoOwner
+	if err := o.comparable(); err != nil {
+		return err
+	}
+	trust := r.URL.Query().Get("trust")
+	if trust != "" && trust != "owner" {
+		return newProblem(http.StatusBadRequest, "trust must be owner, or not be given")
 	}
 	out := newLines(w)
-	sum, err := o.Comparer.Mend(r.Context(), replica.ByOperator, func(m replica.Mended) {
-		if out.due() {
-			m.Left = nil
-			_ = out.say(comparison{Mended: &m}) // the client has gone: the context ends the repair
-		}
+	sum, err := o.Comparer.Mend(r.Context(), replica.MendOptions{
+		Cause: replica.ByOperator, TrustOwner: trust == "owner",
+		Progress: func(m replica.Mended) {
+			if out.due() {
+				m.Left = nil
+				_ = out.say(comparison{Mended: &m}) // the client has gone: the context ends the repair
+			}
+		},
 	})
-	o.Log.InfoContext(r.Context(), "replica mended by an operator's wish", "compared", sum.Compared, "repaired", sum.Repaired, "left_over", sum.LeftOver)
+	o.Log.InfoContext(r.Context(), "replica repaired for an operator", "trust_owner", trust == "owner",
+		"compared", sum.Compared, "repaired", sum.Repaired, "removed", sum.Removed, "left_over", sum.LeftOver)
 	return o.end(r, out, comparison{Repaired: &sum}, err)
+}
+
+// resetAnswer is what a row was and what it is.
+type resetAnswer struct {
+	Before *wireRow `json:"before"`
+	After  *wireRow `json:"after"`
+}
+
+// reset answers POST /ops/replica/tickets/{id}/reset.
+func (o *ops) reset(w http.ResponseWriter, r request) error {
+	if err := o.comparable(); err != nil {
+		return err
+	}
+	before, after, err := o.Comparer.Reset(r.Context(), r.id())
+	if err != nil {
+		return newProblem(http.StatusBadGateway, err.Error())
+	}
+	if before == nil && after == nil {
+		return errNotFound
+	}
+	o.Log.WarnContext(r.Context(), "row of the replica reset to its owner's record for an operator", "ticket_id", r.id(), "was", versionOf(before), "is", versionOf(after))
+	return respond(w, http.StatusOK, resetAnswer{side(before), side(after)})
 }
 
 // end writes the last line.
@@ -142,16 +196,32 @@ func (o *ops) end(r request, out *lines, last comparison, err error) error {
 	return nil
 }
 
-// reconcile answers POST /ops/locks/reconcile.
+// versionOf returns the version of a row, event.None for none.
+func versionOf(r *replica.Row) int64 {
+	if r == nil {
+		return event.None
+	}
+	return r.Version
+}
+
+// reconcile answers POST /ops/locks/reconcile?after= line by line.
 func (o *ops) reconcile(w http.ResponseWriter, r request) error {
-	if o.Reconciler == nil {
+	switch {
+	case o.Locks == nil:
+		return errNoLocks
+	case o.Reconciler == nil:
 		return errNoOwner
 	}
-	sum, err := o.Reconciler.Reconcile(r.Context())
+	out := newLines(w)
+	sum, err := o.Reconciler.Reconcile(r.Context(), r.URL.Query().Get("after"), func(sum ticket.Reconciled) {
+		if out.due() {
+			_ = out.say(comparison{Locks: &sum}) // the client has gone: the context ends the comparison
+		}
+	})
 	if err != nil {
-		return newProblem(http.StatusBadGateway, err.Error())
+		_ = out.say(comparison{Locks: &sum}) // from there it can go on
 	}
-	return respond(w, http.StatusOK, sum)
+	return o.end(r, out, comparison{Reconciled: &sum}, err)
 }
 
 // statusAnswer is where a replica stands.

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,7 +11,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"lockstep/replica"
@@ -24,64 +25,153 @@ const (
 	// maxAnswer bounds the answer, in bytes: a page of the longest titles that
 	// the API takes, with room.
 	maxAnswer = 256 << 20
+
+	// maxRefusal bounds an answer that is an error, in bytes.
+	maxRefusal = 64 << 10
 )
 
-// errNoOps: the address answers, but not as an ops port does.
-var errNoOps = errors.New("the address is not an ops port of this service: " +
-	"set CANONICAL_URL to the owner's OPS_ADDR for comparing and filling a replica")
+// examineEvery is how long it is believed what an address serves.
+const examineEvery = time.Minute
 
-// Owner asks the service that owns what is replicated here. It implements
-// replica.Canonical for the tickets service and ticket.Orders, by its method
-// Orders, for the orders service. It may be used from many goroutines.
+// Owner asks the service that owns what is replicated here, at the address of
+// its ops port or, for owners that have none (the Node services), of its public
+// API. Which of the two it is shows in what lists it answers, and is looked at
+// again from time to time: an answer of a proxy on the way decides nothing. It
+// implements replica.Canonical for the tickets service and ticket.Orders, by
+// its method Orders, for the orders service. It may be used from many
+// goroutines.
 type Owner struct {
-	base    string
-	client  *http.Client
-	apiOnly atomic.Bool // the address serves the public API, not the ops port
+	base   string
+	client *http.Client
+	now    func() time.Time
+
+	mu       sync.Mutex
+	public   bool      // the address serves the public API
+	examined time.Time // when that was seen; zero if it is not known
 }
 
-// NewOwner returns an Owner at the address of its ops port. The address of its
-// public API will do for single snapshots, for owners that have no ops port;
-// such an owner cannot be asked for lists.
+// NewOwner returns an Owner at an address.
 func NewOwner(address string) (*Owner, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return nil, fmt.Errorf("canonical address %q is not a URL such as http://tickets:9464", address)
 	}
-	return &Owner{base: strings.TrimSuffix(address, "/"), client: &http.Client{Timeout: askWithin}}, nil
+	return &Owner{base: strings.TrimSuffix(address, "/"), client: &http.Client{Timeout: askWithin}, now: time.Now}, nil
+}
+
+// serves reports whether the address serves the public API instead of an ops
+// port. With fresh set nothing that was seen before counts.
+func (o *Owner) serves(ctx context.Context, fresh bool) (public bool, err error) {
+	o.mu.Lock()
+	public, known := o.public, !o.examined.IsZero() && o.now().Sub(o.examined) < examineEvery
+	o.mu.Unlock()
+	if known && !fresh {
+		return public, nil
+	}
+	if public, err = o.examine(ctx); err != nil {
+		return false, err
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.public, o.examined = public, o.now()
+	return public, nil
+}
+
+// examine asks for lists that only one of the two answers with.
+func (o *Owner) examine(ctx context.Context) (public bool, err error) {
+	var rows wireRows
+	status, err := o.get(ctx, "/ops/tickets?limit=1", &rows)
+	if err == nil && status != http.StatusOK { // an orders service
+		status, err = o.get(ctx, "/ops/orders?limit=1", &wireOrders{})
+	}
+	if err != nil || status == http.StatusOK {
+		return false, err
+	}
+	lists, err := o.listsTickets(ctx)
+	if err == nil && !lists {
+		err = fmt.Errorf("%s answers neither as an ops port nor as the API of tickets: "+
+			"set CANONICAL_URL to the OPS_ADDR of the owner, or to the address of its API", o.base)
+	}
+	return true, err
+}
+
+// listsTickets reports whether the public API has a list of tickets, of which
+// no more is read than its beginning.
+func (o *Owner) listsTickets(ctx context.Context) (bool, error) {
+	status, body, err := o.open(ctx, "/api/tickets")
+	if err != nil || status != http.StatusOK {
+		return false, err
+	}
+	defer body.Close()
+	first, err := json.NewDecoder(body).Token()
+	return err == nil && first == json.Delim('['), err
 }
 
 // Snapshot returns the ticket as its owner has it now; see replica.Canonical.
 func (o *Owner) Snapshot(ctx context.Context, id string) (replica.Row, error) {
-	if !o.apiOnly.Load() {
-		var row wireRow
-		status, err := o.get(ctx, "/ops/tickets/"+url.PathEscape(id), &row)
-		switch {
-		case err != nil:
-			return replica.Row{}, fmt.Errorf("snapshot of ticket %s: %w", id, err)
-		case status == http.StatusOK:
-			return row.row(), nil
-		}
-		if o.hasOps(ctx) {
-			return replica.Row{}, fmt.Errorf("snapshot of ticket %s: %w", id, replica.ErrNotFound)
-		}
-		o.apiOnly.Store(true)
-	}
-	var row wireRow
-	status, err := o.get(ctx, "/api/tickets/"+url.PathEscape(id), &row)
-	if err == nil && status != http.StatusOK {
-		err = replica.ErrNotFound
-	}
+	row, err := o.snapshot(ctx, id)
 	if err != nil {
 		return replica.Row{}, fmt.Errorf("snapshot of ticket %s: %w", id, err)
+	}
+	return row, nil
+}
+
+func (o *Owner) snapshot(ctx context.Context, id string) (replica.Row, error) {
+	public, err := o.serves(ctx, false)
+	if err != nil {
+		return replica.Row{}, err
+	}
+	row, err := o.ask(ctx, public, id)
+	if !errors.Is(err, replica.ErrNotFound) {
+		return row, err
+	}
+	// The other one would say the same of a path it does not have.
+	now, err := o.serves(ctx, true)
+	switch {
+	case err != nil:
+		return replica.Row{}, err
+	case now != public:
+		return o.ask(ctx, now, id)
+	default:
+		return replica.Row{}, replica.ErrNotFound
+	}
+}
+
+// ask asks for one ticket in the way that the address serves.
+func (o *Owner) ask(ctx context.Context, public bool, id string) (replica.Row, error) {
+	path := "/ops/tickets/"
+	if public {
+		path = "/api/tickets/"
+	}
+	var row wireRow
+	status, err := o.get(ctx, path+url.PathEscape(id), &row)
+	switch {
+	case err != nil:
+		return replica.Row{}, err
+	case status != http.StatusOK:
+		return replica.Row{}, replica.ErrNotFound
+	case row.ID != id:
+		return replica.Row{}, fmt.Errorf("%s answered with ticket %q", o.base, row.ID)
 	}
 	return row.row(), nil
 }
 
-// hasOps reports whether a list of one is answered, which no API does.
-func (o *Owner) hasOps(ctx context.Context) bool {
-	var page wireRows
-	status, err := o.get(ctx, "/ops/tickets?limit=1", &page)
-	return err != nil || status == http.StatusOK // with an error nothing is known; the next question will tell
+// OnSale returns the tickets that nobody holds, if the public API is all there
+// is; see replica.Canonical.
+func (o *Owner) OnSale(ctx context.Context) ([]replica.Row, error) {
+	var list []wireRow
+	status, err := o.get(ctx, "/api/tickets", &list)
+	if err == nil && status != http.StatusOK {
+		err = fmt.Errorf("%s has no list of tickets", o.base)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("tickets on sale: %w", err)
+	}
+	rows := make([]replica.Row, len(list))
+	for i, w := range list {
+		rows[i] = w.row()
+	}
+	return rows, nil
 }
 
 // Page returns tickets by id; see replica.Canonical.
@@ -136,34 +226,57 @@ func (o ordersOf) Page(ctx context.Context, after string, limit int) ([]ticket.O
 
 // list asks for something that only an ops port has.
 func (o *Owner) list(ctx context.Context, path string, query url.Values, into any) error {
+	public, err := o.serves(ctx, false)
+	if err != nil {
+		return err
+	}
+	if public {
+		return replica.ErrPublic
+	}
 	status, err := o.get(ctx, path+"?"+query.Encode(), into)
 	if err == nil && status != http.StatusOK {
-		err = errNoOps
+		if public, err = o.serves(ctx, true); err == nil && public {
+			return replica.ErrPublic
+		}
+		err = cmp.Or(err, fmt.Errorf("%s has no %s: is CANONICAL_URL the address of another service?", o.base, path))
 	}
 	return err
 }
 
-// get decodes an answer of 200 and passes 404 and 400 on as a status; an API
-// answers 400 to ids it does not like.
+// get decodes an answer of 200 into into; see open.
 func (o *Owner) get(ctx context.Context, path string, into any) (int, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, o.base+path, nil)
-	if err != nil {
-		return 0, err
+	status, body, err := o.open(ctx, path)
+	if err != nil || status != http.StatusOK {
+		return status, err
 	}
-	resp, err := o.client.Do(req)
-	if err != nil {
-		return 0, err
-	}
-	defer resp.Body.Close()
-	switch resp.StatusCode {
-	case http.StatusOK:
-	case http.StatusNotFound, http.StatusBadRequest:
-		return resp.StatusCode, nil
-	default:
-		return 0, fmt.Errorf("%s answered %s", o.base, resp.Status)
-	}
-	if err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(into); err != nil {
+	defer body.Close()
+	if err := json.NewDecoder(io.LimitReader(body, maxAnswer)).Decode(into); err != nil {
 		return 0, fmt.Errorf("answer of %s: %w", o.base, err)
 	}
 	return http.StatusOK, nil
+}
+
+// open returns the body of an answer of 200, which must be closed. It passes
+// 404 and 400 on as a status if a service says so in its own words, and not a
+// proxy on the way; an API answers 400 to ids it does not like.
+func (o *Owner) open(ctx context.Context, path string) (int, io.ReadCloser, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, o.base+path, nil)
+	if err != nil {
+		return 0, nil, err
+	}
+	resp, err := o.client.Do(req)
+	if err != nil {
+		return 0, nil, err
+	}
+	if resp.StatusCode == http.StatusOK {
+		return http.StatusOK, resp.Body, nil
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusNotFound || resp.StatusCode == http.StatusBadRequest {
+		var said struct{ Errors []entry }
+		if err := json.NewDecoder(io.LimitReader(resp.Body, maxRefusal)).Decode(&said); err == nil && len(said.Errors) > 0 {
+			return resp.StatusCode, nil, nil
+		}
+	}
+	return 0, nil, fmt.Errorf("%s%s answered %s", o.base, path, resp.Status)
 }

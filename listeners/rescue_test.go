@@ -16,6 +16,8 @@ import (
 // owner answers for the canonical service.
 type owner map[string]replica.Row
 
+func (owner) OnSale(context.Context) ([]replica.Row, error) { return nil, errDown }
+
 func (o owner) Snapshot(_ context.Context, id string) (replica.Row, error) {
 	if r, ok := o[id]; ok {
 		return r, nil

@@ -63,6 +63,24 @@ func (b *batch) decide() []Write {
 	return writes
 }
 
+// repeats returns the changes that announce the version their record had, or
+// has now through another change of the batch.
+func (b *batch) repeats() []event.TicketChange {
+	var repeated []event.TicketChange
+	for _, g := range b.groups {
+		reached := g.stored
+		for _, i := range g.indices {
+			switch c := b.changes[i]; {
+			case b.outcomes[i] == event.Applied:
+				reached = c.Version
+			case b.outcomes[i] == event.Duplicate && c.Version == reached:
+				repeated = append(repeated, c)
+			}
+		}
+	}
+	return repeated
+}
+
 func rowOf(c event.TicketChange) Row {
 	return Row{ID: c.ID, Version: c.Version, Title: c.Title, Price: c.Price, OrderID: c.OrderID, Deleted: c.Deleted}
 }

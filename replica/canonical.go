@@ -4,11 +4,18 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"math"
 )
 
+// ErrPublic: the owner has nothing but its public API, which cannot be paged by
+// id and hides what is reserved.
+var ErrPublic = errors.New("the owner answers by its public API only")
+
 // Canonical is the service that owns the records, asked directly and not
-// through the bus. Its methods may be called from many goroutines.
+// through the bus. An owner with nothing but its public API returns ErrPublic
+// from Page and Ranges. Its methods may be called from many goroutines.
 type Canonical interface {
 	// Snapshot returns the record as it is now, a deleted one as a tombstone,
 	// or ErrNotFound if its owner never had it.
@@ -21,6 +28,10 @@ type Canonical interface {
 	// Ranges returns digests of up to count consecutive ranges of size records
 	// each, from after on. The last range of all has an empty Last.
 	Ranges(ctx context.Context, after string, size, count int) ([]Range, error)
+
+	// OnSale returns the records that nobody holds, in no order, as the public
+	// API lists them.
+	OnSale(ctx context.Context) ([]Row, error)
 }
 
 // Range stands for the records with ids in (After, Last], or above After if
@@ -30,6 +41,11 @@ type Range struct {
 	Last   string `json:"last"`
 	Count  int    `json:"count"`
 	Digest uint64 `json:"digest,string"` // of every id, version and deletion; JSON numbers lose bits above 2^53
+
+	// Content is a digest of everything a row has; 0 for a range with rows if
+	// the owner is of a release that had none. Digest stays for replicas of
+	// such a release.
+	Content uint64 `json:"content,string,omitempty"`
 }
 
 // covers reports whether id lies in the range.
@@ -37,11 +53,18 @@ func (r Range) covers(id string) bool {
 	return id > r.After && (r.Last == "" || id <= r.Last)
 }
 
-// add counts row in. The sum does not depend on the order of rows.
+// add counts row in. The sums do not depend on the order of rows.
 func (r *Range) add(row Row) {
 	r.Count++
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%d\x00%t", row.ID, row.Version, row.Deleted))
-	r.Digest += binary.BigEndian.Uint64(sum[:8])
+	version := fmt.Appendf(nil, "%s\x00%d\x00%t", row.ID, row.Version, row.Deleted)
+	r.Digest += digest(version)
+	c := row.content()
+	r.Content += digest(fmt.Appendf(version, "\x00%s\x00%x\x00%s", c.Title, math.Float64bits(c.Price), c.OrderID))
+}
+
+func digest(data []byte) uint64 {
+	sum := sha256.Sum256(data)
+	return binary.BigEndian.Uint64(sum[:8])
 }
 
 // Pager returns up to limit rows with an id above after, by id.

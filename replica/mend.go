@@ -3,6 +3,7 @@ package replica
 import (
 	"context"
 	"fmt"
+	"slices"
 )
 
 const (
@@ -15,56 +16,114 @@ const (
 
 // Mended is what a mending did.
 type Mended struct {
-	Compared int     `json:"compared"` // records of the owner
-	Repaired int     `json:"repaired"` // rows moved to their owner's version
-	Late     int     `json:"late"`     // rows that got on by themselves meanwhile
-	LeftOver int     `json:"leftOver"` // rows that only a person can judge: ahead of their owner, or unknown to it
-	Left     []Drift `json:"left"`     // the first of those, 1,000 at most
+	Compared int     `json:"compared"`         // records of the owner
+	Repaired int     `json:"repaired"`         // rows that have their owner's version and content now
+	Removed  int     `json:"removed"`          // rows removed because their owner never had the record; only by trust
+	Late     int     `json:"late"`             // rows that got on by themselves meanwhile
+	LeftOver int     `json:"leftOver"`         // rows that only a person can judge: ahead of their owner, or unknown to it
+	Left     []Drift `json:"left"`             // the first of those, 1,000 at most
+	Public   bool    `json:"public,omitempty"` // see Verified
 }
 
-// Mend compares the whole replica with its owner and moves what is missing or
-// behind to the owner's version, in batches, each row by one conditional
-// write. An empty replica is filled that way. It never moves a row back: what
-// is ahead of its owner, or unknown to it, is reported. It may run beside
-// listeners, and be broken off at any time.
-func (v *Verifier) Mend(ctx context.Context, cause Cause, m *Metrics, progress func(Mended)) (Mended, error) {
-	sum := Mended{Left: []Drift{}}
-	var batch []Write
-	flush := func() error {
-		if len(batch) == 0 {
-			return nil
-		}
-		n, err := v.store.Write(ctx, batch)
-		if err != nil {
-			return fmt.Errorf("mend %d rows: %w", len(batch), err)
-		}
-		m.repairs.WithLabelValues(string(cause)).Add(float64(n))
-		sum.Repaired += n
-		sum.Late += len(batch) - n
-		batch = batch[:0]
-		return nil
+// MendOptions say how a mending is done.
+type MendOptions struct {
+	Cause    Cause
+	Metrics  *Metrics     // counts repairs; not counted if nil
+	Progress func(Mended) // may be nil
+
+	// TrustOwner moves rows that are ahead of their owner back, and removes
+	// those that it never had, instead of reporting them: right after the
+	// owner's database was restored from a backup, or after events that it
+	// did not publish.
+	TrustOwner bool
+}
+
+// Mend compares the whole replica with its owner and moves what is missing,
+// behind or of another content to what the owner has, in batches, each row by
+// one conditional write. An empty replica is filled that way. Unless the owner
+// is trusted it never moves a row back: what is ahead of its owner, or unknown
+// to it, is reported. It may run beside listeners, and be broken off at any
+// time.
+func (v *Verifier) Mend(ctx context.Context, o MendOptions) (Mended, error) {
+	c, err := v.begin(ctx)
+	if err != nil {
+		return Mended{Left: []Drift{}}, err
 	}
-	for d, err := range v.Drifts(ctx, func(n int) { sum.Compared = n; progress(sum) }) {
+	if o.Metrics == nil {
+		o.Metrics = NewMetrics(nil)
+	}
+	if o.Progress == nil {
+		o.Progress = func(Mended) {}
+	}
+	m := &mending{comparison: c, opts: o, sum: Mended{Left: []Drift{}, Public: c.public}}
+	err = m.run(ctx)
+	return m.sum, err
+}
+
+// mending is one run of Mend.
+type mending struct {
+	*comparison
+	opts  MendOptions
+	sum   Mended
+	batch []Write
+}
+
+func (m *mending) run(ctx context.Context) error {
+	for d, err := range m.drifts(ctx, func(n int) { m.sum.Compared = n; m.opts.Progress(m.sum) }) {
 		if err != nil {
-			return sum, err
+			return err
 		}
-		switch d.Kind {
-		case Missing, Behind, Differs:
-			batch = append(batch, Write{From: versionOf(d.Replica), Row: *d.Canonical})
-		case Ahead, Extra:
-			sum.LeftOver++
-			if len(sum.Left) < maxLeft {
-				sum.Left = append(sum.Left, d)
+		m.file(d)
+		if len(m.batch) == mendBatch {
+			if err := m.flush(ctx); err != nil {
+				return err
 			}
 		}
-		if len(batch) == mendBatch {
-			if err := flush(); err != nil {
-				return sum, err
-			}
-			progress(sum)
+	}
+	return m.flush(ctx)
+}
+
+// file decides what is done about d.
+func (m *mending) file(d Drift) {
+	switch {
+	case d.Kind != Ahead && d.Kind != Extra, d.Kind == Ahead && m.opts.TrustOwner:
+		m.batch = append(m.batch, Write{From: versionOf(d.Replica), Row: *d.Canonical})
+	case m.opts.TrustOwner:
+		m.batch = append(m.batch, Write{From: versionOf(d.Replica), Row: *d.Replica, Remove: true})
+	default:
+		m.sum.LeftOver++
+		if len(m.sum.Left) < maxLeft {
+			m.sum.Left = append(m.sum.Left, d)
 		}
 	}
-	err := flush()
-	progress(sum)
-	return sum, err
+}
+
+// flush writes the batch: what replaces rows, then what removes them.
+func (m *mending) flush(ctx context.Context) error {
+	for _, removing := range []bool{false, true} {
+		writes := slices.Collect(func(yield func(Write) bool) {
+			for _, w := range m.batch {
+				if w.Remove == removing && !yield(w) {
+					return
+				}
+			}
+		})
+		if len(writes) == 0 {
+			continue
+		}
+		n, err := m.store.Write(ctx, writes)
+		if err != nil {
+			return fmt.Errorf("mend %d rows: %w", len(writes), err)
+		}
+		m.opts.Metrics.repairs.WithLabelValues(string(m.opts.Cause)).Add(float64(n))
+		m.sum.Late += len(writes) - n
+		if removing {
+			m.sum.Removed += n
+		} else {
+			m.sum.Repaired += n
+		}
+	}
+	m.batch = m.batch[:0]
+	m.opts.Progress(m.sum)
+	return nil
 }

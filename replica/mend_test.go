@@ -10,7 +10,12 @@ import (
 
 func mend(t *testing.T, ours *rows, owners *owner) replica.Mended {
 	t.Helper()
-	got, err := replica.NewVerifier(ours, owners, 0).Mend(t.Context(), replica.ByOperator, replica.NewMetrics(nil), func(replica.Mended) {})
+	return mendAs(t, ours, owners, replica.MendOptions{Cause: replica.ByOperator})
+}
+
+func mendAs(t *testing.T, ours *rows, owners *owner, o replica.MendOptions) replica.Mended {
+	t.Helper()
+	got, err := replica.NewVerifier(ours, owners, 0).Mend(t.Context(), o)
 	if err != nil {
 		t.Fatalf("Mend: %v", err)
 	}

@@ -4,8 +4,9 @@ import "github.com/prometheus/client_golang/prometheus"
 
 // Metrics counts what happens to rows other than by events.
 type Metrics struct {
-	rows    prometheus.Gauge
-	repairs *prometheus.CounterVec
+	rows      prometheus.Gauge
+	repairs   *prometheus.CounterVec
+	conflicts prometheus.Counter
 }
 
 // NewMetrics registers the metrics of this package with reg; nil registers
@@ -20,12 +21,16 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "lockstep_replica_repairs_total",
 			Help: "Rows moved to their owner's version by a snapshot instead of an event, by what caused it.",
 		}, []string{"by"}),
+		conflicts: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "lockstep_replica_content_conflicts_total",
+			Help: "Events that had the version of the stored row and another content.",
+		}),
 	}
 	for _, c := range causes() {
 		m.repairs.WithLabelValues(string(c))
 	}
 	if reg != nil {
-		reg.MustRegister(m.rows, m.repairs)
+		reg.MustRegister(m.rows, m.repairs, m.conflicts)
 	}
 	return m
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
+	"time"
 
 	"lockstep/event"
 )
@@ -22,15 +24,22 @@ const (
 // goroutines, and many projectors may work on one store: the store's own
 // condition decides, whatever a projector remembers.
 type Projector struct {
+	Metrics *Metrics     // counts conflicts of content
+	Log     *slog.Logger // of conflicts of content
+
 	store Store
 
 	mu         sync.Mutex
 	remembered map[string]int64 // stored versions as last seen; may be behind, never invented
+	reported   time.Time        // when a conflict was logged last
 }
 
-// NewProjector returns a projector over store.
+// NewProjector returns a projector over store that counts and logs nowhere.
 func NewProjector(store Store) *Projector {
-	return &Projector{store: store, remembered: map[string]int64{}}
+	return &Projector{
+		Metrics: NewMetrics(nil), Log: slog.New(slog.DiscardHandler),
+		store: store, remembered: map[string]int64{},
+	}
 }
 
 // Apply decides the changes and makes the applicable ones durable. It returns
@@ -45,6 +54,7 @@ func (p *Projector) Apply(ctx context.Context, changes []event.TicketChange) ([]
 		}
 		writes := b.decide()
 		if len(writes) == 0 {
+			p.compare(ctx, b.repeats())
 			return b.outcomes, nil
 		}
 		n, err := p.store.Write(ctx, writes)
@@ -54,6 +64,7 @@ func (p *Projector) Apply(ctx context.Context, changes []event.TicketChange) ([]
 		}
 		if n == len(writes) {
 			p.remember(writes)
+			p.compare(ctx, b.repeats())
 			return b.outcomes, nil
 		}
 		p.forget(b) // another member was faster with some of them
@@ -112,4 +123,35 @@ func (p *Projector) forget(b *batch) {
 	for id := range b.groups {
 		delete(p.remembered, id)
 	}
+}
+
+// reportEvery bounds how often conflicts of content are logged.
+const reportEvery = 10 * time.Second
+
+// compare counts those of the repeated changes that say something else than
+// the row of their version: one of the two is not what the owner published.
+// What is stored stays; a comparison with the owner decides. A row that cannot
+// be read, or has moved on, is no conflict.
+func (p *Projector) compare(ctx context.Context, repeats []event.TicketChange) {
+	for _, c := range repeats {
+		row, err := p.store.Row(ctx, c.ID)
+		if err != nil || row.Version != c.Version || row.sameContent(rowOf(c)) {
+			continue
+		}
+		p.Metrics.conflicts.Inc()
+		if p.due() {
+			p.Log.WarnContext(ctx, "an event has the version of the stored row and another content: compare with the owner (lockstep replica verify)",
+				"ticket_id", c.ID, "version", c.Version)
+		}
+	}
+}
+
+func (p *Projector) due() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if time.Since(p.reported) < reportEvery {
+		return false
+	}
+	p.reported = time.Now()
+	return true
 }

@@ -65,6 +65,9 @@ func (s *rows) Write(_ context.Context, writes []replica.Write) (int, error) {
 		r, ok := s.rows[w.Row.ID]
 		if !ok && w.From == event.None || ok && r.Version == w.From {
 			s.rows[w.Row.ID] = w.Row
+			if w.Remove {
+				delete(s.rows, w.Row.ID)
+			}
 			s.writes++
 			n++
 		}

@@ -21,9 +21,10 @@ const (
 	ByPressure Cause = "pressure" // early events filled the window
 	ByLoss     Cause = "loss"     // the broker lost messages
 	ByOperator Cause = "operator" // somebody asked for it
+	ByLook     Cause = "look"     // the comparison that runs from time to time found it
 )
 
-func causes() []Cause { return []Cause{ByGap, ByPressure, ByLoss, ByOperator} }
+func causes() []Cause { return []Cause{ByGap, ByPressure, ByLoss, ByOperator, ByLook} }
 
 // ErrAhead: the replica holds a version that its owner does not have. Going
 // back is not repair; a person has to look.
@@ -99,15 +100,12 @@ func (r *Repairer) repair(ctx context.Context, id string, cause Cause) (int64, e
 		return event.None, err
 	}
 	for range maxRounds {
-		stored := event.None
-		row, err := r.store.Row(ctx, id)
-		switch {
-		case err == nil:
-			stored = row.Version
-		case !errors.Is(err, ErrNotFound):
+		row, err := optional(r.store.Row(ctx, id))
+		if err != nil {
 			return event.None, err
 		}
-		if stored == snapshot.Version {
+		stored := versionOf(row)
+		if stored == snapshot.Version && row.sameContent(snapshot) {
 			return stored, nil
 		}
 		if stored > snapshot.Version {
@@ -123,4 +121,40 @@ func (r *Repairer) repair(ctx context.Context, id string, cause Cause) (int64, e
 		}
 	}
 	return event.None, errContended
+}
+
+// Reset makes the row what its owner has now, whatever it was: it is moved
+// back if it was ahead, and removed if the owner never had the record. It
+// returns both sides as they were; nil means that there was nothing. Unlike
+// Repair it believes the owner alone, and is for an operator who knows why.
+func (r *Repairer) Reset(ctx context.Context, id string) (before, after *Row, err error) {
+	ctx, cancel := context.WithTimeout(ctx, repairTimeout)
+	defer cancel()
+	after, err = optional(r.canonical.Snapshot(ctx, id))
+	if err != nil {
+		return nil, nil, fmt.Errorf("reset ticket %s: %w", id, err)
+	}
+	for range maxRounds {
+		if before, err = optional(r.store.Row(ctx, id)); err != nil {
+			return nil, nil, fmt.Errorf("reset ticket %s: %w", id, err)
+		}
+		write := Write{From: versionOf(before)}
+		switch {
+		case before == nil && after == nil:
+			return nil, nil, nil
+		case after == nil:
+			write.Row, write.Remove = *before, true
+		default:
+			write.Row = *after
+		}
+		n, err := r.store.Write(ctx, []Write{write})
+		if err != nil {
+			return nil, nil, fmt.Errorf("reset ticket %s: %w", id, err)
+		}
+		if n == 1 {
+			r.metrics.repaired(ByOperator)
+			return before, after, nil
+		}
+	}
+	return nil, nil, fmt.Errorf("reset ticket %s: %w", id, errContended)
 }

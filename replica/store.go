@@ -3,6 +3,7 @@ package replica
 import (
 	"context"
 	"errors"
+	"unicode/utf8"
 )
 
 // ErrNotFound: the replica has no such row.
@@ -18,10 +19,28 @@ type Row struct {
 	Deleted bool   // a tombstone: kept so that late events do not bring it back
 }
 
-// Write replaces one row on the condition that the stored version is From.
+// content returns what is compared of a row beside its id and version: nothing
+// of a tombstone, and of a title and a price what outlives JSON and a store.
+func (r Row) content() Row {
+	if r.Deleted {
+		return Row{Deleted: true}
+	}
+	c := Row{Title: r.Title, Price: r.Price + 0, OrderID: r.OrderID} // + 0 makes one zero of two
+	if !utf8.ValidString(c.Title) {
+		c.Title = string([]rune(c.Title)) // as JSON has it
+	}
+	return c
+}
+
+// sameContent reports whether two rows of one version say the same.
+func (r Row) sameContent(other Row) bool { return r.content() == other.content() }
+
+// Write replaces one row, or removes it, on the condition that the stored
+// version is From.
 type Write struct {
-	From int64 // event.None: the row must not exist
-	Row  Row
+	From   int64 // event.None: the row must not exist
+	Row    Row
+	Remove bool // the row goes; of Row only the ID counts, and From is not event.None
 }
 
 // Store keeps the rows. Its methods may be called from many goroutines and

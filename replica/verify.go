@@ -29,7 +29,7 @@ const (
 	Behind  Kind = "behind"  // the replica has an older version
 	Ahead   Kind = "ahead"   // the replica has a version that its owner does not have
 	Extra   Kind = "extra"   // the owner never had the record
-	Differs Kind = "differs" // the same version, deleted on one side only
+	Differs Kind = "differs" // the same version and another title, price, order or deletion
 )
 
 // Kinds returns every kind of drift.
@@ -57,7 +57,7 @@ func drift(id string, ours, owners *Row) (Drift, bool) {
 		d.Kind = Behind
 	case ours.Version > owners.Version:
 		d.Kind = Ahead
-	case ours.Deleted != owners.Deleted:
+	case !ours.sameContent(*owners):
 		d.Kind = Differs
 	default:
 		return d, false
@@ -86,6 +86,10 @@ func NewVerifier(store Store, canonical Canonical, grace time.Duration) *Verifie
 type Verified struct {
 	Compared int          `json:"compared"` // records of the owner
 	Drifted  map[Kind]int `json:"drifted"`  // every kind, 0 where there was none
+
+	// Public says that the owner has nothing but its public API: what is
+	// reserved there and missing here was not looked for.
+	Public bool `json:"public,omitempty"`
 }
 
 // Drifts returns how many records differ.
@@ -104,7 +108,12 @@ func (v *Verifier) Verify(ctx context.Context, progress Progress, drifted func(D
 	for _, k := range Kinds() {
 		sum.Drifted[k] = 0
 	}
-	for d, err := range v.Drifts(ctx, func(n int) { sum.Compared = n; progress(n) }) {
+	c, err := v.begin(ctx)
+	if err != nil {
+		return sum, err
+	}
+	sum.Public = c.public
+	for d, err := range c.drifts(ctx, func(n int) { sum.Compared = n; progress(n) }) {
 		if err == nil {
 			sum.Drifted[d.Kind]++
 			err = drifted(d)
@@ -121,8 +130,44 @@ type Progress func(compared int)
 
 // Drifts yields every record that differs, by range and unordered within one;
 // an error ends the sequence. Memory does not grow with the size of the
-// replica, and records that agree cost no transfer but a digest per 1,024.
+// replica, but for what an owner with a public API alone has on sale. Records
+// that agree cost no transfer but a digest per 1,024.
 func (v *Verifier) Drifts(ctx context.Context, progress Progress) iter.Seq2[Drift, error] {
+	return func(yield func(Drift, error) bool) {
+		c, err := v.begin(ctx)
+		if err != nil {
+			yield(Drift{}, err)
+			return
+		}
+		c.drifts(ctx, progress)(yield)
+	}
+}
+
+// comparison is one comparison of everything.
+type comparison struct {
+	*Verifier
+	owner  Canonical
+	public bool    // the owner has nothing but its public API
+	first  []Range // the owner's first answer
+}
+
+// begin finds out how the owner can be asked.
+func (v *Verifier) begin(ctx context.Context) (*comparison, error) {
+	first, err := v.canonical.Ranges(ctx, "", rangeSize, rangesPerTrip)
+	c := &comparison{Verifier: v, owner: v.canonical, first: first}
+	if errors.Is(err, ErrPublic) {
+		if c.owner, err = newPublic(ctx, v.canonical, v.store); err == nil {
+			c.public = true
+			c.first, err = c.owner.Ranges(ctx, "", rangeSize, rangesPerTrip)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("compare replica: %w", err)
+	}
+	return c, nil
+}
+
+func (v *comparison) drifts(ctx context.Context, progress Progress) iter.Seq2[Drift, error] {
 	return func(yield func(Drift, error) bool) {
 		var suspects []Drift
 		compared := 0
@@ -152,14 +197,13 @@ func (v *Verifier) Drifts(ctx context.Context, progress Progress) iter.Seq2[Drif
 }
 
 // ranges yields the owner's digests from the first id to the last.
-func (v *Verifier) ranges(ctx context.Context) iter.Seq2[Range, error] {
+func (v *comparison) ranges(ctx context.Context) iter.Seq2[Range, error] {
 	return func(yield func(Range, error) bool) {
-		for after := ""; ; {
-			ranges, err := v.canonical.Ranges(ctx, after, rangeSize, rangesPerTrip)
-			if err != nil || len(ranges) == 0 {
-				if err == nil {
-					err = errors.New("the canonical service answered without a range")
-				}
+		for ranges, err := v.first, error(nil); ; {
+			if err == nil && len(ranges) == 0 {
+				err = errors.New("the canonical service answered without a range")
+			}
+			if err != nil {
 				yield(Range{}, err)
 				return
 			}
@@ -168,14 +212,14 @@ func (v *Verifier) ranges(ctx context.Context) iter.Seq2[Range, error] {
 					return
 				}
 			}
-			after = ranges[len(ranges)-1].Last
+			ranges, err = v.owner.Ranges(ctx, ranges[len(ranges)-1].Last, rangeSize, rangesPerTrip)
 		}
 	}
 }
 
 // compare returns the differences within one range and how many records the
 // owner has in it.
-func (v *Verifier) compare(ctx context.Context, r Range) ([]Drift, int, error) {
+func (v *comparison) compare(ctx context.Context, r Range) ([]Drift, int, error) {
 	ours, err := Pager(v.store.Page).within(ctx, r, rangeSize)
 	if err != nil {
 		return nil, 0, err
@@ -187,7 +231,7 @@ func (v *Verifier) compare(ctx context.Context, r Range) ([]Drift, int, error) {
 	if local == r {
 		return nil, r.Count, nil
 	}
-	owners, err := Pager(v.canonical.Page).within(ctx, r, rangeSize)
+	owners, err := Pager(v.owner.Page).within(ctx, r, rangeSize)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -220,7 +264,7 @@ func differences(ours, owners []Row) []Drift {
 
 // confirm looks at suspects again after the grace and yields those that still
 // differ and have not moved: a row that gets on is not drifted but late.
-func (v *Verifier) confirm(ctx context.Context, suspects []Drift, yield func(Drift, error) bool) bool {
+func (v *comparison) confirm(ctx context.Context, suspects []Drift, yield func(Drift, error) bool) bool {
 	if len(suspects) == 0 {
 		return true
 	}
@@ -248,7 +292,7 @@ func (v *Verifier) confirm(ctx context.Context, suspects []Drift, yield func(Dri
 
 // again reads both sides of a suspect, the replica first: the owner may only
 // look newer by that, and a row that has moved meanwhile is on its way.
-func (v *Verifier) again(ctx context.Context, s Drift) (Drift, bool, error) {
+func (v *comparison) again(ctx context.Context, s Drift) (Drift, bool, error) {
 	if v.grace == 0 {
 		return s, true, nil
 	}
@@ -256,13 +300,13 @@ func (v *Verifier) again(ctx context.Context, s Drift) (Drift, bool, error) {
 	if err != nil {
 		return Drift{}, false, err
 	}
-	owners, err := optional(v.canonical.Snapshot(ctx, s.ID))
+	owners, err := optional(v.owner.Snapshot(ctx, s.ID))
 	if err != nil {
 		return Drift{}, false, err
 	}
 	d, drifted := drift(s.ID, ours, owners)
 	moved := versionOf(ours) != versionOf(s.Replica)
-	if drifted && moved && (d.Kind == Missing || d.Kind == Behind) {
+	if drifted && moved && (d.Kind == Missing || d.Kind == Behind) || v.public && drifted && d.Kind == Extra && ours.Deleted {
 		return Drift{}, false, nil
 	}
 	return d, drifted, nil

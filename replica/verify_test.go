@@ -38,6 +38,18 @@ type owner struct {
 	trips     int
 	snapshots int
 	gate      chan struct{} // if set, snapshots wait for it
+	public    bool          // it has nothing but its public API
+	old       bool          // it is of a release without digests of content
+}
+
+func (o *owner) OnSale(context.Context) ([]replica.Row, error) {
+	var free []replica.Row
+	for _, r := range o.rows.rows {
+		if r.OrderID == "" && !r.Deleted {
+			free = append(free, r)
+		}
+	}
+	return free, nil
 }
 
 func (o *owner) Snapshot(ctx context.Context, id string) (replica.Row, error) {
@@ -47,13 +59,20 @@ func (o *owner) Snapshot(ctx context.Context, id string) (replica.Row, error) {
 	if o.gate != nil {
 		<-o.gate
 	}
-	return o.Row(ctx, id)
+	r, err := o.Row(ctx, id)
+	if o.public && r.Deleted {
+		return replica.Row{}, replica.ErrNotFound
+	}
+	return r, err
 }
 
 func (o *owner) Page(ctx context.Context, after string, limit int) ([]replica.Row, error) {
 	o.mu.Lock()
 	o.pages++
 	o.mu.Unlock()
+	if o.public {
+		return nil, replica.ErrPublic
+	}
 	return o.rows.Page(ctx, after, limit)
 }
 
@@ -61,7 +80,16 @@ func (o *owner) Ranges(ctx context.Context, after string, size, count int) ([]re
 	o.mu.Lock()
 	o.trips++
 	o.mu.Unlock()
-	return replica.Pager(o.rows.Page).Ranges(ctx, after, size, count)
+	if o.public {
+		return nil, replica.ErrPublic
+	}
+	ranges, err := replica.Pager(o.rows.Page).Ranges(ctx, after, size, count)
+	for i := range ranges {
+		if o.old {
+			ranges[i].Content = 0
+		}
+	}
+	return ranges, err
 }
 
 // pair returns an owner with n records of version 3 and an equal replica.

@@ -2,6 +2,8 @@ package ticket_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -46,11 +48,11 @@ func TestReconcileBringsBackLostLocksAndReleases(t *testing.T) {
 		{OrderID: "o7", TicketID: e, Version: 0},                  // read before it was cancelled
 		{OrderID: "o8", TicketID: g, Version: 1, Cancelled: true}, // read before it was completed after all
 	}
-	got, err := f.Reconcile(t.Context(), owner)
+	got, err := f.Reconcile(t.Context(), owner, "", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := ticket.Reconciled{Compared: 8, Locked: 2, Released: 1, Unknown: 1}
+	want := ticket.Reconciled{Compared: 8, Locked: 2, Released: 1, Unknown: 1, After: "o8"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("reconciled (-want +got):\n%s", diff)
 	}
@@ -62,5 +64,41 @@ func TestReconcileBringsBackLostLocksAndReleases(t *testing.T) {
 	f.want(t, g, "o8", 1)
 	if got := f.lock(t, "o1", a); got != event.Duplicate {
 		t.Errorf("the lost event comes after all: %v, want duplicate", got)
+	}
+}
+
+// failing answers like orders until it is asked above an order.
+type failing struct {
+	orders
+	above string
+}
+
+func (f failing) Page(ctx context.Context, after string, limit int) ([]ticket.OrderState, error) {
+	if after == f.above {
+		return nil, errors.New("the orders service does not answer")
+	}
+	return f.orders.Page(ctx, after, limit)
+}
+
+// Case 10.20: what broke off goes on where it was, and tells how far it is.
+func TestReconcileGoesOnWhereItBrokeOff(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	var owner orders
+	for i := range 2500 {
+		owner = append(owner, ticket.OrderState{OrderID: fmt.Sprintf("o%04d", i), TicketID: "none", Version: 1, Cancelled: true})
+	}
+	var told []int
+	progress := func(r ticket.Reconciled) { told = append(told, r.Compared) }
+	got, err := f.Reconcile(t.Context(), failing{owner, "o1999"}, "", progress)
+	if err == nil || got.After != "o1999" || got.Compared != 2000 {
+		t.Fatalf("reconciled %+v, %v; want 2000 compared and an error", got, err)
+	}
+	got, err = f.Reconcile(t.Context(), owner, got.After, progress)
+	if err != nil || got.After != "o2499" || got.Compared != 500 {
+		t.Errorf("reconciled %+v, %v; want the remaining 500", got, err)
+	}
+	if diff := cmp.Diff([]int{1000, 2000, 500}, told); diff != "" {
+		t.Errorf("progress (-want +got):\n%s", diff)
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"time"
@@ -77,9 +78,10 @@ func (s *service) losses(group string, subjects []event.Subject) *listeners.Loss
 }
 
 // comparer compares the replica with its owner: at once when it mends, with a
-// grace for what is on its way when it only looks.
+// grace for what is on its way when it only looks, or takes something away.
 type comparer struct {
 	look, mend *replica.Verifier
+	repairer   *replica.Repairer
 	metrics    *replica.Metrics
 }
 
@@ -87,28 +89,39 @@ func (c comparer) Verify(ctx context.Context, progress replica.Progress, drifted
 	return c.look.Verify(ctx, progress, drifted)
 }
 
-func (c comparer) Mend(ctx context.Context, cause replica.Cause, progress func(replica.Mended)) (replica.Mended, error) {
-	return c.mend.Mend(ctx, cause, c.metrics, progress)
+func (c comparer) Mend(ctx context.Context, o replica.MendOptions) (replica.Mended, error) {
+	o.Metrics = c.metrics
+	if o.TrustOwner {
+		return c.look.Mend(ctx, o)
+	}
+	return c.mend.Mend(ctx, o)
+}
+
+func (c comparer) Reset(ctx context.Context, id string) (before, after *replica.Row, err error) {
+	return c.repairer.Reset(ctx, id)
 }
 
 // mendReplica lets the replica be compared with its owner: by an operator,
 // after a loss in the broker, and once when it is empty.
-func (p *program) mendReplica(s *service, owner *api.Owner, metrics *replica.Metrics) {
+func (p *program) mendReplica(s *service, owner *api.Owner, repairer *replica.Repairer, metrics *replica.Metrics) {
 	c := comparer{
 		look: replica.NewVerifier(s.store.replica, owner, replica.DefaultGrace),
-		mend: replica.NewVerifier(s.store.replica, owner, 0), metrics: metrics,
+		mend: replica.NewVerifier(s.store.replica, owner, 0), repairer: repairer, metrics: metrics,
 	}
 	p.compare = c
 	s.mending = newMending("replica", s.log, func(ctx context.Context) error {
-		sum, err := c.Mend(ctx, replica.ByLoss, func(replica.Mended) {})
+		sum, err := c.Mend(ctx, replica.MendOptions{Cause: replica.ByLoss})
 		if err == nil {
-			s.log.InfoContext(ctx, "replica compared with its owner", "compared", sum.Compared, "repaired", sum.Repaired, "left_over", sum.LeftOver)
+			s.log.InfoContext(ctx, "replica compared with its owner", "compared", sum.Compared, "repaired", sum.Repaired,
+				"left_over", sum.LeftOver, "public_api_only", sum.Public)
 		}
 		return err
 	})
 	s.jobs = append(s.jobs, func(ctx context.Context) error {
-		if n, err := s.store.replica.Count(ctx); err == nil && n == 0 {
-			s.mending.want() // the bus may not go back to the beginning
+		// The bus may not go back to the beginning. A replica that cannot be
+		// counted may be empty, and a comparison of a full one does no harm.
+		if n, err := s.store.replica.Count(ctx); err != nil || n == 0 {
+			s.mending.want()
 		}
 		return s.mending.run(ctx)
 	})
@@ -120,8 +133,8 @@ type reconciler struct {
 	orders  ticket.Orders
 }
 
-func (r reconciler) Reconcile(ctx context.Context) (ticket.Reconciled, error) {
-	return r.tickets.Reconcile(ctx, r.orders)
+func (r reconciler) Reconcile(ctx context.Context, after string, progress func(ticket.Reconciled)) (ticket.Reconciled, error) {
+	return r.tickets.Reconcile(ctx, r.orders, after, progress)
 }
 
 // mendLocks lets the locks be compared with the orders service: by an
@@ -137,9 +150,16 @@ func (p *program) mendLocks(s *service, tickets *ticket.Service) error {
 	}
 	r := reconciler{tickets: tickets, orders: owner.Orders()}
 	p.conform = r
+	after := "" // where the last attempt broke off
 	s.mending = newMending("locks", s.log, func(ctx context.Context) error {
-		sum, err := r.Reconcile(ctx)
+		sum, err := r.Reconcile(ctx, after, nil)
+		after = sum.After
+		if errors.Is(err, replica.ErrPublic) {
+			s.log.WarnContext(ctx, "locks cannot be compared: CANONICAL_URL is a public API, which does not list orders", "err", err)
+			err = nil
+		}
 		if err == nil {
+			after = ""
 			s.log.InfoContext(ctx, "locks compared with the orders service", "compared", sum.Compared, "locked", sum.Locked, "released", sum.Released)
 		}
 		return err

@@ -80,12 +80,15 @@ func (p *program) listenToTickets(s *service, step int64) error {
 		if err != nil {
 			return &usageError{"CANONICAL_URL: " + err.Error()}
 		}
-		o.Repairer = replica.NewRepairer(s.store.replica, owner, replica.RepairOptions{Metrics: metrics})
-		p.mendReplica(s, owner, metrics)
+		repairer := replica.NewRepairer(s.store.replica, owner, replica.RepairOptions{Metrics: metrics})
+		o.Repairer = repairer
+		p.mendReplica(s, owner, repairer, metrics)
 	}
 	o.Losses = s.losses(listeners.OrdersService, event.TicketSubjects())
 	s.jobs = append(s.jobs, s.countRows(metrics))
-	return p.listen(s, "orders listener", listeners.NewTickets(replica.NewProjector(s.store.replica), event.Scheme{Step: step}), o)
+	projector := replica.NewProjector(s.store.replica)
+	projector.Metrics, projector.Log = metrics, s.log
+	return p.listen(s, "orders listener", listeners.NewTickets(projector, event.Scheme{Step: step}), o)
 }
 
 // rowsEvery is how often the rows of the replica are counted.

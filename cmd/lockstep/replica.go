@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -13,7 +14,8 @@ import (
 type replicaCmd struct {
 	Status     replicaStatusCmd `cmd:"" help:"Show positions, lag, and what is held or set aside."`
 	Verify     replicaVerifyCmd `cmd:"" help:"Compare every record with its owner; exit 4 if any differs."`
-	Repair     replicaRepairCmd `cmd:"" help:"Compare, and mend what differs; fills an empty replica."`
+	Repair     replicaRepairCmd `cmd:"" help:"Compare, and mend what differs; fills an empty replica. Exit 4 if some is left."`
+	Reset      replicaResetCmd  `cmd:"" help:"Make the row of a ticket what its owner has, whatever it was."`
 	Show       replicaShowCmd   `cmd:"" help:"Show the replica's row of a ticket."`
 	Held       replicaHeldCmd   `cmd:"" help:"List messages that wait for their predecessor."`
 	Quarantine quarantineCmd    `cmd:"" help:"Look at messages that were set aside; retry or discard them."`
@@ -31,6 +33,25 @@ func (c *replicaShowCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	return printJSON(s.out, data)
+}
+
+type replicaResetCmd struct {
+	opsClientFlags
+	ID string `arg:"" help:"Id of the ticket."`
+}
+
+// Run prints the row as it was and as it is.
+func (c *replicaResetCmd) Run(ctx context.Context, s streams) error {
+	data, err := c.call(ctx, http.MethodPost, "/ops/replica/tickets/"+url.PathEscape(c.ID)+"/reset")
+	if err != nil {
+		return err
+	}
+	var answer struct{ Before, After *side }
+	if err := json.Unmarshal(data, &answer); err != nil {
+		return fmt.Errorf("answer of %s: %w", c.OpsURL, err)
+	}
+	fmt.Fprintf(s.out, "%s was %s, is %s\n", printable(c.ID), answer.Before, answer.After)
+	return nil
 }
 
 type replicaHeldCmd struct {

@@ -2,12 +2,14 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"text/tabwriter"
 
@@ -25,6 +27,8 @@ type comparing struct {
 type side struct {
 	Version int64
 	Title   string
+	Price   float64
+	OrderID string
 	Deleted bool
 }
 
@@ -34,8 +38,10 @@ func (s *side) String() string {
 		return "nothing"
 	case s.Deleted:
 		return fmt.Sprintf("deleted at version %d", s.Version)
+	case s.OrderID != "":
+		return fmt.Sprintf("version %d %q at %v, held by order %s", s.Version, printable(s.Title), s.Price, printable(s.OrderID))
 	default:
-		return fmt.Sprintf("version %d %q", s.Version, printable(s.Title))
+		return fmt.Sprintf("version %d %q at %v", s.Version, printable(s.Title), s.Price)
 	}
 }
 
@@ -49,6 +55,8 @@ type line struct {
 	}
 	Mended, Repaired *replica.Mended
 	Verified         *replica.Verified
+	Locks            *ticket.Reconciled
+	Reconciled       *ticket.Reconciled
 	Error            string
 }
 
@@ -69,7 +77,11 @@ func (c comparing) follow(ctx context.Context, s streams, path string, each func
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		data, _ := io.ReadAll(io.LimitReader(resp.Body, maxOpsAnswer)) // what there is of it
-		return errors.New(refusal(resp.StatusCode, data))
+		err := errors.New(refusal(resp.StatusCode, data))
+		if resp.StatusCode == http.StatusNotFound {
+			err = errors.Join(errNotHere, err)
+		}
+		return err
 	}
 	scanner := bufio.NewScanner(resp.Body)
 	scanner.Buffer(nil, maxOpsAnswer)
@@ -85,19 +97,20 @@ func (c comparing) follow(ctx context.Context, s streams, path string, each func
 			return errors.New(l.Error)
 		}
 		each(l)
-		if l.Verified != nil || l.Repaired != nil {
+		if l.Verified != nil || l.Repaired != nil || l.Reconciled != nil {
 			return nil
 		}
 	}
 	return errors.Join(fmt.Errorf("%s broke off", c.OpsURL), scanner.Err())
 }
 
-// driftError ends a verification that found differences.
-type driftError struct{}
+// errNotHere: the process has nothing of the kind that was asked for.
+var errNotHere = errors.New("not in this process")
 
-func (driftError) Error() string {
-	return "the replica differs from its owner: lockstep replica repair mends it"
-}
+// driftError ends a command that leaves differences.
+type driftError string
+
+func (e driftError) Error() string { return string(e) }
 
 // ExitCode tells differences from failures.
 func (driftError) ExitCode() int { return exitDrift }
@@ -125,61 +138,111 @@ func (c *replicaVerifyCmd) Run(ctx context.Context, s streams) error {
 	}
 	if !c.JSON {
 		fmt.Fprintf(s.out, "%d records compared, %d differ\n", sum.Compared, sum.Drifts())
+		printPublic(s.out, sum.Public)
 	}
 	if sum.Drifts() > 0 {
-		return driftError{}
+		return driftError("the replica differs from its owner: lockstep replica repair mends it")
 	}
 	return nil
 }
 
-type replicaRepairCmd struct{ comparing }
+// printPublic says what an owner without an ops port could not be asked.
+func printPublic(w io.Writer, public bool) {
+	if public {
+		fmt.Fprintln(w, "the owner answers by its public API only, which hides reserved tickets:"+
+			" those that are reserved there and missing here could not be found")
+	}
+}
+
+type replicaRepairCmd struct {
+	comparing
+	TrustOwner bool `help:"Move rows back that are ahead of their owner, and remove those it never had. After the owner was restored from a backup, or after events that it did not publish."`
+}
 
 // Run mends what the process copies, tickets or locks, and says what it did.
+// What fails is an error, whatever else succeeds.
 func (c *replicaRepairCmd) Run(ctx context.Context, s streams) error {
-	replicas := c.repairReplica(ctx, s)
-	locks := c.repairLocks(ctx, s)
-	if replicas != nil && locks != nil {
-		return errors.Join(replicas, locks)
+	if c.TrustOwner {
+		fmt.Fprintln(s.err, "the owner is trusted: rows that are ahead of it are moved back, and rows it never had are removed")
 	}
-	return nil
+	rows, locks := c.repairReplica(ctx, s), c.repairLocks(ctx, s)
+	switch {
+	case errors.Is(rows, errNotHere) && errors.Is(locks, errNotHere):
+		return fmt.Errorf("%s has neither a replica nor locks (--ops-url): is it an ops port?", c.OpsURL)
+	case errors.Is(rows, errNotHere):
+		return locks
+	case errors.Is(locks, errNotHere):
+		return rows
+	case rows != nil && locks != nil:
+		return fmt.Errorf("%v\n%w", rows, locks) // a failure outweighs a difference
+	}
+	return cmp.Or(rows, locks)
 }
 
-// repairLocks applies locks and releases whose events were lost.
+// repairLocks applies locks and releases whose events were lost. What breaks
+// off goes on where it was, as long as it gets on.
 func (c *replicaRepairCmd) repairLocks(ctx context.Context, s streams) error {
-	data, err := c.call(ctx, http.MethodPost, "/ops/locks/reconcile")
-	if err != nil {
-		return err
-	}
-	if c.JSON {
-		fmt.Fprintf(s.out, "{\"locks\":%s}\n", data)
-		return nil
-	}
+	bar := newProgress(s.err, "orders compared", c.JSON)
+	defer bar.clear()
 	var sum ticket.Reconciled
-	if err := json.Unmarshal(data, &sum); err != nil {
-		return fmt.Errorf("answer of %s: %w", c.OpsURL, err)
+	for {
+		part := ticket.Reconciled{After: sum.After}
+		err := c.follow(ctx, s, "/ops/locks/reconcile?after="+url.QueryEscape(sum.After), func(l line) {
+			if told := cmp.Or(l.Reconciled, l.Locks); told != nil {
+				part = *told
+				bar.set(sum.Compared + part.Compared)
+			}
+		})
+		further := part.After != sum.After
+		sum.Add(part)
+		if err == nil {
+			break
+		}
+		if !further {
+			return err
+		}
 	}
-	fmt.Fprintf(s.out, "%d orders compared, %d locks and %d releases applied that had been lost\n", sum.Compared, sum.Locked, sum.Released)
+	bar.clear()
+	if !c.JSON {
+		fmt.Fprintf(s.out, "%d orders compared, %d locks and %d releases applied that had been lost\n", sum.Compared, sum.Locked, sum.Released)
+	}
 	return nil
 }
 
 // repairReplica mends the rows.
 func (c *replicaRepairCmd) repairReplica(ctx context.Context, s streams) error {
+	path := "/ops/replica/repair"
+	if c.TrustOwner {
+		path += "?trust=owner"
+	}
 	bar := newProgress(s.err, "compared", c.JSON)
-	err := c.follow(ctx, s, "/ops/replica/repair", func(l line) {
+	defer bar.clear()
+	var sum replica.Mended
+	err := c.follow(ctx, s, path, func(l line) {
 		switch {
 		case l.Mended != nil:
 			bar.set(l.Mended.Compared)
-		case l.Repaired != nil && !c.JSON:
-			bar.clear()
-			printMended(s.out, *l.Repaired)
+		case l.Repaired != nil:
+			sum = *l.Repaired
 		}
 	})
+	if err != nil {
+		return err
+	}
 	bar.clear()
-	return err
+	if !c.JSON {
+		printMended(s.out, sum)
+	}
+	if sum.LeftOver > 0 {
+		return driftError(fmt.Sprintf("%d rows are ahead of their owner or unknown to it and were left as they are: "+
+			"lockstep replica reset ID or repair --trust-owner make them what the owner has", sum.LeftOver))
+	}
+	return nil
 }
 
 func printMended(w io.Writer, m replica.Mended) {
-	fmt.Fprintf(w, "%d records compared, %d repaired, %d were late and came by themselves\n", m.Compared, m.Repaired, m.Late)
+	fmt.Fprintf(w, "%d records compared, %d repaired, %d removed, %d were late and came by themselves\n", m.Compared, m.Repaired, m.Removed, m.Late)
+	printPublic(w, m.Public)
 	if m.LeftOver == 0 {
 		return
 	}

@@ -91,14 +91,17 @@ func (s *Replica) Write(ctx context.Context, writes []replica.Write) (int, error
 		return 0, err
 	}
 	existed := inserts - int(result.UpsertedCount) // these matched and were left alone
-	return int(result.MatchedCount) - existed + int(result.UpsertedCount), nil
+	return int(result.MatchedCount) - existed + int(result.UpsertedCount) + int(result.DeletedCount), nil
 }
 
 // model returns the conditional write of a row. Only a creation is an upsert,
 // and by the id alone: one that named the predecessor would invent history.
-func model(w replica.Write) *mongo.UpdateOneModel {
+func model(w replica.Write) mongo.WriteModel {
 	r := w.Row
 	id := is("_id", recordID(r.ID))
+	if w.Remove {
+		return mongo.NewDeleteOneModel().SetFilter(append(id, bson.E{Key: "version", Value: w.From}))
+	}
 	if w.From == event.None {
 		doc := rowDoc{ID: recordID(r.ID), Version: r.Version, Title: r.Title, Price: r.Price, OrderID: r.OrderID, Deleted: r.Deleted}
 		return mongo.NewUpdateOneModel().SetFilter(id).SetUpdate(is("$setOnInsert", doc)).SetUpsert(true)

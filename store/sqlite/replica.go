@@ -61,6 +61,7 @@ func (s *Replica) Count(ctx context.Context) (int, error) {
 const (
 	insertReplica = "INSERT INTO replica (version, title, price, orderId, deleted, id) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
 	updateReplica = "UPDATE replica SET version = ?, title = ?, price = ?, orderId = ?, deleted = ? WHERE id = ? AND version = ?"
+	deleteReplica = "DELETE FROM replica WHERE id = ? AND version = ?"
 )
 
 // Write implements replica.Store. All writes are one transaction.
@@ -69,7 +70,10 @@ func (s *Replica) Write(ctx context.Context, writes []replica.Write) (written in
 		written = 0
 		for _, c := range writes {
 			query, args := insertReplica, []any{c.Row.Version, c.Row.Title, c.Row.Price, c.Row.OrderID, c.Row.Deleted, c.Row.ID}
-			if c.From != event.None {
+			switch {
+			case c.Remove:
+				query, args = deleteReplica, []any{c.Row.ID, c.From}
+			case c.From != event.None:
 				query, args = updateReplica, append(args, c.From)
 			}
 			n, err := w.exec(ctx, query, args...)

@@ -101,8 +101,8 @@ func TestVerifyAndRepair(t *testing.T) {
 			t.Errorf("verify: exit %d, want 4 and the stranger named\n%s", code, out)
 		}
 		out, code = lockstep(t, "replica", "repair", "--ops-url", s.ordersOps)
-		if code != 0 || !strings.Contains(out, "unknown to it") {
-			t.Errorf("repair: exit %d\n%s", code, out)
+		if code != 4 || !strings.Contains(out, "unknown to it") {
+			t.Errorf("repair: exit %d, want 4 for what it leaves\n%s", code, out)
 		}
 		out, code = lockstep(t, "replica", "verify", "--json", "--ops-url", s.ordersOps)
 		var last struct{ Verified *struct{ Compared int } }
@@ -120,6 +120,66 @@ func TestVerifyAndRepair(t *testing.T) {
 			t.Errorf("status: exit %d\n%s", code, out)
 		}
 	})
+}
+
+// TestForgedContentIsFoundAndMended: somebody publishes versions that the owner
+// did not. Verify sees them by their content, and an operator who trusts the
+// owner has a way back for all of them. Cases 10.1, 10.20 and 11.6.
+func TestForgedContentIsFoundAndMended(t *testing.T) {
+	t.Parallel()
+	onEachEngine(t, func(t *testing.T, e engine) {
+		s := newSystem(t, e)
+		bus := s.observe(t)
+		forge := func(subject event.Subject, id string, version int64) {
+			t.Helper()
+			bus.say(t, subject, fmt.Sprintf(`{"id":%q,"title":"t","price":0.01,"userId":"u","version":%d}`, id, version))
+			s.untilReplica(t, id, version)
+		}
+		sold, ahead, single, ghost := s.create(t, "ann@example.com").id(), s.create(t, "ann@example.com").id(), s.create(t, "ann@example.com").id(), objectid.New()
+		for _, id := range []string{sold, ahead, single} {
+			s.untilReplica(t, id, 0)
+			forge(event.TicketUpdated, id, 1)
+		}
+		forge(event.TicketCreated, ghost, 0)
+		s.do(t, "ann@example.com", http.MethodPut, s.ticketsURL+"/api/tickets/"+sold, draft{"new", 102}, http.StatusOK)
+		until(t, "the owner's own version 1 is counted as a conflict", func() bool {
+			m := s.do(t, "", http.MethodGet, s.ordersOps+"/metrics", nil, http.StatusOK).raw
+			return strings.Contains(m, `lockstep_replica_content_conflicts_total{service="orders"} 1`)
+		})
+		step := func(want int, says string, args ...string) {
+			t.Helper()
+			out, code := lockstep(t, append(append([]string{"replica"}, args...), "--ops-url", s.ordersOps)...)
+			if code != want || !strings.Contains(out, says) {
+				t.Errorf("replica %s: exit %d, want %d and %q\n%s", strings.Join(args, " "), code, want, says, out)
+			}
+		}
+		step(4, sold+"  differs: replica version 1 \"t\" at 0.01, owner version 1 \"new\" at 102", "verify")
+		step(4, "1 repaired", "repair")
+		step(0, single+" was version 1 \"t\" at 0.01, is version 0", "reset", single)
+		step(4, "2 differ", "verify")
+		step(0, "1 repaired, 1 removed", "repair", "--trust-owner")
+		step(0, "3 records compared, 0 differ", "verify")
+		step(1, "Not found", "reset", ghost)
+		if out, code := lockstep(t, "replica", "repair", "--ops-url", s.ticketsOps); code != 0 || !strings.Contains(out, "0 orders compared") {
+			t.Errorf("repair of the locks: exit %d\n%s", code, out)
+		}
+	})
+}
+
+// TestAFailedRepairIsAFailure: whatever else succeeds. Case 10.20.
+func TestAFailedRepairIsAFailure(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t, sqlite{})
+	s.create(t, "ann@example.com")
+	s.tickets.stop(t) // the replica cannot be compared any more
+	out, code := lockstep(t, "replica", "repair", "--ops-url", s.ordersOps)
+	if code != 1 {
+		t.Errorf("repair without an owner: exit %d, want 1\n%s", code, out)
+	}
+	out, code = lockstep(t, "replica", "repair", "--ops-url", s.ordersURL)
+	if code != 1 || !strings.Contains(out, "neither a replica nor locks") {
+		t.Errorf("repair at the address of an API: exit %d, want 1 and why\n%s", code, out)
+	}
 }
 
 // TestGapIsRepaired: an event whose predecessor never comes does not keep its

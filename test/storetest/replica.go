@@ -13,6 +13,7 @@ var replicaCases = []testCase{
 	{"rows come back exactly", replicaExact},
 	{"an unknown row is ErrNotFound", replicaUnknown},
 	{"each write happens only if its own condition holds, and is counted", replicaConditions},
+	{"a row is replaced by its own version and removed, on the same condition", replicaRemove},
 	{"of 8 members writing one version, one is counted", replicaOneWriter},
 	{"Versions has the ids that are stored, tombstones too", replicaVersions},
 	{"Page goes by id and has tombstones", replicaPage},
@@ -94,6 +95,27 @@ func replicaConditions(t *testing.T, b Backend) {
 	wants(t, "row whose predecessor is not there", err, replica.ErrNotFound)
 	writeRows(t, b, 0, insertRow(known[0]), replica.Write{From: 2, Row: moved(2, 3)})
 	writeRows(t, b, 0)
+}
+
+// replicaRemove holds what trusting an owner needs. Cases 10.1, 11.6.
+func replicaRemove(t *testing.T, b Backend) {
+	r := newRow()
+	r.Version = 3
+	writeRows(t, b, 1, insertRow(r))
+	other := r
+	other.Title, other.Price, other.OrderID = "other", 102, objectid.New()
+	writeRows(t, b, 1, replica.Write{From: 3, Row: other})
+	got, err := b.Replica.Row(t.Context(), r.ID)
+	must(t, "read row", err)
+	same(t, "row after a write of its own version", got, other)
+	back := r
+	back.Version = 1
+	writeRows(t, b, 1, replica.Write{From: 3, Row: back})
+	writeRows(t, b, 0, replica.Write{From: 3, Row: back, Remove: true})
+	writeRows(t, b, 1, replica.Write{From: 1, Row: back, Remove: true})
+	_, err = b.Replica.Row(t.Context(), r.ID)
+	wants(t, "removed row", err, replica.ErrNotFound)
+	writeRows(t, b, 1, insertRow(r))
 }
 
 func tombstone(r replica.Row) replica.Row {

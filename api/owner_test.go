@@ -1,0 +1,165 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"lockstep/replica"
+)
+
+// address is a server whose role changes under its clients.
+type address struct {
+	role    atomic.Value // of func(http.ResponseWriter, *http.Request)
+	asked   atomic.Int64
+	listing atomic.Int64 // of those, for /api/tickets
+}
+
+func (a *address) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	a.asked.Add(1)
+	if r.URL.Path == "/api/tickets" {
+		a.listing.Add(1)
+	}
+	a.role.Load().(func(http.ResponseWriter, *http.Request))(w, r)
+}
+
+func refuseAll(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusNotFound)
+	fmt.Fprint(w, `{"errors":[{"message":"Not Found"}]}`)
+}
+
+func ingress(w http.ResponseWriter, _ *http.Request) {
+	http.Error(w, "<html>404 Not Found, nginx</html>", http.StatusNotFound)
+}
+
+// opsPort answers as the ops port of a tickets service that has ticket a.
+func opsPort(w http.ResponseWriter, r *http.Request) {
+	switch r.URL.Path {
+	case "/ops/tickets":
+		fmt.Fprint(w, `{"tickets":[{"id":"a","version":3,"title":"t","price":1}]}`)
+	case "/ops/tickets/a":
+		fmt.Fprint(w, `{"id":"a","version":3,"title":"t","price":1}`)
+	default:
+		refuseAll(w, r)
+	}
+}
+
+// nodeAPI answers as Node's tickets service that has ticket a on sale and b
+// held.
+func nodeAPI(w http.ResponseWriter, r *http.Request) {
+	switch r.URL.Path {
+	case "/api/tickets":
+		fmt.Fprint(w, `[{"title":"t","price":1,"userId":"u","version":4,"id":"a"}]`)
+	case "/api/tickets/a":
+		fmt.Fprint(w, `{"title":"t","price":1,"userId":"u","version":4,"id":"a"}`)
+	case "/api/tickets/b":
+		fmt.Fprint(w, `{"title":"t","price":1,"userId":"u","version":5,"id":"b","orderId":"o"}`)
+	default:
+		refuseAll(w, r)
+	}
+}
+
+// at returns an owner at an address of that role, and a clock to move on.
+func at(t *testing.T, role func(http.ResponseWriter, *http.Request)) (*Owner, *address, func(time.Duration)) {
+	t.Helper()
+	a := &address{}
+	a.role.Store(role)
+	srv := httptest.NewServer(a)
+	t.Cleanup(srv.Close)
+	o, err := NewOwner(srv.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	o.now = func() time.Time { return now }
+	return o, a, func(d time.Duration) { now = now.Add(d) }
+}
+
+func wantVersion(t *testing.T, o *Owner, id string, want int64) {
+	t.Helper()
+	row, err := o.Snapshot(t.Context(), id)
+	if err != nil || row.Version != want {
+		t.Errorf("snapshot of %s: %+v, %v; want version %d", id, row, err, want)
+	}
+}
+
+// Case 10.19: one 404 of something on the way does not turn an ops port into a
+// public API, and is no word of the owner's about a ticket.
+func TestATransientRefusalDecidesNothing(t *testing.T) {
+	t.Parallel()
+	for name, refusal := range map[string]func(http.ResponseWriter, *http.Request){"a proxy": ingress, "a service": refuseAll} {
+		for _, role := range []func(http.ResponseWriter, *http.Request){opsPort, nodeAPI} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				o, a, _ := at(t, role)
+				want := int64(3)
+				if _, err := o.Page(t.Context(), "", 10); errors.Is(err, replica.ErrPublic) {
+					want = 4
+				}
+				a.role.Store(refusal)
+				if _, err := o.Snapshot(t.Context(), "a"); err == nil || errors.Is(err, replica.ErrNotFound) {
+					t.Errorf("snapshot through a refusal: %v, want an error that says nothing of the ticket", err)
+				}
+				if _, err := o.Page(t.Context(), "", 10); err == nil || want == 3 && errors.Is(err, replica.ErrPublic) {
+					t.Errorf("page through a refusal: %v, want an error", err)
+				}
+				a.role.Store(role)
+				wantVersion(t, o, "a", want)
+				if _, err := o.Snapshot(t.Context(), "none"); !errors.Is(err, replica.ErrNotFound) {
+					t.Errorf("snapshot of an unknown ticket: %v, want ErrNotFound", err)
+				}
+				rows, err := o.Page(t.Context(), "", 10)
+				if want == 3 && (err != nil || len(rows) != 1) || want == 4 && !errors.Is(err, replica.ErrPublic) {
+					t.Errorf("page afterwards: %v, %v", rows, err)
+				}
+			})
+		}
+	}
+}
+
+// Case 9.11: a public API is recognized once, and looked at again.
+func TestAPublicAPIIsRecognizedOnceAndLookedAtAgain(t *testing.T) {
+	t.Parallel()
+	o, a, pass := at(t, nodeAPI)
+	for range 20 {
+		wantVersion(t, o, "a", 4)
+		wantVersion(t, o, "b", 5)
+	}
+	if n := a.asked.Load(); n > 45 || a.listing.Load() != 1 {
+		t.Errorf("%d requests for 40 snapshots, %d of them lists; want 40 and one look", n, a.listing.Load())
+	}
+	rows, err := o.OnSale(t.Context())
+	if err != nil || len(rows) != 1 || rows[0].ID != "a" {
+		t.Errorf("on sale: %v, %v; want a", rows, err)
+	}
+	a.role.Store(opsPort) // the Node service was replaced by ours
+	pass(examineEvery + time.Second)
+	wantVersion(t, o, "a", 3)
+	if _, err := o.Page(t.Context(), "", 10); err != nil {
+		t.Errorf("page of what is an ops port now: %v", err)
+	}
+	a.role.Store(nodeAPI) // and back
+	wantVersion(t, o, "b", 5)
+}
+
+// What is neither is said in words.
+func TestAnAddressThatIsNoOwnerIsSaidSo(t *testing.T) {
+	t.Parallel()
+	o, _, _ := at(t, refuseAll)
+	for _, ask := range []func(context.Context) error{
+		func(ctx context.Context) error { _, err := o.Snapshot(ctx, "a"); return err },
+		func(ctx context.Context) error { _, err := o.Ranges(ctx, "", 10, 10); return err },
+		func(ctx context.Context) error { _, err := o.Orders().Page(ctx, "", 10); return err },
+	} {
+		if err := ask(t.Context()); err == nil || !strings.Contains(err.Error(), "CANONICAL_URL") {
+			t.Errorf("error %v, want one that names CANONICAL_URL", err)
+		}
+	}
+}
