@@ -1,6 +1,7 @@
 package listeners
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -20,7 +21,8 @@ type delivery struct {
 	ack      acker // the newest copy's
 
 	item   Item
-	poison error  // why the message can never be applied; nil for all others
+	poison error  // why the message cannot be applied; nil for all others
+	reason Reason // of its poison
 	key    string // the item's; a name of its own for what has no key
 
 	arrived time.Time
@@ -41,9 +43,12 @@ type position struct {
 
 func (d *delivery) position() position { return position{d.channel.subject, d.sequence} }
 
-// condemn marks d as a message that can never be applied.
+// condemn marks d as a message that cannot be applied, now or ever.
 func (d *delivery) condemn(why error) {
-	d.poison = why
+	d.poison, d.reason = why, Undecodable
+	if p := (*panicError)(nil); errors.As(why, &p) {
+		d.reason = Failing
+	}
 	d.key = fmt.Sprintf("\x00%s\x00%d", d.channel.subject, d.sequence) // no key has a control character
 }
 

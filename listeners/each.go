@@ -21,12 +21,23 @@ func each(items []Item, group func(Item) string, handle func(Item) (event.Outcom
 		wg.Go(func() {
 			defer func() { <-places }()
 			for _, i := range indices {
-				verdicts[i].Outcome, verdicts[i].Err = handle(items[i])
+				verdicts[i] = one(items[i], handle)
 			}
 		})
 	}
 	wg.Wait()
 	return verdicts
+}
+
+// one handles one item; a panic fails it alone.
+func one(item Item, handle func(Item) (event.Outcome, error)) (v Verdict) {
+	defer func() {
+		if p := recover(); p != nil {
+			v = Verdict{Err: recovered(p)}
+		}
+	}()
+	v.Outcome, v.Err = handle(item)
+	return v
 }
 
 func grouped(items []Item, group func(Item) string) map[string][]int {

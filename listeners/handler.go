@@ -2,7 +2,6 @@ package listeners
 
 import (
 	"context"
-	"fmt"
 
 	"lockstep/event"
 )
@@ -28,7 +27,9 @@ type Verdict struct {
 	Outcome event.Outcome
 
 	// Err says why there is no outcome. One that wraps event.ErrInvalid sets
-	// the message aside; after any other the item is tried again.
+	// the message aside; after any other the item is tried again. One that all
+	// items of a batch have may be the fault of some: they are handled again
+	// in smaller batches.
 	Err error
 }
 
@@ -58,20 +59,6 @@ func all(n int, err error) []Verdict {
 	verdicts := make([]Verdict, n)
 	for i := range verdicts {
 		verdicts[i].Err = err
-	}
-	return verdicts
-}
-
-// handle has items handled by h and holds it to its contract.
-func handle(ctx context.Context, h Handler, items []Item) []Verdict {
-	verdicts := h.Handle(ctx, items)
-	if len(verdicts) != len(items) {
-		return all(len(items), fmt.Errorf("handler gave %d verdicts on %d items", len(verdicts), len(items)))
-	}
-	for i, v := range verdicts {
-		if v.Err == nil && v.Outcome != event.Applied && v.Outcome != event.Duplicate && v.Outcome != event.Early {
-			verdicts[i].Err = fmt.Errorf("handler gave the unknown outcome %d", v.Outcome)
-		}
 	}
 	return verdicts
 }

@@ -110,7 +110,7 @@ func (p *play) end(item Item) event.Outcome {
 
 func (p *play) newMember() *generation {
 	l := &Listener{
-		handler: p, log: slog.New(slog.DiscardHandler), now: func() time.Time { return p.now },
+		handler: &guard{Handler: p, log: slog.New(slog.DiscardHandler)}, log: slog.New(slog.DiscardHandler), now: func() time.Time { return p.now },
 		opts:     Options{Group: "group", MaxInFlight: 16, Lanes: 2}.withDefaults(),
 		counters: map[event.Subject]*subjectMetrics{},
 	}

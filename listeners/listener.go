@@ -26,7 +26,7 @@ const retryPause = 200 * time.Millisecond
 // methods may be called from many goroutines; Run once.
 type Listener struct {
 	session  *session.Session
-	handler  Handler
+	handler  *guard
 	opts     Options
 	log      *slog.Logger
 	now      func() time.Time
@@ -46,13 +46,13 @@ func New(s *session.Session, h Handler, q Quarantine, o Options) (*Listener, err
 		return nil, fmt.Errorf("listener %s: %w", o.Group, err)
 	}
 	l := &Listener{
-		session: s, handler: h, opts: o, log: o.Log, now: time.Now, member: rand.Text(),
+		session: s, handler: &guard{Handler: h, log: o.Log}, opts: o, log: o.Log, now: time.Now, member: rand.Text(),
 		counters: map[event.Subject]*subjectMetrics{},
 	}
 	for _, subject := range h.Subjects() {
 		l.counters[subject] = o.Metrics.of(subject)
 	}
-	l.aside = newAside(q, h, o, l.owns)
+	l.aside = newAside(q, l.handler, o, l.owns)
 	o.Metrics.watch(l)
 	return l, nil
 }

@@ -72,7 +72,7 @@ func (l *Listener) Retry(ctx context.Context, id string) error {
 	if err != nil {
 		return fmt.Errorf("retry message %s: %w", id, err)
 	}
-	verdict := handle(ctx, l.handler, []Item{item})[0]
+	verdict := l.handler.Handle(ctx, []Item{item})[0]
 	switch {
 	case verdict.Err != nil:
 		return fmt.Errorf("retry message %s: %w", id, verdict.Err)

@@ -25,7 +25,7 @@ func (l *lane) settle(batch []*delivery, verdicts []Verdict, now time.Time) sett
 	for i, d := range batch {
 		v := verdicts[i]
 		switch {
-		case v.Err != nil && errors.Is(v.Err, event.ErrInvalid) && d.poison == nil:
+		case hopeless(v.Err) && d.poison == nil:
 			d.condemn(v.Err)
 			l.queue = append(l.queue, d)
 		case v.Err != nil:
@@ -47,6 +47,12 @@ func (l *lane) settle(batch []*delivery, verdicts []Verdict, now time.Time) sett
 	}
 	l.tidy(batch, s.advanced)
 	return s
+}
+
+// hopeless reports whether an item is not worth another try.
+func hopeless(err error) bool {
+	var p *panicError
+	return errors.Is(err, event.ErrInvalid) || errors.As(err, &p)
 }
 
 // finish files d as durable.

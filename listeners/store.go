@@ -35,6 +35,7 @@ type Reason string
 const (
 	Undecodable Reason = "undecodable" // the payload breaks the contract
 	TooEarly    Reason = "too_early"   // its predecessor did not come within the bound; applied by itself once it does
+	Failing     Reason = "failing"     // applying it kept failing while others succeeded, or panicked; tried again from time to time
 )
 
 // QuarantineID returns the id of a message in quarantine.

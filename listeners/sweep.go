@@ -102,7 +102,7 @@ func (a *aside) apply(ctx context.Context, entries []Quarantined) (map[string]in
 	}
 	advanced := map[string]int64{}
 	var failed error
-	for i, v := range handle(ctx, a.handler, items) {
+	for i, v := range a.handler.Handle(ctx, items) {
 		if v.Err != nil {
 			failed = v.Err
 		}

@@ -77,7 +77,7 @@ func (w *worker) judge(ctx context.Context, batch []*delivery) []Verdict {
 	items, places := make([]Item, 0, len(batch)), make([]int, 0, len(batch))
 	for i, d := range batch {
 		if d.poison != nil {
-			verdicts[i].Err = w.aside.put(ctx, d, Undecodable, d.poison.Error())
+			verdicts[i].Err = w.aside.put(ctx, d, d.reason, d.poison.Error())
 			continue
 		}
 		items, places = append(items, d.item), append(places, i)
@@ -85,7 +85,7 @@ func (w *worker) judge(ctx context.Context, batch []*delivery) []Verdict {
 	if len(items) == 0 {
 		return verdicts
 	}
-	for i, v := range handle(ctx, w.handler, items) {
+	for i, v := range w.handler.Handle(ctx, items) {
 		verdicts[places[i]] = v
 	}
 	return verdicts
