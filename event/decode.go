@@ -7,7 +7,6 @@ import (
 	"math"
 	"strconv"
 	"strings"
-	"time"
 	"unicode/utf8"
 )
 
@@ -96,16 +95,17 @@ func (o object) number(key string) (float64, error) {
 	return f, nil
 }
 
-func (o object) instant(key string) (time.Time, error) {
+// name returns a value that only tells things apart and is not ours to judge:
+// a string as it is, anything else as it is written, "" if it is absent.
+func (o object) name(key string) string {
+	if o.absent(key) {
+		return ""
+	}
 	s, err := o.text(key)
 	if err != nil {
-		return time.Time{}, err
+		return string(o[key])
 	}
-	t, err := time.Parse(time.RFC3339Nano, s)
-	if err != nil {
-		return time.Time{}, fmt.Errorf("%w: %s is not an ISO 8601 time", ErrInvalid, key)
-	}
-	return t.UTC().Truncate(time.Millisecond), nil
+	return s
 }
 
 func (o object) object(key string) (object, error) {

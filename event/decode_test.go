@@ -68,6 +68,7 @@ func TestDecodeTicketIsLenientWhereTheBusIs(t *testing.T) {
 		"unknown fields":        `{"id":"a","title":"t","price":1,"version":1,"__v":3,"extra":{"x":[1]}}`,
 		"orderId null":          `{"id":"a","title":"t","price":1,"version":1,"orderId":null}`,
 		"no userId":             `{"id":"a","title":"t","price":1,"version":1}`,
+		"userId is a number":    `{"id":"a","title":"t","price":1,"version":1,"userId":7}`, // case 9.8
 		"white space around it": " \n{\"id\":\"a\",\"title\":\"t\",\"price\":1,\"version\":1}\n",
 		"the last of two keys":  `{"id":"z","id":"a","title":"t","price":1,"version":1}`,
 	} {
@@ -136,6 +137,51 @@ func TestDecodeOrderEventsRefuseWhatBreaksTheContract(t *testing.T) {
 				t.Errorf("DecodeCancelled = %+v, %v, want ErrInvalid", got, err)
 			}
 		})
+	}
+}
+
+// TestWhatAConsumerDoesNotUseIsNoReasonToRefuse. Case 9.8.
+func TestWhatAConsumerDoesNotUseIsNoReasonToRefuse(t *testing.T) {
+	t.Parallel()
+	for name, rest := range map[string]string{
+		"nothing else":         ``,
+		"null":                 `,"expiresAt":null,"userId":null,"status":null`,
+		"an odd expiresAt":     `,"expiresAt":"tomorrow"`,
+		"a number expiresAt":   `,"expiresAt":1795000000000`,
+		"an object expiresAt":  `,"expiresAt":{"$date":"2026-11-23T01:58:01.630Z"}`,
+		"a number userId":      `,"userId":7`,
+		"an odd status":        `,"status":{"a":[1]}`,
+		"a string price":       `,"ticket":{"id":"a","price":"20.5"}`,
+		"a price that is null": `,"ticket":{"id":"a","price":null}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			payload := []byte(`{"id":"o","version":3,"ticket":{"id":"a"}` + rest + `}`)
+			if got, err := event.DecodeReserved(payload); err != nil || got.OrderID != "o" || got.Version != 3 || got.TicketID != "a" {
+				t.Errorf("DecodeReserved(%s) = %+v, %v", payload, got, err)
+			}
+			if got, err := event.DecodeCancelled(payload); err != nil || got.OrderID != "o" || got.Version != 3 || got.TicketID != "a" {
+				t.Errorf("DecodeCancelled(%s) = %+v, %v", payload, got, err)
+			}
+		})
+	}
+}
+
+// TestPaymentsHaveNames: what tells one payment of an order from another.
+// Case 9.1.
+func TestPaymentsHaveNames(t *testing.T) {
+	t.Parallel()
+	for payload, want := range map[string]string{
+		`{"orderId":"o","id":"p","stripeId":"s"}`:  "p",
+		`{"orderId":"o","stripeId":"s"}`:           "s",
+		`{"orderId":"o","id":"","stripeId":"s"}`:   "s",
+		`{"orderId":"o","id":null,"stripeId":"s"}`: "s",
+		`{"orderId":"o","id":7}`:                   "7",
+		`{"orderId":"o"}`:                          "unnamed",
+	} {
+		if got, err := event.DecodePaid([]byte(payload)); err != nil || got.Name() != want {
+			t.Errorf("DecodePaid(%s) has the name %q, %v, want %q", payload, got.Name(), err, want)
+		}
 	}
 }
 

@@ -82,13 +82,13 @@ func TestOrderPayloadsOfTheNodeServices(t *testing.T) {
 		t.Fatalf("DecodeReserved: %v", err)
 	}
 	want := event.Reserved{
-		OrderID: "6b0300000000000000000002", UserID: "440600000000000000000001", TicketID: "6b0300000000000000000001",
-		ExpiresAt: time.Date(2026, 11, 23, 1, 58, 1, 630e6, time.UTC),
+		OrderID: "6b0300000000000000000002", TicketID: "6b0300000000000000000001",
 	}
 	if diff := cmp.Diff(want, r); diff != "" {
 		t.Errorf("decoded order (-want +got):\n%s", diff)
 	}
-	r.TicketPrice = 30
+	r.UserID, r.TicketPrice = "440600000000000000000001", 30
+	r.ExpiresAt = time.Date(2026, 11, 23, 1, 58, 1, 630e6, time.UTC)
 	e, err := r.Event(time.Now())
 	if err != nil {
 		t.Fatal(err)

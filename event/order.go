@@ -1,7 +1,7 @@
 package event
 
 import (
-	"encoding/json"
+	"cmp"
 	"time"
 )
 
@@ -38,29 +38,17 @@ func (r Reserved) Event(at time.Time) (Event, error) {
 	})
 }
 
-// DecodeReserved reads a payload of order:created. Only what a lock needs is
-// required: the order's id and version and the ticket's id. Every error wraps
-// ErrInvalid.
+// DecodeReserved reads what a lock needs of a payload of order:created: the
+// order's id and version and the ticket's id. Whatever else it holds, or lacks,
+// is nothing to a lock. Every error wraps ErrInvalid.
 func DecodeReserved(data []byte) (Reserved, error) {
 	o, err := decodeObject(data)
 	if err != nil {
 		return Reserved{}, err
 	}
 	var r Reserved
-	if r.OrderID, r.Version, r.TicketID, err = o.orderOfTicket(); err != nil {
-		return Reserved{}, err
-	}
-	if !o.absent("userId") {
-		if r.UserID, err = o.text("userId"); err != nil {
-			return Reserved{}, err
-		}
-	}
-	if !o.absent("expiresAt") {
-		if r.ExpiresAt, err = o.instant("expiresAt"); err != nil {
-			return Reserved{}, err
-		}
-	}
-	return r, nil
+	r.OrderID, r.Version, r.TicketID, err = o.orderOfTicket()
+	return r, err
 }
 
 // Cancelled is the payload of order:cancelled.
@@ -95,10 +83,8 @@ func DecodeCancelled(data []byte) (Cancelled, error) {
 		return Cancelled{}, err
 	}
 	var c Cancelled
-	if c.OrderID, c.Version, c.TicketID, err = o.orderOfTicket(); err != nil {
-		return Cancelled{}, err
-	}
-	return c, nil
+	c.OrderID, c.Version, c.TicketID, err = o.orderOfTicket()
+	return c, err
 }
 
 // orderOfTicket reads what both order events share.
@@ -142,6 +128,10 @@ type Paid struct {
 	StripeID string `json:"stripeId"`
 }
 
+// Name tells the payments of one order apart: the payment's id, or its
+// stripeId if it has none.
+func (p Paid) Name() string { return cmp.Or(p.ID, p.StripeID, "unnamed") }
+
 // DecodePaid reads a payload of payment:created. Every error wraps ErrInvalid.
 func DecodePaid(data []byte) (Paid, error) {
 	o, err := decodeObject(data)
@@ -152,8 +142,6 @@ func DecodePaid(data []byte) (Paid, error) {
 	if p.OrderID, err = o.id("orderId"); err != nil {
 		return Paid{}, err
 	}
-	// The payment's own ids are not ours to judge; they only name the payment.
-	_ = json.Unmarshal(o["id"], &p.ID)
-	_ = json.Unmarshal(o["stripeId"], &p.StripeID)
+	p.ID, p.StripeID = o.name("id"), o.name("stripeId")
 	return p, nil
 }

@@ -82,7 +82,7 @@ func (d Deleted) Event(at time.Time) (Event, error) {
 
 // TicketChange is a ticket event as a replica reads it.
 type TicketChange struct {
-	Ticket
+	Ticket            // but for UserID, which replicas do not keep
 	Predecessor int64 // version that must be stored before; None for the first
 	Deleted     bool  // the ticket is gone; only ID and Version are meaningful
 }
@@ -113,11 +113,7 @@ func (s Scheme) DecodeTicket(subject Subject, data []byte) (TicketChange, error)
 	if c.Price, err = o.number("price"); err != nil {
 		return TicketChange{}, err
 	}
-	if !o.absent("userId") { // replicas do not keep it
-		if c.UserID, err = o.text("userId"); err != nil {
-			return TicketChange{}, err
-		}
-	}
+	c.UserID = o.name("userId") // replicas do not keep it
 	if !o.absent("orderId") {
 		if c.OrderID, err = o.id("orderId"); err != nil {
 			return TicketChange{}, err

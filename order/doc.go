@@ -2,9 +2,9 @@
 // the expiry of reservations, and the port to where they are kept.
 //
 // It promises that a ticket has at most one active order, that an order's life
-// only moves forward (created, then complete or cancelled, which are final),
-// and that every change which others must know is stored together with its
-// event.
+// goes as Decide says, that no payment is passed over in silence (its order is
+// complete by it, or it is recorded to be given back), and that every change
+// which others must know is stored together with its event.
 //
 // It reads tickets through a port of its own and never writes them: they
 // belong to the tickets service.

@@ -30,6 +30,7 @@ type Order struct {
 	TicketID  string
 	Price     float64 // the ticket's price when it was reserved
 	Version   int64   // 0 when created, +1 with every change
+	PaidBy    string  // the payment that it is complete by; "" if it is not, or a service completed it that does not keep it
 }
 
 // Ticket is what the replica says of a ticket.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"lockstep/event"
@@ -11,7 +12,8 @@ import (
 )
 
 // maxDecisions bounds how often one call reads and decides again after a
-// conflict. An order changes at most twice, so more rounds mean a broken store.
+// conflict. An order changes a few times in its life, so more rounds mean a
+// broken store.
 const maxDecisions = 8
 
 // DefaultWindow is how long a reservation lasts, as the originals document it.
@@ -22,21 +24,41 @@ type Options struct {
 	Window time.Duration    // how long a reservation lasts; DefaultWindow if 0
 	Now    func() time.Time // the clock; time.Now if nil
 	NewID  func() string    // ids of new orders; objectid.New if nil
+
+	// Payments is read before an order is cancelled because its time has
+	// passed. Nil only where no payments are made.
+	Payments Payments
+
+	// OnRefund is told of each payment that must be given back, once it is
+	// recorded. It may be called from many goroutines and must not block; nil
+	// to log and count only.
+	OnRefund func(context.Context, Payment)
+
+	Metrics *Metrics     // counts; not counted if nil
+	Log     *slog.Logger // discarded if nil
 }
 
-// Service applies the rules of orders. It keeps no state and may be used from
-// many goroutines and in many processes on one store.
+// Service applies the rules of orders. It may be used from many goroutines and
+// in many processes on one store.
 type Service struct {
 	store   Store
 	tickets Tickets
 	window  time.Duration
 	now     func() time.Time
 	newID   func() string
+
+	gate     *gate
+	onRefund func(context.Context, Payment)
+	metrics  *Metrics
+	log      *slog.Logger
 }
 
 // NewService returns a service over store that reads tickets from tickets.
 func NewService(store Store, tickets Tickets, o Options) *Service {
-	s := &Service{store: store, tickets: tickets, window: o.Window, now: o.Now, newID: o.NewID}
+	s := &Service{
+		store: store, tickets: tickets, window: o.Window, now: o.Now, newID: o.NewID,
+		onRefund: o.OnRefund, metrics: o.Metrics, log: o.Log,
+	}
 	if s.window == 0 {
 		s.window = DefaultWindow
 	}
@@ -46,6 +68,13 @@ func NewService(store Store, tickets Tickets, o Options) *Service {
 	if s.newID == nil {
 		s.newID = objectid.New
 	}
+	if s.metrics == nil {
+		s.metrics = NewMetrics(nil)
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	s.gate = newGate(s, o.Payments)
 	return s
 }
 
@@ -112,8 +141,8 @@ func (s *Service) Cancel(ctx context.Context, userID, id string) error {
 	if _, err := s.owned(ctx, userID, id); err != nil {
 		return fmt.Errorf("cancel order %s: %w", id, err)
 	}
-	outcome, status, err := s.end(ctx, id, Cancelled)
-	if err == nil && outcome == event.Duplicate && status == Complete {
+	d, err := s.apply(ctx, id, UserCancelled)
+	if err == nil && d.Now.Status == Complete {
 		err = ErrComplete
 	}
 	if err != nil {
@@ -123,57 +152,67 @@ func (s *Service) Cancel(ctx context.Context, userID, id string) error {
 }
 
 // Expire applies an expiration:complete event: the order is cancelled unless
-// it has ended. Early means that the order is not known.
+// it has ended, and not before all payments were applied that were announced
+// until now. Early means that the order is not known.
 func (s *Service) Expire(ctx context.Context, e event.Expired) (event.Outcome, error) {
-	return s.hear(ctx, "expire", e.OrderID, Cancelled)
-}
-
-// Complete applies a payment:created event: the order is complete unless it
-// has ended. Early means that the order is not known.
-func (s *Service) Complete(ctx context.Context, p event.Paid) (event.Outcome, error) {
-	return s.hear(ctx, "complete", p.OrderID, Complete)
-}
-
-// hear ends an order because somebody else said so.
-func (s *Service) hear(ctx context.Context, verb, id string, status Status) (event.Outcome, error) {
-	outcome, _, err := s.end(ctx, id, status)
-	if errors.Is(err, ErrNotFound) {
+	changed, err := s.expire(ctx, e.OrderID)
+	switch {
+	case errors.Is(err, ErrNotFound):
 		return event.Early, nil
+	case err != nil:
+		return 0, fmt.Errorf("expire order %s: %w", e.OrderID, err)
+	case !changed:
+		return event.Duplicate, nil
 	}
-	if err != nil {
-		return 0, fmt.Errorf("%s order %s: %w", verb, id, err)
-	}
-	return outcome, nil
+	return event.Applied, nil
 }
 
-// end moves an order to its last status, with the event that belongs to it.
-// An order that has ended is left alone: Duplicate, with the status it has.
-func (s *Service) end(ctx context.Context, id string, status Status) (event.Outcome, Status, error) {
+func (s *Service) expire(ctx context.Context, id string) (changed bool, err error) {
+	o, err := s.store.Order(ctx, id)
+	if err != nil || !Decide(o, WindowPassed, "", false).changes() {
+		return false, err
+	}
+	if err := s.gate.pass(ctx, s.madeAt(Due{OrderID: o.ID, ExpiresAt: o.ExpiresAt})); err != nil {
+		return false, err
+	}
+	if err := s.gate.owes(ctx, id); err != nil {
+		return false, err
+	}
+	d, err := s.apply(ctx, id, WindowPassed)
+	return d.changes(), err
+}
+
+// apply stores what follows for an order from what happened, and returns it.
+func (s *Service) apply(ctx context.Context, id string, h Happening) (Decision, error) {
 	for range maxDecisions {
 		was, err := s.store.Order(ctx, id)
 		if err != nil {
-			return 0, "", err
+			return Decision{}, err
 		}
-		if was.Status == Cancelled || was.Status == Complete {
-			return event.Duplicate, was.Status, nil
-		}
-		c := Change{Was: &was, Now: was}
-		c.Now.Status = status
-		c.Now.Version++
-		if status == Cancelled {
-			e, err := c.Now.cancelled(s.now())
-			if err != nil {
-				return 0, "", err
-			}
-			c.Events = []event.Event{e}
-		}
-		err = s.store.Commit(ctx, c)
+		d := Decide(was, h, "", false)
+		err = s.commit(ctx, d, nil)
 		if errors.Is(err, ErrConflict) {
 			continue
 		}
-		return event.Applied, status, err
+		return d, err
 	}
-	return 0, "", ErrConflict
+	return Decision{}, ErrConflict
+}
+
+// commit stores a decision with its event and the payment that led to it.
+func (s *Service) commit(ctx context.Context, d Decision, p *Payment) error {
+	c := Change{Payment: p}
+	if d.changes() {
+		c.Was, c.Now = &d.Was, d.Now
+	}
+	var err error
+	if c.Events, err = d.events(s.now()); err != nil {
+		return err
+	}
+	if c.Was == nil && p == nil {
+		return nil
+	}
+	return s.store.Commit(ctx, c)
 }
 
 // owned returns the order if it is userID's.

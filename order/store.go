@@ -33,6 +33,8 @@ var (
 // Store keeps orders and the events of their changes. Its methods may be
 // called from many goroutines; reads see every change whose Commit returned.
 type Store interface {
+	Ledger
+
 	// Order returns one order, or ErrNotFound.
 	Order(ctx context.Context, id string) (Order, error)
 
@@ -40,27 +42,39 @@ type Store interface {
 	// error ends the sequence.
 	Orders(ctx context.Context, userID string) iter.Seq2[Order, error]
 
-	// Expired returns up to limit orders of status Created whose ExpiresAt is
-	// not after now, longest overdue first.
-	Expired(ctx context.Context, now time.Time, limit int) ([]Order, error)
+	// Expired yields the orders of status Created whose ExpiresAt is not after
+	// now, longest overdue first. Orders may be written by the loop's body. An
+	// error ends the sequence; a record that cannot be read does not.
+	Expired(ctx context.Context, now time.Time) iter.Seq2[Due, error]
 
 	// Page returns up to limit orders of all users with an id above after, by
 	// id: what the locks of the tickets service are compared with.
 	Page(ctx context.Context, after string, limit int) ([]Order, error)
 
-	// Commit makes the change durable: order and events, or nothing. It
-	// returns ErrReserved when the ticket has another active order,
-	// ErrConflict when the order is no longer as it was, ErrUnknown when the
-	// engine lost the answer and reading back did not settle it; with any
-	// other error nothing was stored.
+	// Commit makes the change durable: order, payment and events, or nothing.
+	// It returns ErrReserved when the ticket has another active order,
+	// ErrConflict when the order is no longer as it was or the payment is
+	// known, ErrUnknown when the engine lost the answer and reading back did
+	// not settle it; with any other error nothing was stored.
 	Commit(ctx context.Context, c Change) error
 }
 
-// Change is one conditional write with its events.
+// Due names an order whose window has passed.
+type Due struct {
+	OrderID   string
+	ExpiresAt time.Time
+}
+
+// Change is a set of conditional writes that were decided together.
 type Change struct {
-	Was    *Order // as it was read; nil to create Now
-	Now    Order  // written if the stored order still has Was's version
-	Events []event.Event
+	// Was is the order as it was read, nil to create Now. Now is written if the
+	// stored order still has Was's version; without an ID no order is written.
+	// What Was and Now agree on is left as it lies in the store.
+	Was *Order
+	Now Order
+
+	Payment *Payment // what becomes of a payment that was not known; nil if none came
+	Events  []event.Event
 }
 
 // Tickets is the replica, as orders read it.

@@ -1,12 +1,17 @@
 package order_test
 
 import (
+	"fmt"
+	"io"
 	"log/slog"
 	"testing"
 	"time"
 )
 
-func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
+func logTo(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }
+
+// pad returns the i-th of ids that sort by their numbers.
+func pad(i int) string { return fmt.Sprintf("%024x", i) }
 
 // until waits for a condition.
 func until(t *testing.T, what string, ok func() bool) {

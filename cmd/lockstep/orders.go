@@ -53,7 +53,10 @@ func (p *program) newOrders(st *store, f orderFlags) (*service, error) {
 	if err != nil {
 		return nil, err
 	}
-	orders := order.NewService(st.orders, st.orderTickets, order.Options{Window: f.OrderWindow})
+	metrics := order.NewMetrics(s.reg)
+	orders := order.NewService(st.orders, st.orderTickets, order.Options{
+		Window: f.OrderWindow, Payments: listeners.NewPayments(s.session), Metrics: metrics, Log: s.log,
+	})
 	if err := p.listenToTickets(s, f.VersionStep); err != nil {
 		return nil, err
 	}
@@ -65,9 +68,20 @@ func (p *program) newOrders(st *store, f orderFlags) (*service, error) {
 		return nil, err
 	}
 	s.checks = append(s.checks, s.onceSubscribed())
-	s.jobs = append(s.jobs, order.NewExpiry(orders, 0, s.log).Run)
+	p.expire(s, orders, metrics)
 	s.door, err = api.NewOrders(orders, api.Options{Sessions: p.sessions, Log: s.log, Registerer: s.reg})
 	return s, err
+}
+
+// expire adds the job that cancels overdue orders once payments are received.
+// Orders that it leaves behind make the service degraded.
+func (p *program) expire(s *service, orders *order.Service, metrics *order.Metrics) {
+	payments := s.listeners[len(s.listeners)-1]
+	e := order.NewExpiry(orders, order.ExpiryOptions{Ready: payments.Check, Metrics: metrics, Log: s.log})
+	s.jobs = append(s.jobs, e.Run, s.countRefunds(metrics))
+	s.checks = append(s.checks, api.Check{
+		Name: "orders expiry", Probe: func(context.Context) error { return e.Check() }, Optional: true,
+	})
 }
 
 // listenToTickets adds the listener that keeps the replica, and if it is known
@@ -91,19 +105,29 @@ func (p *program) listenToTickets(s *service, step int64) error {
 	return p.listen(s, "orders listener", listeners.NewTickets(projector, event.Scheme{Step: step}), o)
 }
 
-// rowsEvery is how often the rows of the replica are counted.
-const rowsEvery = 10 * time.Second
+// countEvery is how often what a store holds is counted.
+const countEvery = 10 * time.Second
 
 // countRows keeps the number of rows up to date.
 func (s *service) countRows(m *replica.Metrics) rungroup.Part {
+	return s.counting("rows of the replica", s.store.replica.Count, m.Rows)
+}
+
+// countRefunds keeps the number of open refunds up to date.
+func (s *service) countRefunds(m *order.Metrics) rungroup.Part {
+	return s.counting("open refunds", s.store.orders.OpenRefunds, m.OpenRefunds)
+}
+
+// counting counts now and then until ctx ends.
+func (s *service) counting(what string, count func(context.Context) (int, error), show func(int)) rungroup.Part {
 	return func(ctx context.Context) error {
-		tick := time.NewTicker(rowsEvery)
+		tick := time.NewTicker(countEvery)
 		defer tick.Stop()
 		for {
-			if n, err := s.store.replica.Count(ctx); err == nil {
-				m.Rows(n)
+			if n, err := count(ctx); err == nil {
+				show(n)
 			} else if ctx.Err() == nil {
-				s.log.WarnContext(ctx, "rows of the replica cannot be counted", "err", err)
+				s.log.WarnContext(ctx, "not counted: "+what, "err", err)
 			}
 			select {
 			case <-ctx.Done():

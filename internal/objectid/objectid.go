@@ -32,3 +32,16 @@ func Parse(id string) (string, bool) {
 	}
 	return strings.ToLower(id), true
 }
+
+// Time returns when id was made, to the second, and whether it is an ObjectId,
+// which tells.
+func Time(id string) (time.Time, bool) {
+	if _, ok := Parse(id); !ok {
+		return time.Time{}, false
+	}
+	seconds, err := hex.DecodeString(id[:8])
+	if err != nil {
+		return time.Time{}, false
+	}
+	return time.Unix(int64(binary.BigEndian.Uint32(seconds)), 0).UTC(), true
+}

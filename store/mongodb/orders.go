@@ -35,20 +35,21 @@ type orderDoc struct {
 	Ticket    recordID     `bson:"ticket"`
 	Price     float64      `bson:"price"`
 	Version   int64        `bson:"version"`
+	PaidBy    string       `bson:"paidBy,omitempty"`
 	CreatedAt time.Time    `bson:"createdAt,omitempty"`
 }
 
 func newOrderDoc(o order.Order) orderDoc {
 	return orderDoc{
 		ID: recordID(o.ID), UserID: o.UserID, Status: o.Status, ExpiresAt: instant(o.ExpiresAt),
-		Ticket: recordID(o.TicketID), Price: o.Price, Version: o.Version,
+		Ticket: recordID(o.TicketID), Price: o.Price, Version: o.Version, PaidBy: o.PaidBy,
 	}
 }
 
 func (d orderDoc) order() order.Order {
 	return order.Order{
 		ID: string(d.ID), UserID: d.UserID, Status: d.Status, ExpiresAt: d.ExpiresAt.UTC(),
-		TicketID: string(d.Ticket), Price: d.Price, Version: d.Version,
+		TicketID: string(d.Ticket), Price: d.Price, Version: d.Version, PaidBy: d.PaidBy,
 	}
 }
 
@@ -66,10 +67,28 @@ func (s *Orders) Orders(ctx context.Context, userID string) iter.Seq2[order.Orde
 	return sequence(ctx, s.orders(), is("userId", userID), orderDoc.order, options.Find().SetSort(asc("createdAt")).SetHint(byUser))
 }
 
+// dueDoc is all that expiry reads of an order, so that nothing else of it can
+// stand in the way. An id that is neither ObjectId nor string is shown as it is
+// written; looking the order up will say the rest.
+type dueDoc struct {
+	ID        bson.RawValue `bson:"_id"`
+	ExpiresAt bson.RawValue `bson:"expiresAt"`
+}
+
+func (d dueDoc) due() order.Due {
+	var id recordID
+	if err := id.UnmarshalBSONValue(byte(d.ID.Type), d.ID.Value); err != nil {
+		id = recordID(d.ID.String())
+	}
+	at, _ := d.ExpiresAt.TimeOK() // an array of times matches too: it has come then
+	return order.Due{OrderID: string(id), ExpiresAt: at.UTC()}
+}
+
 // Expired implements order.Store.
-func (s *Orders) Expired(ctx context.Context, now time.Time, limit int) ([]order.Order, error) {
+func (s *Orders) Expired(ctx context.Context, now time.Time) iter.Seq2[order.Due, error] {
 	filter := bson.D{{Key: "status", Value: order.Created}, {Key: "expiresAt", Value: is("$lte", now)}}
-	return list(ctx, s.orders(), filter, orderDoc.order, options.Find().SetSort(asc("expiresAt")).SetLimit(int64(limit)))
+	o := options.Find().SetSort(asc("expiresAt")).SetProjection(asc("expiresAt"))
+	return sequence(ctx, s.orders(), filter, dueDoc.due, o)
 }
 
 // Page implements order.Store.
@@ -80,7 +99,12 @@ func (s *Orders) Page(ctx context.Context, after string, limit int) ([]order.Ord
 // Commit implements order.Store.
 func (s *Orders) Commit(ctx context.Context, c order.Change) error {
 	w := &change{}
-	w.order(c.Was, c.Now, s.db.opts.Now())
+	if c.Now.ID != "" {
+		w.order(c.Was, c.Now, s.db.opts.Now())
+	}
+	if c.Payment != nil {
+		w.insert(paymentsName, recordID(c.Payment.ID()), newPaymentDoc(*c.Payment))
+	}
 	err := w.announce(c.Events, s.db.opts.Now())
 	if err == nil {
 		err = s.db.do(ctx, w)
@@ -104,12 +128,29 @@ func (c *change) order(was *order.Order, now order.Order, at time.Time) {
 		d.CreatedAt = instant(at)
 		w = c.insert(ordersName, d.ID, d)
 	} else {
-		w = c.update(ordersName, recordID(was.ID), is("version", was.Version), is("$set", bson.D{
-			{Key: "userId", Value: d.UserID}, {Key: "status", Value: d.Status}, {Key: "expiresAt", Value: d.ExpiresAt},
-			{Key: "ticket", Value: d.Ticket}, {Key: "price", Value: d.Price}, {Key: "version", Value: d.Version},
-		}))
+		w = c.update(ordersName, recordID(was.ID), is("version", was.Version), is("$set", differing(newOrderDoc(*was), d)))
 	}
 	if slices.Contains(order.Active(), now.Status) {
 		w.seat = d.Ticket
 	}
+}
+
+// differing returns the fields of now that were others. The rest is left as it
+// lies there: a service of Node's may have written it in another form, or not
+// at all.
+func differing(was, now orderDoc) bson.D {
+	var set bson.D
+	for _, f := range []struct {
+		name     string
+		was, now any
+	}{
+		{"userId", was.UserID, now.UserID}, {"status", was.Status, now.Status}, {"expiresAt", was.ExpiresAt, now.ExpiresAt},
+		{"ticket", was.Ticket, now.Ticket}, {"price", was.Price, now.Price}, {"version", was.Version, now.Version},
+		{"paidBy", was.PaidBy, now.PaidBy},
+	} {
+		if f.was != f.now {
+			set = append(set, bson.E{Key: f.name, Value: f.now})
+		}
+	}
+	return set
 }

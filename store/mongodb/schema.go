@@ -23,6 +23,7 @@ const (
 	leasesName     = "leases"
 	quarantineName = "quarantine"
 	marksName      = "marks"
+	paymentsName   = "payments"
 )
 
 // Names of indexes that queries ask for by name.
@@ -85,6 +86,7 @@ func (db *DB) schema() map[string][]index {
 		leasesName:     nil,
 		quarantineName: {{name: "byKey", keys: asc("key", "version"), partial: is("reason", "too_early")}},
 		marksName:      nil,
+		paymentsName:   {{name: "openRefunds", keys: asc("open"), partial: is("open", true)}},
 	}
 	if db.opts.Replica != ticketsName {
 		all[ticketsName] = []index{{name: byHolder, keys: asc("orderId", "createdAt")}}

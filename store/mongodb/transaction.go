@@ -63,7 +63,7 @@ func (db *DB) write(ctx context.Context, batch []*change) error {
 			}
 		}
 	}
-	for _, name := range []string{ticketsName, ordersName, locksName} {
+	for _, name := range []string{ticketsName, ordersName, locksName, paymentsName} {
 		models := append(inserts[name], updates[name]...)
 		if len(models) == 0 {
 			continue

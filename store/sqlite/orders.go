@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"time"
 
 	"lockstep/order"
@@ -18,7 +19,7 @@ var _ order.Store = (*Orders)(nil)
 // Orders returns the port of package order.
 func (db *DB) Orders() *Orders { return &Orders{db} }
 
-const selectOrder = "SELECT seq, id, userId, status, expiresAt, ticketId, price, version FROM orders "
+const selectOrder = "SELECT seq, id, userId, status, expiresAt, ticketId, price, version, paidBy FROM orders "
 
 // orderRow is an order with its place in the order of creation.
 type orderRow struct {
@@ -28,7 +29,7 @@ type orderRow struct {
 
 func scanOrder(row scanner) (o orderRow, err error) {
 	var expiresAt int64
-	err = row.Scan(&o.seq, &o.ID, &o.UserID, &o.Status, &expiresAt, &o.TicketID, &o.Price, &o.Version)
+	err = row.Scan(&o.seq, &o.ID, &o.UserID, &o.Status, &expiresAt, &o.TicketID, &o.Price, &o.Version, &o.PaidBy)
 	o.ExpiresAt = timeOf(expiresAt)
 	return o, err
 }
@@ -57,18 +58,43 @@ func (s *Orders) Orders(ctx context.Context, userID string) iter.Seq2[order.Orde
 	}
 }
 
+// dueRow is an overdue order with its place among those that end at once.
+type dueRow struct {
+	seq int64
+	order.Due
+}
+
+const selectDue = "SELECT seq, id, expiresAt FROM orders" +
+	" WHERE status = 'created' AND (expiresAt, seq) > (?1, ?2) AND expiresAt <= ?3 ORDER BY expiresAt, seq LIMIT ?4"
+
+func scanDue(row scanner) (d dueRow, err error) {
+	var expiresAt int64
+	err = row.Scan(&d.seq, &d.OrderID, &expiresAt)
+	d.ExpiresAt = timeOf(expiresAt)
+	return d, err
+}
+
 // Expired implements order.Store.
-func (s *Orders) Expired(ctx context.Context, now time.Time, limit int) ([]order.Order, error) {
-	return s.orders(ctx, selectOrder+"WHERE status = 'created' AND expiresAt <= ? ORDER BY expiresAt LIMIT ?", millis(now), limit)
+func (s *Orders) Expired(ctx context.Context, now time.Time) iter.Seq2[order.Due, error] {
+	rows := sequence(func(last *dueRow) ([]dueRow, error) {
+		after, seq := int64(math.MinInt64), int64(0)
+		if last != nil {
+			after, seq = millis(last.ExpiresAt), last.seq
+		}
+		return all(ctx, s.db.read, scanDue, selectDue, after, seq, millis(now), pageRows)
+	})
+	return func(yield func(order.Due, error) bool) {
+		for row, err := range rows {
+			if !yield(row.Due, err) {
+				return
+			}
+		}
+	}
 }
 
 // Page implements order.Store.
 func (s *Orders) Page(ctx context.Context, after string, limit int) ([]order.Order, error) {
-	return s.orders(ctx, selectOrder+"WHERE id > ? ORDER BY id LIMIT ?", after, limit)
-}
-
-func (s *Orders) orders(ctx context.Context, query string, args ...any) ([]order.Order, error) {
-	rows, err := all(ctx, s.db.read, scanOrder, query, args...)
+	rows, err := all(ctx, s.db.read, scanOrder, selectOrder+"WHERE id > ? ORDER BY id LIMIT ?", after, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -85,6 +111,9 @@ func (s *Orders) Commit(ctx context.Context, c order.Change) error {
 		err := writeOrder(ctx, w, c)
 		if violates(err) {
 			return fmt.Errorf("%w: order %s, ticket %s", order.ErrReserved, c.Now.ID, c.Now.TicketID)
+		}
+		if err == nil {
+			err = writePayment(ctx, w, c.Payment)
 		}
 		if err != nil {
 			return err
@@ -104,18 +133,21 @@ func (s *Orders) Commit(ctx context.Context, c order.Change) error {
 // with itself and not with another one of its ticket. The unique index on the
 // active orders is all that the statement can violate then.
 const (
-	insertOrder = "INSERT INTO orders (id, userId, status, expiresAt, ticketId, price, version)" +
-		" SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE NOT EXISTS (SELECT 1 FROM orders WHERE id = ?1)"
-	updateOrder = "UPDATE orders SET userId = ?, status = ?, expiresAt = ?, ticketId = ?, price = ?, version = ?" +
+	insertOrder = "INSERT INTO orders (id, userId, status, expiresAt, ticketId, price, version, paidBy)" +
+		" SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8 WHERE NOT EXISTS (SELECT 1 FROM orders WHERE id = ?1)"
+	updateOrder = "UPDATE orders SET userId = ?, status = ?, expiresAt = ?, ticketId = ?, price = ?, version = ?, paidBy = ?" +
 		" WHERE id = ? AND version = ?"
 )
 
 func writeOrder(ctx context.Context, w *writer, c order.Change) error {
 	o := c.Now
+	if o.ID == "" {
+		return nil
+	}
 	if c.Was == nil {
 		return w.expect(ctx, "order "+o.ID+" exists", insertOrder,
-			o.ID, o.UserID, string(o.Status), millis(o.ExpiresAt), o.TicketID, o.Price, o.Version)
+			o.ID, o.UserID, string(o.Status), millis(o.ExpiresAt), o.TicketID, o.Price, o.Version, o.PaidBy)
 	}
 	return w.expect(ctx, "order "+o.ID+" has changed", updateOrder,
-		o.UserID, string(o.Status), millis(o.ExpiresAt), o.TicketID, o.Price, o.Version, c.Was.ID, c.Was.Version)
+		o.UserID, string(o.Status), millis(o.ExpiresAt), o.TicketID, o.Price, o.Version, o.PaidBy, c.Was.ID, c.Was.Version)
 }

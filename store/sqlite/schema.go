@@ -13,6 +13,8 @@ var (
 	schema string
 	//go:embed outbox.sql
 	slimOutbox string
+	//go:embed payments.sql
+	payments string
 )
 
 // migration leads a file to the next version of the schema.
@@ -24,7 +26,7 @@ type migration struct {
 // migrations lead from each user_version of a file to the next. They are only
 // ever appended to.
 func migrations() []migration {
-	return []migration{{statements: schema}, {slimOutbox, hashKeys}}
+	return []migration{{statements: schema}, {slimOutbox, hashKeys}, {statements: payments}}
 }
 
 // migrate brings the file of conn to the newest schema, each step in a

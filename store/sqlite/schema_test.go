@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"lockstep/event"
+	"lockstep/order"
 	"lockstep/outbox"
 )
 
@@ -79,5 +80,34 @@ func TestEventsOfAnOlderFileAreKept(t *testing.T) {
 	}
 	if st, err := db.Outbox().Stats(t.Context()); err != nil || st.Pending != 5 {
 		t.Errorf("stats %+v, %v, want 5 events left", st, err)
+	}
+}
+
+// TestOrdersOfAnOlderFileAreKept opens a file from before payments were kept.
+// Case 9.1.
+func TestOrdersOfAnOlderFileAreKept(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "store.db")
+	pool, err := connect(path, 1, writerPragmas()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []string{schema, slimOutbox, "PRAGMA user_version = 2",
+		"INSERT INTO orders VALUES (1, 'o', 'u', 'complete', 1000, 't', 20.5, 1)",
+		"INSERT INTO replica VALUES ('t', 3, 'concert', 20.5, 'o', 0)",
+	} {
+		if _, err := pool.ExecContext(t.Context(), s); err != nil {
+			t.Fatalf("%s: %v", s, err)
+		}
+	}
+	if err := pool.Close(); err != nil {
+		t.Fatal(err)
+	}
+	want := order.Order{
+		ID: "o", UserID: "u", Status: order.Complete, ExpiresAt: time.UnixMilli(1000).UTC(), TicketID: "t", Price: 20.5, Version: 1,
+	}
+	got, err := openFile(t, path).Orders().Order(t.Context(), "o")
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("order of an older file: %v\n%s", err, diff)
 	}
 }

@@ -46,15 +46,49 @@ func orderExpired(t *testing.T, b Backend) {
 	at(-time.Hour, order.AwaitingPayment)
 	middle := at(-time.Minute, order.Created)
 
-	got, err := b.Orders.Expired(t.Context(), noon, 10)
-	must(t, "expired", err)
-	same(t, "expired orders", got, []order.Order{first, middle, last})
-	got, err = b.Orders.Expired(t.Context(), noon, 2)
-	must(t, "expired", err)
-	same(t, "two expired orders", got, []order.Order{first, middle})
-	got, err = b.Orders.Expired(t.Context(), noon.Add(-2*time.Hour), 10)
-	must(t, "expired", err)
-	same(t, "nothing expired", got, nil, empty)
+	due := func(all ...order.Order) (want []order.Due) {
+		for _, o := range all {
+			want = append(want, order.Due{OrderID: o.ID, ExpiresAt: o.ExpiresAt})
+		}
+		return want
+	}
+	same(t, "expired orders", collect(t, b.Orders.Expired(t.Context(), noon)), due(first, middle, last))
+	same(t, "nothing expired", collect(t, b.Orders.Expired(t.Context(), noon.Add(-2*time.Hour))), nil, empty)
+	for range b.Orders.Expired(t.Context(), noon) {
+		break
+	}
+}
+
+// orderExpiredWhileWriting cancels every other order that is yielded, over
+// several pages, with many that end at the same moment. Case 10.7.
+func orderExpiredWhileWriting(t *testing.T, b Backend) {
+	const n = 1100
+	want := map[string]bool{}
+	for _, err := range race(n, func(i int) error {
+		o := newOrder()
+		o.ID, o.ExpiresAt = fmt.Sprintf("%024x", i), noon.Add(-time.Duration(i/700)*time.Minute)
+		return b.Orders.Commit(t.Context(), reserve(o))
+	}) {
+		must(t, "create", err)
+	}
+	for i := range n {
+		want[fmt.Sprintf("%024x", i)] = true
+	}
+	got := map[string]bool{}
+	for d, err := range b.Orders.Expired(t.Context(), noon) {
+		must(t, "expired", err)
+		if got[d.OrderID] {
+			t.Fatalf("order %s is yielded twice", d.OrderID)
+		}
+		got[d.OrderID] = true
+		if len(got)%2 == 0 {
+			o, err := b.Orders.Order(t.Context(), d.OrderID)
+			must(t, "read", err)
+			must(t, "cancel", b.Orders.Commit(t.Context(), moved(o, order.Cancelled)))
+		}
+	}
+	same(t, "expired orders", got, want)
+	same(t, "orders left", len(collect(t, b.Orders.Expired(t.Context(), noon))), n/2)
 }
 
 func orderPage(t *testing.T, b Backend) {

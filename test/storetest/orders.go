@@ -20,7 +20,11 @@ var orderCases = []testCase{
 	{"when the event fails, the order is not stored", orderBothOrNeither},
 	{"Orders yields one user's orders in order of creation", orderOfUser},
 	{"Expired gives created orders whose time has come, longest overdue first", orderExpired},
+	{"Expired leaves nobody out while its orders are written", orderExpiredWhileWriting},
 	{"Page goes by id over all users", orderPage},
+	{"a payment comes back exactly and is known once", paymentRoundTrip},
+	{"of 16 decisions on one payment, one is stored, with its order or without", paymentOneDecision},
+	{"Refunds gives what must be given back, and what was", paymentRefunds},
 	{"an order ends once, whoever ends it", orderEnds},
 }
 
@@ -54,7 +58,8 @@ func orderRoundTrip(t *testing.T, b Backend) {
 		must(t, "read event", err)
 		same(t, "event", r.Event, orderFact(want))
 
-		c := moved(want, order.Cancelled)
+		c := moved(want, order.Complete)
+		c.Now.PaidBy = "pay_" + text
 		c.Now.ExpiresAt = c.Now.ExpiresAt.Add(time.Millisecond)
 		must(t, "write", b.Orders.Commit(t.Context(), c))
 		got, err = b.Orders.Order(t.Context(), want.ID)

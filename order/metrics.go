@@ -1,0 +1,59 @@
+package order
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Metrics counts what the service decides and how expiry gets on.
+type Metrics struct {
+	refunds    *prometheus.CounterVec
+	open       prometheus.Gauge
+	overdue    prometheus.Gauge
+	lastExpiry prometheus.Gauge
+}
+
+// NewMetrics registers the metrics of this package with reg; nil registers
+// nothing.
+func NewMetrics(reg prometheus.Registerer) *Metrics {
+	m := &Metrics{
+		refunds: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "lockstep_orders_refunds_total",
+			Help: "Payments without goods that were recorded to be given back.",
+		}, []string{"reason"}),
+		open: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "lockstep_orders_refunds_open",
+			Help: "Payments without goods that were not settled. The same in every process on one store: take the maximum, not the sum.",
+		}),
+		overdue: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "lockstep_orders_overdue",
+			Help: "Orders whose window has passed and that could not be cancelled at the last look.",
+		}),
+		lastExpiry: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "lockstep_orders_expiry_last_success_timestamp_seconds",
+			Help: "When a look for overdue orders last left none behind; 0 if never.",
+		}),
+	}
+	for _, r := range Reasons() {
+		m.refunds.WithLabelValues(string(r))
+	}
+	if reg != nil {
+		reg.MustRegister(m.refunds, m.open, m.overdue, m.lastExpiry)
+	}
+	return m
+}
+
+func (m *Metrics) refund(r Reason) { m.refunds.WithLabelValues(string(r)).Inc() }
+
+// OpenRefunds notes how many refunds are not settled.
+func (m *Metrics) OpenRefunds(n int) { m.open.Set(float64(n)) }
+
+// looked notes what a look for overdue orders left behind, and whether all went
+// well.
+func (m *Metrics) looked(overdue int, well bool, now time.Time) {
+	m.overdue.Set(float64(overdue))
+	if well {
+		m.lastExpiry.Set(float64(now.UnixMilli()) / 1000)
+	}
+}

@@ -1,0 +1,334 @@
+package order_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"lockstep/event"
+	"lockstep/order"
+)
+
+// refunds returns what the store keeps to be given back.
+func (f fixture) refunds(t *testing.T) []order.Payment {
+	t.Helper()
+	all, err := f.db.Orders().Refunds(t.Context(), false, "", 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func (f fixture) pay(t *testing.T, o, id string) event.Outcome {
+	t.Helper()
+	got, err := f.Complete(t.Context(), event.Paid{OrderID: o, ID: id, StripeID: "ch_" + id})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+func (f fixture) stored(t *testing.T, id string) order.Order {
+	t.Helper()
+	got, err := f.db.Orders().Order(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+// TestAPaymentAfterTheCancellationCompletesAFreeOrder. Case 9.1.
+func TestAPaymentAfterTheCancellationCompletesAFreeOrder(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	v := f.reserve(t, "ann")
+	if err := f.Cancel(t.Context(), "ann", v.ID); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []event.Outcome{event.Applied, event.Duplicate} {
+		if got := f.pay(t, v.ID, "p1"); got != want {
+			t.Errorf("payment of a cancelled order: %v, want %v", got, want)
+		}
+	}
+	if got := f.stored(t, v.ID); got.Status != order.Complete || got.PaidBy != "p1" || got.Version != 2 {
+		t.Errorf("order = %+v, want it complete by p1 at version 2", got)
+	}
+	if _, err := f.Reserve(t.Context(), "bob", ticketID); !errors.Is(err, order.ErrReserved) {
+		t.Errorf("the ticket is sold again: %v, want ErrReserved", err)
+	}
+	events := f.payloads(t, v.ID)
+	want := `order:created {"id":"` + v.ID + `","version":2,"status":"created","userId":"ann","expiresAt":"2026-11-23T01:58:01.630Z",` +
+		`"ticket":{"id":"` + ticketID + `","price":20.5}}`
+	if len(events) != 3 || events[2] != want {
+		t.Errorf("events = %q, want the lock announced again: %q", events, want)
+	}
+	if got := f.refunds(t); len(got) != 0 {
+		t.Errorf("refunds = %+v, want none", got)
+	}
+}
+
+// TestAPaymentForASoldTicketIsARefund. Cases 9.1 and 10.16.
+func TestAPaymentForASoldTicketIsARefund(t *testing.T) {
+	t.Parallel()
+	var told []order.Payment
+	var said strings.Builder
+	reg := prometheus.NewRegistry()
+	f := newFixtureOf(t, order.Options{
+		OnRefund: func(_ context.Context, p order.Payment) { told = append(told, p) },
+		Metrics:  order.NewMetrics(reg), Log: logTo(&said),
+	})
+	v := f.reserve(t, "ann")
+	if err := f.Cancel(t.Context(), "ann", v.ID); err != nil {
+		t.Fatal(err)
+	}
+	f.reserve(t, "bob")
+	for _, want := range []event.Outcome{event.Applied, event.Duplicate, event.Duplicate} {
+		if got := f.pay(t, v.ID, "p1"); got != want {
+			t.Errorf("payment: %v, want %v", got, want)
+		}
+	}
+	want := []order.Payment{{
+		OrderID: v.ID, PaymentID: "p1", StripeID: "ch_p1", TicketID: ticketID, UserID: "ann", Price: 20.5,
+		Reason: order.RefundCancelled, At: f.clock.Now(),
+	}}
+	if diff := cmp.Diff(want, f.refunds(t)); diff != "" {
+		t.Errorf("refunds (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(want, told); diff != "" {
+		t.Errorf("told (-want +got):\n%s", diff)
+	}
+	for _, part := range []string{"level=ERROR", "payment_id=p1", "stripe_id=ch_p1", "order_id=" + v.ID, "ticket_id=" + ticketID, "user_id=ann", "price=20.5", "reason=cancelled"} {
+		if strings.Count(said.String(), part) != 1 {
+			t.Errorf("the log has %q not once:\n%s", part, said.String())
+		}
+	}
+	if err := testutil.GatherAndCompare(reg, strings.NewReader(`
+# HELP lockstep_orders_refunds_total Payments without goods that were recorded to be given back.
+# TYPE lockstep_orders_refunds_total counter
+lockstep_orders_refunds_total{reason="cancelled"} 1
+lockstep_orders_refunds_total{reason="paid_twice"} 0
+`), "lockstep_orders_refunds_total"); err != nil {
+		t.Error(err)
+	}
+	if got := f.stored(t, v.ID); got.Status != order.Cancelled || got.Version != 1 {
+		t.Errorf("order = %+v, want it cancelled as it was", got)
+	}
+}
+
+// TestAnotherPaymentForACompleteOrderIsARefund. Case 9.1.
+func TestAnotherPaymentForACompleteOrderIsARefund(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	v := f.reserve(t, "ann")
+	for _, s := range []struct {
+		payment string
+		want    event.Outcome
+	}{{"p1", event.Applied}, {"p1", event.Duplicate}, {"p2", event.Applied}, {"p2", event.Duplicate}, {"p1", event.Duplicate}} {
+		if got := f.pay(t, v.ID, s.payment); got != s.want {
+			t.Errorf("payment %s: %v, want %v", s.payment, got, s.want)
+		}
+	}
+	got := f.refunds(t)
+	if len(got) != 1 || got[0].PaymentID != "p2" || got[0].Reason != order.RefundPaidTwice {
+		t.Errorf("refunds = %+v, want p2, paid twice", got)
+	}
+	if got := f.stored(t, v.ID); got.PaidBy != "p1" || got.Version != 1 {
+		t.Errorf("order = %+v, want it complete by p1 at version 1", got)
+	}
+}
+
+// TestACompleteOrderWithoutAPaymentTakesTheFirst: a Node service, or an older
+// release, completed it. Case 9.1.
+func TestACompleteOrderWithoutAPaymentTakesTheFirst(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	v := f.reserve(t, "ann")
+	now := v.Order
+	now.Status, now.Version = order.Complete, 1
+	if err := f.db.Orders().Commit(t.Context(), order.Change{Was: &v.Order, Now: now}); err != nil {
+		t.Fatal(err)
+	}
+	f.pay(t, v.ID, "p1")
+	f.pay(t, v.ID, "p2")
+	if got := f.stored(t, v.ID); got.PaidBy != "p1" || got.Status != order.Complete {
+		t.Errorf("order = %+v, want it complete by p1", got)
+	}
+	if got := f.refunds(t); len(got) != 1 || got[0].PaymentID != "p2" {
+		t.Errorf("refunds = %+v, want p2", got)
+	}
+}
+
+// unanswered loses the answer of the next commit that carries a payment.
+type unanswered struct {
+	order.Store
+	lose int
+}
+
+func (u *unanswered) Commit(ctx context.Context, c order.Change) error {
+	err := u.Store.Commit(ctx, c)
+	if err == nil && c.Payment != nil && u.lose > 0 {
+		u.lose--
+		return order.ErrUnknown
+	}
+	return err
+}
+
+// TestARefundWhoseCommitGotNoAnswerIsToldOfOnce. Case 9.1.
+func TestARefundWhoseCommitGotNoAnswerIsToldOfOnce(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	v := f.reserve(t, "ann")
+	f.pay(t, v.ID, "p1")
+	told := 0
+	s := order.NewService(&unanswered{f.db.Orders(), 1}, f.db.OrderTickets(), order.Options{
+		OnRefund: func(context.Context, order.Payment) { told++ },
+	})
+	for _, want := range []event.Outcome{event.Applied, event.Duplicate} {
+		if got, err := s.Complete(t.Context(), event.Paid{OrderID: v.ID, ID: "p2"}); got != want || err != nil {
+			t.Errorf("payment = %v, %v, want %v", got, err, want)
+		}
+	}
+	if told != 1 || len(f.refunds(t)) != 1 {
+		t.Errorf("told %d times of %d refunds, want once of one", told, len(f.refunds(t)))
+	}
+}
+
+// channel is a channel of payments that can be read.
+type channel struct {
+	away bool
+	paid []event.Paid
+	from []time.Time // of each reading
+	read int
+}
+
+func (c *channel) CatchUp(ctx context.Context, from time.Time, apply func(context.Context, event.Paid) error) error {
+	if c.away {
+		return errors.New("no connection to the broker")
+	}
+	c.from = append(c.from, from)
+	for ; c.read < len(c.paid); c.read++ {
+		if err := apply(ctx, c.paid[c.read]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// TestExpiryNeverOvertakesAPayment: the payment lies on the channel and was
+// not delivered. Cases 9.1 and 9.9.
+func TestExpiryNeverOvertakesAPayment(t *testing.T) {
+	t.Parallel()
+	for name, outside := range map[string]bool{"by our clock": false, "by expiration:complete": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := &channel{away: true}
+			f := newFixtureOf(t, order.Options{Payments: c})
+			v := f.reserve(t, "ann")
+			c.paid = append(c.paid, event.Paid{OrderID: v.ID, ID: "p1"})
+			f.clock.pass(order.DefaultWindow)
+			reg := prometheus.NewRegistry()
+			e := order.NewExpiry(f.Service, order.ExpiryOptions{Metrics: order.NewMetrics(reg)})
+			expire := func() error {
+				if outside {
+					_, err := f.Expire(t.Context(), event.Expired{OrderID: v.ID})
+					return err
+				}
+				e.Sweep(t.Context())
+				return e.Check()
+			}
+			if err := expire(); err == nil || errors.Is(err, event.ErrInvalid) {
+				t.Errorf("expiry without the broker: %v, want an error that is tried again", err)
+			}
+			if got := f.stored(t, v.ID); got.Status != order.Created {
+				t.Fatalf("without the broker the order is %s, want it left alone", got.Status)
+			}
+			if got, err := testutil.GatherAndCount(reg, "lockstep_orders_overdue"); err != nil || got != 1 {
+				t.Errorf("no gauge of overdue orders: %v", err)
+			}
+			c.away = false
+			if err := expire(); err != nil {
+				t.Errorf("expiry with the broker: %v", err)
+			}
+			if got := f.stored(t, v.ID); got.Status != order.Complete || got.PaidBy != "p1" {
+				t.Errorf("order = %+v, want it complete by the payment", got)
+			}
+			if len(c.from) != 1 || c.from[0].After(v.ExpiresAt.Add(-order.DefaultWindow)) {
+				t.Errorf("payments were read from %v, want once, and from before the order was made", c.from)
+			}
+		})
+	}
+}
+
+// failing refuses what concerns some orders.
+type failing struct {
+	order.Store
+	orders map[string]bool
+}
+
+var errLocked = errors.New("a transaction of another process holds the record")
+
+func (s *failing) Order(ctx context.Context, id string) (order.Order, error) {
+	if s.orders[id] {
+		return order.Order{}, errLocked
+	}
+	return s.Store.Order(ctx, id)
+}
+
+// TestAPaymentThatCannotBeAppliedKeepsItsOrder: its record is locked when the
+// payment is read, and free again when expiry comes to it. Case 9.1.
+func TestAPaymentThatCannotBeAppliedKeepsItsOrder(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	v := f.reserve(t, "ann")
+	c := &channel{paid: []event.Paid{{OrderID: v.ID, ID: "p1"}}}
+	store := &failing{f.db.Orders(), map[string]bool{v.ID: true}}
+	s := order.NewService(store, f.db.OrderTickets(), order.Options{Now: f.clock.Now, Payments: c})
+	e := order.NewExpiry(s, order.ExpiryOptions{})
+	f.clock.pass(order.DefaultWindow)
+	e.Sweep(t.Context())
+	if e.Check() == nil {
+		t.Error("nothing is said of the order that was left behind")
+	}
+	store.orders = nil
+	if got, err := s.Expire(t.Context(), event.Expired{OrderID: v.ID}); got != event.Applied && got != event.Duplicate || err != nil {
+		t.Errorf("Expire = %v, %v", got, err)
+	}
+	if got := f.stored(t, v.ID); got.Status != order.Complete {
+		t.Errorf("order is %s, want it complete: its payment was read", got.Status)
+	}
+}
+
+// TestOrdersThatCannotExpireHideNobody. Case 10.7.
+func TestOrdersThatCannotExpireHideNobody(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	store := &failing{f.db.Orders(), map[string]bool{}}
+	for i := range 600 {
+		o := order.Order{ID: pad(i), UserID: "ann", Status: order.Created, ExpiresAt: f.clock.Now().Add(time.Duration(i)), TicketID: pad(i)}
+		if err := f.db.Orders().Commit(t.Context(), order.Change{Now: o}); err != nil {
+			t.Fatal(err)
+		}
+		store.orders[o.ID] = i < 599
+	}
+	f.clock.pass(time.Second)
+	var said strings.Builder
+	e := order.NewExpiry(order.NewService(store, f.db.OrderTickets(), order.Options{Now: f.clock.Now}), order.ExpiryOptions{Log: logTo(&said)})
+	for range 3 {
+		e.Sweep(t.Context())
+	}
+	if got := f.stored(t, pad(599)); got.Status != order.Cancelled {
+		t.Errorf("the order behind those that cannot expire is %s, want it cancelled", got.Status)
+	}
+	if err := e.Check(); err == nil || !strings.Contains(err.Error(), "599 overdue orders") || !strings.Contains(err.Error(), pad(0)) {
+		t.Errorf("Check = %v, want it to count 599 orders and name one", err)
+	}
+	if n := strings.Count(said.String(), pad(7)); n != 1 {
+		t.Errorf("an order that cannot expire is logged %d times in three looks, want once", n)
+	}
+}

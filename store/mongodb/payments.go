@@ -1,0 +1,86 @@
+package mongodb
+
+import (
+	"context"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"lockstep/order"
+)
+
+func (s *Orders) payments() *mongo.Collection { return s.db.data.Collection(paymentsName) }
+
+// paymentDoc is what became of a payment, by orderId:paymentId.
+type paymentDoc struct {
+	ID        string       `bson:"_id"`
+	OrderID   recordID     `bson:"orderId"`
+	PaymentID string       `bson:"paymentId"`
+	StripeID  string       `bson:"stripeId,omitempty"`
+	TicketID  recordID     `bson:"ticketId"`
+	UserID    string       `bson:"userId"`
+	Price     float64      `bson:"price"`
+	Reason    order.Reason `bson:"reason,omitempty"` // only of refunds
+	Open      bool         `bson:"open,omitempty"`   // a refund that was not given back
+	At        time.Time    `bson:"at"`
+	SettledAt time.Time    `bson:"settledAt,omitempty"`
+}
+
+func newPaymentDoc(p order.Payment) paymentDoc {
+	return paymentDoc{
+		ID: p.ID(), OrderID: recordID(p.OrderID), PaymentID: p.PaymentID, StripeID: p.StripeID, TicketID: recordID(p.TicketID),
+		UserID: p.UserID, Price: p.Price, Reason: p.Reason, Open: p.Reason != "" && p.SettledAt.IsZero(),
+		At: instant(p.At), SettledAt: instant(p.SettledAt),
+	}
+}
+
+func (d paymentDoc) payment() order.Payment {
+	p := order.Payment{
+		OrderID: string(d.OrderID), PaymentID: d.PaymentID, StripeID: d.StripeID, TicketID: string(d.TicketID),
+		UserID: d.UserID, Price: d.Price, Reason: d.Reason, At: d.At.UTC(),
+	}
+	if !d.SettledAt.IsZero() {
+		p.SettledAt = d.SettledAt.UTC()
+	}
+	return p
+}
+
+// Payment implements order.Ledger.
+func (s *Orders) Payment(ctx context.Context, id string) (order.Payment, error) {
+	d, err := one[paymentDoc](ctx, s.payments(), is("_id", id), order.ErrNotFound)
+	if err != nil {
+		return order.Payment{}, err
+	}
+	return d.payment(), nil
+}
+
+// Refunds implements order.Ledger.
+func (s *Orders) Refunds(ctx context.Context, open bool, after string, limit int) ([]order.Payment, error) {
+	filter := bson.D{{Key: "reason", Value: is("$exists", true)}, {Key: "_id", Value: is("$gt", after)}}
+	if open {
+		filter = bson.D{{Key: "open", Value: true}, {Key: "_id", Value: is("$gt", after)}}
+	}
+	return list(ctx, s.payments(), filter, paymentDoc.payment, options.Find().SetSort(asc("_id")).SetLimit(int64(limit)))
+}
+
+// OpenRefunds implements order.Ledger.
+func (s *Orders) OpenRefunds(ctx context.Context) (int, error) {
+	n, err := s.payments().CountDocuments(ctx, is("open", true))
+	return int(n), err
+}
+
+// Settle implements order.Ledger.
+func (s *Orders) Settle(ctx context.Context, id string, at time.Time) error {
+	update := bson.D{{Key: "$set", Value: is("settledAt", instant(at))}, {Key: "$unset", Value: is("open", "")}}
+	result, err := s.payments().UpdateOne(ctx, bson.D{{Key: "_id", Value: id}, {Key: "open", Value: true}}, update)
+	if err != nil || result.MatchedCount > 0 {
+		return err
+	}
+	p, err := s.Payment(ctx, id)
+	if err == nil && p.Reason == "" {
+		err = order.ErrNotFound
+	}
+	return err
+}
