@@ -27,6 +27,7 @@ type Options struct {
 	Sessions   *Sessions             // required
 	Log        *slog.Logger          // required
 	Registerer prometheus.Registerer // metrics are registered here; nil registers none
+	Delete     bool                  // tickets can be deleted, which the originals cannot do: they answer 404
 }
 
 func (o Options) check() error {

@@ -48,7 +48,9 @@ func newTickets(t *testing.T) *fixture {
 	t.Helper()
 	f := &fixture{db: openStore(t), registry: prometheus.NewRegistry()}
 	f.tickets = ticket.NewService(f.db.Tickets(), ticket.Options{})
-	door, err := NewTickets(f.tickets, optionsFor(t, f.registry))
+	o := optionsFor(t, f.registry)
+	o.Delete = true
+	door, err := NewTickets(f.tickets, o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,13 +23,16 @@ func NewTickets(s *ticket.Service, o Options) (http.Handler, error) {
 	}
 	t := &tickets{service: s, sessions: o.Sessions, log: o.Log}
 	const all, one = "/api/tickets", "/api/tickets/{id}"
-	return newDoor(o, []route{
+	routes := []route{
 		on(http.MethodGet, all, t.list, 200),
 		on(http.MethodPost, all, bounded(t.create), 201, 401),
 		on(http.MethodGet, one, bounded(t.show), 200, 404),
 		on(http.MethodPut, one, bounded(t.update), 200, 401, 404, 409),
-		on(http.MethodDelete, one, bounded(t.remove), 204, 401, 404, 409),
-	}), nil
+	}
+	if o.Delete {
+		routes = append(routes, on(http.MethodDelete, one, bounded(t.remove), 204, 401, 404, 409))
+	}
+	return newDoor(o, routes), nil
 }
 
 // ticketAnswer is a ticket as clients see it. Its fields come in the order of

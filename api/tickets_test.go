@@ -288,6 +288,20 @@ func TestDelete(t *testing.T) {
 	want(t, ask(t, f.door, "", http.MethodGet, "/api/tickets/"+id, ""), 404, notFound)
 }
 
+// TestNothingIsDeletedUnlessAskedFor: the Node service answers 404. Case 9.6.
+func TestNothingIsDeletedUnlessAskedFor(t *testing.T) {
+	t.Parallel()
+	f := newTickets(t)
+	id := f.create(t, "owner")
+	door, err := NewTickets(f.tickets, optionsFor(t, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want(t, ask(t, door, "owner", http.MethodDelete, "/api/tickets/"+id, ""), 404, notFound)
+	want(t, ask(t, door, "", http.MethodDelete, "/api/tickets/"+id, ""), 404, notFound)
+	want(t, ask(t, door, "", http.MethodGet, "/api/tickets/"+id, ""), 200, fmt.Sprintf(`{"title":"concert","price":20,"userId":"owner","version":0,"id":%q}`, id))
+}
+
 func TestWhatIsNotThereIsNotFound(t *testing.T) {
 	t.Parallel()
 	f := newTickets(t)

@@ -19,13 +19,9 @@ func wireOf(r replica.Row) wireRow { return wireRow(r) }
 
 func (w wireRow) row() replica.Row { return replica.Row(w) }
 
-// rowOf returns what a replica would hold of a canonical ticket. A replica
-// keeps nothing of a deleted one but its version.
+// rowOf returns what a replica would hold of a canonical ticket.
 func rowOf(t ticket.Ticket) replica.Row {
-	if t.Deleted {
-		return replica.Row{ID: t.ID, Version: t.Version, Deleted: true}
-	}
-	return replica.Row{ID: t.ID, Version: t.Version, Title: t.Title, Price: t.Price, OrderID: t.OrderID}
+	return replica.Row{ID: t.ID, Version: t.Version, Title: t.Title, Price: t.Price, OrderID: t.OrderID, Deleted: t.Deleted}
 }
 
 // wireOrder is an order as the tickets service compares its locks with it.

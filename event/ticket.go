@@ -64,27 +64,41 @@ func (t Ticket) Created(at time.Time) (Event, error) {
 	return build(TicketCreated, t.ID, t.Version, at, t)
 }
 
-// Updated returns the ticket:updated event of t, which happened at.
+// Updated returns the ticket:updated event of t, which its owner edited at.
 func (t Ticket) Updated(at time.Time) (Event, error) {
 	return build(TicketUpdated, t.ID, t.Version, at, t)
 }
 
-// Deleted is the payload of ticket:deleted.
-type Deleted struct {
-	ID      string `json:"id"`
-	Version int64  `json:"version"`
+// lockedTicket has the keys of a Ticket in the order in which the originals
+// print them when a lock was taken or released.
+type lockedTicket struct {
+	ID      string  `json:"id"`
+	Version int64   `json:"version"`
+	Title   string  `json:"title"`
+	Price   float64 `json:"price"`
+	UserID  string  `json:"userId"`
+	OrderID string  `json:"orderId,omitempty"`
 }
 
-// Event returns the ticket:deleted event of d, which happened at.
-func (d Deleted) Event(at time.Time) (Event, error) {
-	return build(TicketDeleted, d.ID, d.Version, at, d)
+// Locked returns the ticket:updated event of t, whose lock was taken or
+// released at.
+func (t Ticket) Locked(at time.Time) (Event, error) {
+	p := lockedTicket{ID: t.ID, Version: t.Version, Title: t.Title, Price: t.Price, UserID: t.UserID, OrderID: t.OrderID}
+	return build(TicketUpdated, t.ID, t.Version, at, p)
+}
+
+// Deleted returns the ticket:deleted event of t, which was deleted at. It says
+// all of t: a service that knows no deletion and finds the replica's row later
+// must find it whole.
+func (t Ticket) Deleted(at time.Time) (Event, error) {
+	return build(TicketDeleted, t.ID, t.Version, at, t)
 }
 
 // TicketChange is a ticket event as a replica reads it.
 type TicketChange struct {
 	Ticket            // but for UserID, which replicas do not keep
 	Predecessor int64 // version that must be stored before; None for the first
-	Deleted     bool  // the ticket is gone; only ID and Version are meaningful
+	Deleted     bool  // the ticket is gone; the rest is what it was, as far as the event says
 }
 
 // DecodeTicket reads a payload of ticket:created, ticket:updated or
@@ -104,7 +118,9 @@ func (s Scheme) DecodeTicket(subject Subject, data []byte) (TicketChange, error)
 	if c.Predecessor, err = s.predecessor(o, subject == TicketCreated, c.Version); err != nil {
 		return TicketChange{}, err
 	}
-	if c.Deleted {
+	if c.Deleted { // what it was decides nothing any more
+		c.Title, _ = o.text("title")
+		c.Price, _ = o.number("price")
 		return c, nil
 	}
 	if c.Title, err = o.text("title"); err != nil {

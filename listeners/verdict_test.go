@@ -18,7 +18,7 @@ import (
 func TestVerdicts(t *testing.T) {
 	t.Parallel()
 	const id = "000000000000000000000001"
-	gone, err := event.Deleted{ID: id, Version: 1}.Event(time.Unix(0, 0))
+	gone, err := event.Ticket{ID: id, Version: 1}.Deleted(time.Unix(0, 0))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -85,8 +85,8 @@ func (s *Service) Update(ctx context.Context, id, userID string, d Draft) (Ticke
 	return s.edit(ctx, id, userID, func(t *Ticket) { t.Title, t.Price = d.Title, d.Price })
 }
 
-// Delete removes the ticket for its users and keeps its id and version. Errors
-// are those of Update.
+// Delete hides the ticket from its users and keeps the record. Errors are those
+// of Update.
 func (s *Service) Delete(ctx context.Context, id, userID string) error {
 	_, err := s.edit(ctx, id, userID, func(t *Ticket) { t.Deleted = true })
 	return err
@@ -143,7 +143,7 @@ func (s *Service) editable(ctx context.Context, id, userID string) (Ticket, erro
 // commit stores now in place of was, with its event and the lock changes that
 // belong to it.
 func (s *Service) commit(ctx context.Context, was, now *Ticket, locks ...LockChange) error {
-	e, err := now.announce(s.now())
+	e, err := now.announce(s.now(), len(locks) > 0)
 	if err != nil {
 		return err
 	}

@@ -86,7 +86,7 @@ func TestDeleteLeavesATombstoneAndAnEvent(t *testing.T) {
 		t.Error("the deleted ticket is listed")
 	}
 	records := f.events(t, a.ID)
-	if got, want := string(records[1].Payload), `{"id":"`+a.ID+`","version":1}`; records[1].Subject != event.TicketDeleted || got != want {
+	if got, want := string(records[1].Payload), `{"id":"`+a.ID+`","title":"concert","price":20.5,"userId":"ann","version":1}`; records[1].Subject != event.TicketDeleted || got != want {
 		t.Errorf("event = %s %s, want ticket:deleted %s", records[1].Subject, got, want)
 	}
 	if got := f.lock(t, "o1", a.ID); got != event.Applied || f.state(t, "o1") != ticket.Waiting {

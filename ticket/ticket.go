@@ -28,13 +28,16 @@ func (t Ticket) payload() event.Ticket {
 	return event.Ticket{ID: t.ID, Title: t.Title, Price: t.Price, UserID: t.UserID, Version: t.Version, OrderID: t.OrderID}
 }
 
-// announce returns the event that tells others of t as it is now.
-func (t Ticket) announce(at time.Time) (event.Event, error) {
+// announce returns the event that tells others of t as it is now; locked says
+// that its lock was taken or released.
+func (t Ticket) announce(at time.Time, locked bool) (event.Event, error) {
 	switch {
 	case t.Deleted:
-		return event.Deleted{ID: t.ID, Version: t.Version}.Event(at)
+		return t.payload().Deleted(at)
 	case t.Version == event.First:
 		return t.payload().Created(at)
+	case locked:
+		return t.payload().Locked(at)
 	default:
 		return t.payload().Updated(at)
 	}

@@ -107,6 +107,7 @@ func (d *demo) assemble(ctx context.Context) error {
 		TicketsAddr: "127.0.0.1:0", OrdersAddr: "127.0.0.1:0", opsFlags: opsFlags{OpsAddr: "127.0.0.1:0"},
 		storeFlags: storeFlags{DataDir: d.dir}, natsFlags: natsFlags{NATSURL: d.broker.URL(), NATSClusterID: demoCluster},
 		listenerFlags: listenerFlags{AckWait: 5 * time.Second, MaxInFlight: 1024},
+		ticketFlags:   ticketFlags{TicketDelete: "on"},
 		orderFlags:    orderFlags{OrderWindow: time.Hour},
 	}
 	var err error

@@ -95,6 +95,13 @@ type listenerFlags struct {
 	CanonicalURL string        `name:"canonical-url" env:"CANONICAL_URL" help:"Ops address of the service that owns what is replicated here; gaps are mended from it."`
 }
 
+// ticketFlags hold the rules of tickets.
+type ticketFlags struct {
+	TicketDelete string `env:"TICKET_DELETE" enum:"on,off" default:"${ticket_delete}" help:"on: DELETE removes a ticket, which no Node service hears of. off: 404, as the Node service."`
+}
+
+func (f ticketFlags) deletes() bool { return f.TicketDelete == "on" }
+
 // orderFlags hold the rules of orders.
 type orderFlags struct {
 	OrderWindow time.Duration `env:"ORDER_WINDOW" default:"15m" help:"A reservation expires after it."`

@@ -94,6 +94,7 @@ type settings struct {
 	jwt       jwtFlags
 	nats      natsFlags
 	listening listenerFlags
+	tickets   ticketFlags
 	orders    orderFlags
 }
 
@@ -104,7 +105,7 @@ func (p *program) assemble(s settings) (err error) {
 	}
 	p.nats, p.listening = s.nats, s.listening
 	if p.ticketStore != nil {
-		tickets, err := p.newTickets(p.ticketStore)
+		tickets, err := p.newTickets(p.ticketStore, s.tickets)
 		if err != nil {
 			return err
 		}

@@ -17,6 +17,7 @@ type ticketsCmd struct {
 	natsFlags   `set:"cluster_id="`
 	jwtFlags
 	listenerFlags
+	ticketFlags `set:"ticket_delete=off"`
 }
 
 // Run serves until ctx ends.
@@ -39,11 +40,11 @@ func (c *ticketsCmd) assemble(ctx context.Context, p *program) error {
 	if err := p.openOps(ctx); err != nil {
 		return err
 	}
-	return p.assemble(settings{jwt: c.jwtFlags, nats: c.natsFlags, listening: c.listenerFlags})
+	return p.assemble(settings{jwt: c.jwtFlags, nats: c.natsFlags, listening: c.listenerFlags, tickets: c.ticketFlags})
 }
 
 // newTickets builds the tickets service.
-func (p *program) newTickets(st *store) (*service, error) {
+func (p *program) newTickets(st *store, f ticketFlags) (*service, error) {
 	s, err := p.newService("tickets", st, event.TicketSubjects())
 	if err != nil {
 		return nil, err
@@ -60,6 +61,6 @@ func (p *program) newTickets(st *store) (*service, error) {
 	if err := p.lag(s, listeners.TicketsService, event.OrderSubjects()); err != nil {
 		return nil, err
 	}
-	s.door, err = api.NewTickets(tickets, api.Options{Sessions: p.sessions, Log: s.log, Registerer: s.reg})
+	s.door, err = api.NewTickets(tickets, api.Options{Sessions: p.sessions, Log: s.log, Registerer: s.reg, Delete: f.deletes()})
 	return s, err
 }

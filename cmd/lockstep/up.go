@@ -16,6 +16,7 @@ type upCmd struct {
 	brokerFlags
 	jwtFlags
 	listenerFlags
+	ticketFlags `set:"ticket_delete=on"`
 	orderFlags
 }
 
@@ -76,7 +77,7 @@ func (s *system) assembleUp(ctx context.Context) error {
 			return err
 		}
 	}
-	err := s.assemble(settings{jwt: c.jwtFlags, nats: c.natsFlags, listening: c.listenerFlags, orders: c.orderFlags})
+	err := s.assemble(settings{jwt: c.jwtFlags, nats: c.natsFlags, listening: c.listenerFlags, tickets: c.ticketFlags, orders: c.orderFlags})
 	if err != nil {
 		return err
 	}

@@ -38,7 +38,7 @@ func newFleet(t *testing.T, e engine, n int, extra ...string) *fleet {
 	}}
 	shared := append([]string{
 		"NATS_URL=http://" + a[0], "NATS_CLUSTER_ID=" + clusterID, "JWT_KEY=" + jwtKey,
-		"NATS_MONITOR_URL=http://" + a[1], "LOG_LEVEL=info", "LOG_FORMAT=json",
+		"NATS_MONITOR_URL=http://" + a[1], "LOG_LEVEL=info", "LOG_FORMAT=json", "TICKET_DELETE=on",
 	}, extra...)
 	tickets, ticketsOps, orders, ordersOps := a[2:2+n], a[2+n:2+2*n], a[2+2*n:2+3*n], a[2+3*n:]
 	f.ticketsURL, f.ticketsOps = front(t, tickets), front(t, ticketsOps)

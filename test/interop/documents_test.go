@@ -11,6 +11,8 @@ import (
 
 	"lockstep/event"
 	"lockstep/order"
+	"lockstep/outbox"
+	"lockstep/replica"
 	"lockstep/store/mongodb"
 	"lockstep/test/mongotest"
 	"lockstep/ticket"
@@ -88,6 +90,32 @@ func TestTicketsOfTheNodeServiceAreContinued(t *testing.T) {
 	same(t, "their edit", must[ticket.Ticket](t)(service.Ticket(t.Context(), theirs.ID)),
 		ticket.Ticket{ID: theirs.ID, Title: "ballet", Price: 99.99, UserID: "ann", Version: 3},
 		cmpopts.IgnoreFields(ticket.Ticket{}, "Revision"))
+}
+
+// TestDeletedTicketsAreWholeForNode goes back to Node, which knows no deletion,
+// on the databases of both services. Case 9.6.
+func TestDeletedTicketsAreWholeForNode(t *testing.T) {
+	t.Parallel()
+	node, owner := shared(t, mongodb.Options{})
+	copier, copies := shared(t, mongodb.Options{Replica: "tickets"})
+	service := ticket.NewService(owner.Tickets(), ticket.Options{})
+	theirs := written(node)
+	if err := service.Delete(t.Context(), theirs.ID, "ann"); err != nil {
+		t.Fatal(err)
+	}
+	events := must[[]outbox.Record](t)(owner.Outbox().Key(t.Context(), theirs.ID, event.None, 1))
+	gone := must[event.TicketChange](t)(event.Scheme{}.DecodeTicket(event.TicketDeleted, events[0].Payload))
+	must[int](t)(copies.Replica().Write(t.Context(), []replica.Write{
+		{From: event.None, Row: replica.Row{ID: theirs.ID, Title: "concert", Price: 30, Version: 1}},
+	}))
+	must[[]event.Outcome](t)(replica.NewProjector(copies.Replica()).Apply(t.Context(), []event.TicketChange{gone}))
+
+	for side, peer := range map[string]*peer{"owner": node, "replica": copier} {
+		var read document
+		peer.do("ticket", args{"id": theirs.ID}, &read)
+		read.UserID = "" // a replica has none
+		same(t, "what Node reads: "+side, read, document{ID: theirs.ID, Title: "concert", Price: 30, Version: 2})
+	}
 }
 
 // TestNobodysEditIsOverwritten races one edit of each side on what both read.
