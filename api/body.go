@@ -2,6 +2,8 @@ package api
 
 import (
 	"bytes"
+	"compress/gzip"
+	"compress/zlib"
 	"encoding/json"
 	"errors"
 	"io"
@@ -40,14 +42,15 @@ func readBody(r *http.Request) (body, error) {
 	if c, sent := params["charset"]; sent && !strings.EqualFold(c, "utf-8") {
 		return nil, errBody
 	}
-	if e := r.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
-		return nil, errBody
-	}
 	if r.ContentLength > maxBody {
 		drain(r)
 		return nil, errBody
 	}
-	data, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
+	plain, err := inflate(r.Body, r.Header.Get("Content-Encoding"))
+	if err != nil {
+		return nil, err
+	}
+	data, err := io.ReadAll(io.LimitReader(plain, maxBody+1))
 	if err != nil {
 		return nil, errors.Join(errBody, err)
 	}
@@ -56,6 +59,28 @@ func readBody(r *http.Request) (body, error) {
 		return nil, errBody
 	}
 	return parseBody(data)
+}
+
+// inflate returns the body without its encoding, of those that Express reads.
+// As much is read of what was sent as of what is in it.
+func inflate(sent io.Reader, encoding string) (io.Reader, error) {
+	bounded := io.LimitReader(sent, maxBody)
+	var plain io.Reader
+	var err error
+	switch strings.ToLower(encoding) {
+	case "", "identity":
+		return sent, nil
+	case "gzip":
+		plain, err = gzip.NewReader(bounded)
+	case "deflate":
+		plain, err = zlib.NewReader(bounded)
+	default:
+		err = errors.New("unknown content encoding")
+	}
+	if err != nil {
+		return nil, errors.Join(errBody, err)
+	}
+	return plain, nil
 }
 
 // drain reads on for a while, so that a client which sends its whole body

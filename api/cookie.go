@@ -31,14 +31,32 @@ func cookieValue(h http.Header, name string) (string, bool) {
 	return "", false
 }
 
-// tokenOf returns the token inside a session cookie: base64, with or without
-// padding and in either alphabet, of {"jwt": token}.
-func tokenOf(cookie string) (string, bool) {
-	standard := strings.NewReplacer("-", "+", "_", "/").Replace(strings.TrimRight(cookie, "="))
-	data, err := base64.RawStdEncoding.DecodeString(standard)
-	if err != nil {
-		return "", false
+// decodeBase64 reads base64 as Node does: in either alphabet, with or without
+// padding; what follows the padding is not read, and what is no letter of the
+// alphabet is passed over.
+func decodeBase64(s string) []byte {
+	s, _, _ = strings.Cut(s, "=")
+	letters := strings.Map(func(r rune) rune {
+		switch {
+		case r == '-':
+			return '+'
+		case r == '_':
+			return '/'
+		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '+', r == '/':
+			return r
+		}
+		return -1
+	}, s)
+	if len(letters)%4 == 1 { // six bits that make no byte
+		letters = letters[:len(letters)-1]
 	}
+	data, _ := base64.RawStdEncoding.DecodeString(letters) // nothing is left that it refuses
+	return data
+}
+
+// tokenOf returns the token inside a session cookie: base64 of {"jwt": token}.
+func tokenOf(cookie string) (string, bool) {
+	data := decodeBase64(cookie)
 	var session map[string]json.RawMessage
 	if err := json.Unmarshal(data, &session); err != nil {
 		return "", false

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -84,9 +85,34 @@ func bounded(serve endpoint) endpoint {
 
 // newDoor returns a handler of the routes that behaves like the Express
 // applications: paths without regard to case, one slash more is no matter, GET
-// answers HEAD, the body is read first, everything else is not found.
+// answers HEAD, OPTIONS lists methods, the body is read first, everything else
+// is not found.
 func newDoor(o Options, routes []route) http.Handler {
+	routes = append(routes, options(routes)...)
 	return newMux(o.Log, routes, newMetrics(o.Registerer, routes).measure, recovering(o.Log), relaxed)
+}
+
+// options returns a route for each pattern that says which methods it has, as
+// Express answers OPTIONS.
+func options(routes []route) []route {
+	allowed := map[string][]string{}
+	for _, rt := range routes {
+		allowed[rt.pattern] = append(allowed[rt.pattern], rt.method)
+		if rt.method == http.MethodGet {
+			allowed[rt.pattern] = append(allowed[rt.pattern], http.MethodHead)
+		}
+	}
+	var all []route
+	for pattern, methods := range allowed {
+		list := strings.Join(methods, ",")
+		all = append(all, on(http.MethodOptions, pattern, func(w http.ResponseWriter, _ request) error {
+			w.Header().Set("Allow", list)
+			w.Header().Set("Content-Type", "text/html; charset=utf-8")
+			_, _ = io.WriteString(w, list) // the client has gone
+			return nil
+		}, http.StatusOK))
+	}
+	return all
 }
 
 func newMux(log *slog.Logger, routes []route, before ...func(http.Handler) http.Handler) *chi.Mux {

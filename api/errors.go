@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"os"
 
 	"lockstep/listeners"
 	"lockstep/order"
@@ -64,6 +65,7 @@ var answers = []struct {
 	{replica.ErrNotFound, http.StatusNotFound, "Not found"},
 	{listeners.ErrNotFound, http.StatusNotFound, "Not found"},
 
+	{os.ErrDeadlineExceeded, http.StatusServiceUnavailable, "The store cannot be written now: nothing was changed"},
 	{context.DeadlineExceeded, http.StatusServiceUnavailable, "No answer in time: read before trying again"},
 }
 

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 
@@ -88,16 +89,21 @@ func TestUnexpectedFailuresAre500WithAnIDThatIsInTheLog(t *testing.T) {
 	}
 }
 
+// TestLostUpdatesAndUnknownOutcomes: os.ErrDeadlineExceeded is a store that
+// another program keeps locked, case 10.16.
 func TestLostUpdatesAndUnknownOutcomes(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		err    error
 		status int
-	}{{ticket.ErrConflict, 409}, {ticket.ErrUnknown, 503}, {context.DeadlineExceeded, 503}} {
+	}{{ticket.ErrConflict, 409}, {ticket.ErrUnknown, 503}, {context.DeadlineExceeded, 503}, {os.ErrDeadlineExceeded, 503}} {
 		door, _, _ := doorOver(t, conflicting{err: tt.err})
 		got := ask(t, door, "u1", http.MethodPut, "/api/tickets/"+objectid.New(), `{"title":"t","price":1}`)
 		if got.status != tt.status || !strings.HasPrefix(got.body, `{"errors":[{"message":`) {
 			t.Errorf("%v: answer = %d %s, want %d", tt.err, got.status, got.body, tt.status)
+		}
+		if again := got.header.Get("Retry-After"); (again != "") != (tt.status == 503) {
+			t.Errorf("%v: Retry-After is %q", tt.err, again)
 		}
 	}
 }

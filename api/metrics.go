@@ -18,7 +18,7 @@ const otherMethod = "other"
 
 var (
 	// methods are the values of the method label.
-	methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, otherMethod}
+	methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions, otherMethod}
 
 	// everywhere are the codes that any route may answer.
 	everywhere = []int{http.StatusBadRequest, http.StatusInternalServerError, http.StatusServiceUnavailable}

@@ -239,6 +239,9 @@ func TestWhoMayChangeState(t *testing.T) {
 		{"loopback", closed, http.MethodPost, "127.0.0.1:3002", nil, 404},
 		{"loopback by name", closed, http.MethodPost, "localhost:3002", nil, 404},
 		{"loopback, version 6", closed, http.MethodPost, "[::1]:3002", nil, 404},
+		{"loopback by name, in capitals", closed, http.MethodPost, "LOCALHOST", nil, 404}, // case 10.16
+		{"loopback by its full name", closed, http.MethodPost, "localhost.:3002", nil, 404},
+		{"a name that begins as loopback", closed, http.MethodPost, "localhost.evil.example", nil, 421},
 		{"a name that resolves to loopback", closed, http.MethodGet, "evil.example:3002", nil, 421},
 		{"a page of another site", closed, http.MethodPost, "127.0.0.1:3002", []string{"Origin", "http://evil.example"}, 403},
 		{"a page of another site, newer browser", closed, http.MethodPost, "127.0.0.1:3002", []string{"Sec-Fetch-Site", "cross-site"}, 403},

@@ -62,6 +62,8 @@ func TestWhoASessionBelongsTo(t *testing.T) {
 		{"quoted", `express:sess="` + session(valid) + `"`, "u1"},
 		{"no padding", "express:sess=" + strings.TrimRight(session(valid), "="), "u1"},
 		{"url-safe base64", "express:sess=" + base64.URLEncoding.EncodeToString([]byte(`{"jwt":"`+valid+`"}`)), "u1"},
+		{"a broken cookie that Node reads", "express:sess=!" + session(valid) + "=garbage", "u1"}, // case 9.10
+		{"signs and a line break in base64", "express:sess=" + session(valid)[:30] + "%\t*" + session(valid)[30:], "u1"},
 		{"more in the session", "express:sess=" + base64.StdEncoding.EncodeToString([]byte(`{"x":1,"jwt":"`+valid+`"}`)), "u1"},
 		{"first of a duplicated name wins", "express:sess=" + session(valid) + "; express:sess=garbage", "u1"},
 		{"first of a duplicated name is garbage", "express:sess=garbage; express:sess=" + session(valid), ""},

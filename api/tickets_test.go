@@ -1,8 +1,12 @@
 package api
 
 import (
+	"bytes"
+	"compress/gzip"
+	"compress/zlib"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -302,12 +306,71 @@ func TestNothingIsDeletedUnlessAskedFor(t *testing.T) {
 	want(t, ask(t, door, "", http.MethodGet, "/api/tickets/"+id, ""), 200, fmt.Sprintf(`{"title":"concert","price":20,"userId":"owner","version":0,"id":%q}`, id))
 }
 
+// TestOptionsListsMethods as Express does, to nobody in particular. Case 9.10.
+func TestOptionsListsMethods(t *testing.T) {
+	t.Parallel()
+	f := newTickets(t)
+	for path, methods := range map[string]string{
+		"/api/tickets": "GET,HEAD,POST", "/API/Tickets/abc/": "GET,HEAD,PUT,DELETE",
+	} {
+		got := ask(t, f.door, "", http.MethodOptions, path, "")
+		want(t, answered{got.status, got.body, http.Header{"Content-Type": {jsonType}}}, 200, methods)
+		if got.header.Get("Allow") != methods || got.header.Get("Content-Type") != "text/html; charset=utf-8" {
+			t.Errorf("%s: headers %v", path, got.header)
+		}
+	}
+}
+
+// TestCompressedBodiesAreReadAsExpressDoes, and never more of them than of
+// plain ones. Case 10.16.
+func TestCompressedBodiesAreReadAsExpressDoes(t *testing.T) {
+	t.Parallel()
+	f := newTickets(t)
+	const draft = `{"title":"concert","price":20}`
+	packed := func(w io.WriteCloser, b *bytes.Buffer, plain string) string {
+		if _, err := io.WriteString(w, plain); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return b.String()
+	}
+	gzipped := func(plain string) string {
+		var b bytes.Buffer
+		return packed(gzip.NewWriter(&b), &b, plain)
+	}
+	var b bytes.Buffer
+	deflated := packed(zlib.NewWriter(&b), &b, draft)
+	for _, tt := range []struct {
+		name, encoding, body string
+		status               int
+	}{
+		{"gzip", "gzip", gzipped(draft), 201},
+		{"capitals", "GZIP", gzipped(draft), 201},
+		{"deflate", "deflate", deflated, 201},
+		{"identity", "identity", draft, 201},
+		{"no gzip in it", "gzip", draft, 400},
+		{"cut short", "gzip", gzipped(draft)[:20], 400},
+		{"another encoding", "br", draft, 400},
+		{"as much as is allowed", "gzip", gzipped(draft + strings.Repeat(" ", maxBody-len(draft))), 201},
+		{"more than is allowed", "gzip", gzipped(draft + strings.Repeat(" ", maxBody)), 400},
+		{"a bomb", "gzip", gzipped(strings.Repeat(" ", 64<<20)), 400},
+		{"nothing, again and again", "gzip", strings.Repeat(gzipped(""), 1<<15), 400},
+	} {
+		got := ask(t, f.door, "u1", http.MethodPost, "/api/tickets", tt.body, "Content-Encoding", tt.encoding)
+		if got.status != tt.status {
+			t.Errorf("%s: %d %s, want %d", tt.name, got.status, got.body, tt.status)
+		}
+	}
+}
+
 func TestWhatIsNotThereIsNotFound(t *testing.T) {
 	t.Parallel()
 	f := newTickets(t)
 	id := f.create(t, "u1")
 	for _, r := range [][2]string{
-		{http.MethodPatch, "/api/tickets/" + id}, {http.MethodDelete, "/api/tickets"}, {http.MethodOptions, "/api/tickets"},
+		{http.MethodPatch, "/api/tickets/" + id}, {http.MethodDelete, "/api/tickets"}, {http.MethodOptions, "/api"},
 		{http.MethodGet, "/"}, {http.MethodGet, "/api"}, {http.MethodGet, "/api/tickets//"}, {http.MethodGet, "//api/tickets"},
 		{http.MethodGet, "/api/tickets/" + id + "/x"}, {http.MethodGet, "/%61pi/tickets"}, {"BREW", "/api/tickets"},
 		{http.MethodGet, "/api/./tickets"}, {http.MethodGet, "/metrics"},

@@ -64,10 +64,7 @@ func (d *demo) compare(ctx context.Context, f *findings) error {
 
 // copyOf is what a row of the ticket must be.
 func copyOf(t ticket.Ticket) replica.Row {
-	if t.Deleted {
-		return replica.Row{ID: t.ID, Version: t.Version, Deleted: true}
-	}
-	return replica.Row{ID: t.ID, Version: t.Version, Title: t.Title, Price: t.Price, OrderID: t.OrderID}
+	return replica.Row{ID: t.ID, Version: t.Version, Title: t.Title, Price: t.Price, OrderID: t.OrderID, Deleted: t.Deleted}
 }
 
 func (d *demo) rows(ctx context.Context) (map[string]replica.Row, error) {

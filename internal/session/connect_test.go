@@ -24,6 +24,15 @@ func TestConnectsToAnAddressGivenAsTheServicesOfTheBusGiveIt(t *testing.T) {
 	}
 }
 
+// TestConnectsToAnAddressWithoutScheme: the Node client takes host:port. Case
+// 10.16.
+func TestConnectsToAnAddressWithoutScheme(t *testing.T) {
+	t.Parallel()
+	b := brokertest.Start(t)
+	s := start(t, session.Options{URL: strings.TrimPrefix(b.URL(), "nats://") + ", 127.0.0.1:1"})
+	live(t, s.Session)
+}
+
 func TestOptionsAreCheckedAllAtOnceAndPasswordsKept(t *testing.T) {
 	t.Parallel()
 	_, err := session.New(session.Options{URL: "ftp://user:secret@host:1", PingInterval: time.Millisecond})
@@ -35,7 +44,7 @@ func TestOptionsAreCheckedAllAtOnceAndPasswordsKept(t *testing.T) {
 			t.Errorf("got %q, want it to name %q", err, want)
 		}
 	}
-	for _, url := range []string{"", "host:4222", "nats://", "nats://u:secret@h:bad"} {
+	for _, url := range []string{"", ":4222", "nats://", "nats://u:secret@h:bad", "u:secret@h:bad"} {
 		_, err := session.New(session.Options{URL: url, ClusterID: "c", ClientID: "i"})
 		if err == nil || strings.Contains(err.Error(), "secret") {
 			t.Errorf("url %q: got %v, want an error without the password", url, err)

@@ -77,7 +77,11 @@ func (o Options) validate() error {
 func natsURL(raw string) (string, error) {
 	var all []string
 	for one := range strings.SplitSeq(raw, ",") {
-		u, err := url.Parse(strings.TrimSpace(one))
+		one = strings.TrimSpace(one)
+		if !strings.Contains(one, "://") { // host:port, as the Node client takes it
+			one = "nats://" + one
+		}
+		u, err := url.Parse(one)
 		if err != nil {
 			return "", errors.New("the broker url cannot be read") // the cause would repeat a password
 		}

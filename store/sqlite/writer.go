@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"os"
 	"sync/atomic"
 )
 
@@ -132,7 +133,7 @@ func (w *writer) rollback(ctx context.Context) {
 }
 
 // begin begins a transaction. It waits for another program that has the file
-// locked, as long as busyTimeout.
+// locked, as long as busyTimeout, and then returns os.ErrDeadlineExceeded.
 func (w *writer) begin(ctx context.Context) error {
 	_, err := w.exec(ctx, "BEGIN IMMEDIATE")
 	if err == nil {
@@ -140,7 +141,7 @@ func (w *writer) begin(ctx context.Context) error {
 		return nil
 	}
 	if isBusy(err) {
-		err = fmt.Errorf("another program has locked the file for longer than %s: %w", busyTimeout, err)
+		err = fmt.Errorf("another program has locked the file for longer than %s: %w: %w", busyTimeout, os.ErrDeadlineExceeded, err)
 		w.locked.Store(&err)
 	}
 	return err
