@@ -11,7 +11,7 @@ var (
 	ErrUnreachable = errors.New("broker unreachable")
 
 	// ErrUnconfirmed: the event was sent and no answer came. It may be stored
-	// or not; publishing the very same event again is right in both cases.
+	// or not; the broker has to be asked before it is published again.
 	ErrUnconfirmed = errors.New("publish not confirmed")
 
 	// ErrRejected: the broker or the client library refused this event, and

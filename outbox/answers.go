@@ -25,10 +25,8 @@ const (
 func (d *dispatcher) settle(ctx context.Context, a answer) {
 	l, err := a.lane, a.err
 	if err == nil {
-		head := d.queue.confirm(l)
 		d.pauses = 0
-		d.published.add(head.Ref())
-		d.metrics.published(head, d.opts.Now())
+		d.metrics.published(d.confirm(l), d.opts.Now())
 		return
 	}
 	subject := l.waiting.oldest().Subject
@@ -48,6 +46,13 @@ func (d *dispatcher) settle(ctx context.Context, a answer) {
 	}
 }
 
+// confirm has the head of l deleted, which the broker has.
+func (d *dispatcher) confirm(l *lane) Record {
+	head := d.queue.confirm(l)
+	d.published.add(head.Ref())
+	return head
+}
+
 // pause stops publishing until it is known how the connection is.
 func (d *dispatcher) pause(ctx context.Context) {
 	if d.paused || d.stopping {
@@ -55,13 +60,14 @@ func (d *dispatcher) pause(ctx context.Context) {
 	}
 	d.paused = true
 	d.pauses++
-	pauses := d.pauses
-	d.spawn(func() { d.awaitBroker(ctx, pauses) })
+	pauses, oldest := d.pauses, d.queue.oldestSent()
+	d.spawn(func() { d.awaitBroker(ctx, pauses, oldest) })
 }
 
-// awaitBroker waits out an outage without trying anything. It runs beside the
-// dispatcher.
-func (d *dispatcher) awaitBroker(ctx context.Context, pauses int) {
+// awaitBroker waits out an outage without trying anything, and finds out then
+// what the broker has of the events without an answer, the oldest of which
+// occurred at the given time. It runs beside the dispatcher.
+func (d *dispatcher) awaitBroker(ctx context.Context, pauses int, oldest time.Time) {
 	up := d.connected(ctx)
 	if up {
 		// It may say so and still fail every event: do not hammer it.
@@ -76,7 +82,8 @@ func (d *dispatcher) awaitBroker(ctx context.Context, pauses int) {
 		}
 		d.log.InfoContext(ctx, "broker reachable: publishing goes on", "after", time.Since(began))
 	}
-	d.errands.reply(ctx, func() { d.resume(up) })
+	found := d.look(ctx, oldest)
+	d.errands.reply(ctx, func() { d.resume(up, found) })
 }
 
 // connected reports whether the connection is there at this moment.
@@ -86,11 +93,17 @@ func (d *dispatcher) connected(ctx context.Context) bool {
 	return d.publisher.Connected(ctx) == nil
 }
 
-// resume goes on publishing. up says that the connection was there all along;
+// resume goes on publishing, but for what was found on the broker. up says that the connection was there all along;
 // otherwise unanswered events are part of the outage and have not failed.
-func (d *dispatcher) resume(up bool) {
+func (d *dispatcher) resume(up bool, found prints) {
 	d.paused = false
+	d.learn(found)
 	for _, l := range d.queue.resolve(up, repeats) {
+		if d.found.take(&l.waiting.oldest().Event) {
+			d.confirm(l)
+			d.metrics.found.Inc()
+			continue
+		}
 		d.fail(l, Unconfirmed, l.why)
 	}
 }

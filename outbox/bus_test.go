@@ -2,6 +2,7 @@ package outbox_test
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,6 +20,7 @@ type bus struct {
 	up        chan struct{}  // closed while the broker can be reached
 	took      time.Duration  // time to answer
 	silent    bool           // no answers
+	swallow   bool           // stored, and no answer
 	unwritten []func(error)  // the answers that were not given
 
 	// verdict decides on an attempt; nil accepts everything.
@@ -84,7 +86,10 @@ func (b *bus) Publish(e event.Event, done func(error)) {
 		b.set(func() { b.flying[e.Key]-- })
 		done(err)
 	}
-	if b.silent {
+	if b.swallow {
+		b.stored = append(b.stored, e)
+	}
+	if b.silent || b.swallow {
 		b.unwritten = append(b.unwritten, answer)
 		return
 	}
@@ -96,6 +101,17 @@ func (b *bus) Publish(e event.Event, done func(error)) {
 		b.stored = append(b.stored, e)
 	}
 	time.AfterFunc(b.took, func() { answer(err) })
+}
+
+func (b *bus) Stored(_ context.Context, subjects []event.Subject, _ time.Time, _ int, report func(event.Subject, []byte)) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, e := range b.stored {
+		if slices.Contains(subjects, e.Subject) {
+			report(e.Subject, e.Payload)
+		}
+	}
+	return nil
 }
 
 func (b *bus) Connected(ctx context.Context) error {

@@ -53,8 +53,8 @@ type deleter struct {
 	done  chan int // how many were deleted
 }
 
-// run deletes until ctx ends. What is not deleted then is published once more
-// by whoever leads next.
+// run deletes until ctx ends. What is not deleted then, whoever leads next
+// finds on the broker.
 func (d *deleter) run(ctx context.Context) {
 	for {
 		select {

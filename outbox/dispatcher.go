@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -20,6 +21,8 @@ type dispatcher struct {
 	answers   chan answer // holds a full window, so publishers never block
 	published batch       // for the deleter
 
+	found prints // messages on the broker that may be events of the outbox
+
 	stopping bool
 	scanned  bool // the backlog has been read once
 	paused   bool // the connection to the broker is in question
@@ -27,6 +30,9 @@ type dispatcher struct {
 	retrying bool // RetryPublishingNATSEvents is under way
 	sweeping bool
 }
+
+// errUnsettled: a stop did not wait for every answer and delete.
+var errUnsettled = errors.New("stopped without all answers")
 
 // answer is what a publisher reported of the head of a lane.
 type answer struct {
@@ -59,6 +65,7 @@ func (d *dispatcher) run(ctx, work context.Context) error {
 	defer retry.Stop()
 	sweep := time.NewTicker(d.opts.SweepInterval)
 	defer sweep.Stop()
+	d.inherit(work)
 	stop := ctx.Done()
 	var deadline <-chan time.Time
 	for !d.settled() {
@@ -72,8 +79,8 @@ func (d *dispatcher) run(ctx, work context.Context) error {
 			stop, d.stopping = nil, true
 			deadline = time.After(d.opts.StopTimeout)
 		case <-deadline:
-			d.log.WarnContext(ctx, "relay stops without all answers: some events will be published again", "in_flight", d.queue.flying, "undeleted", d.queue.deletes)
-			return nil
+			d.log.WarnContext(ctx, "relay stops without all answers: the next one has to look for them", "in_flight", d.queue.flying, "undeleted", d.queue.deletes)
+			return errUnsettled
 		case <-work.Done():
 			return context.Cause(work)
 		case a := <-d.answers:
@@ -117,6 +124,11 @@ func (d *dispatcher) publish(ctx context.Context) error {
 		l := d.queue.next()
 		if l == nil {
 			break
+		}
+		if d.found.take(&l.waiting.oldest().Event) {
+			d.confirm(l)
+			d.metrics.found.Inc()
+			continue
 		}
 		if l.done == nil {
 			l.done = func(err error) { d.answers <- answer{l, err} }

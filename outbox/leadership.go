@@ -89,7 +89,8 @@ func (r *Relay) renew(ctx context.Context, t *tenure) error {
 }
 
 // release gives the lease up at a stop. If that does not work it runs out.
-func (r *Relay) release(ctx context.Context, t *tenure) {
+func (r *Relay) release(ctx context.Context, t *tenure, settled bool) {
+	t.lease.Settled = settled
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
 	defer cancel()
 	if err := r.leases.Release(ctx, t.lease); err != nil {

@@ -31,6 +31,7 @@ type metrics struct {
 	resets    *prometheus.CounterVec
 	retries   prometheus.Counter
 	parked    prometheus.Counter
+	found     prometheus.Counter
 	leaseLost prometheus.Counter
 	leading   prometheus.Gauge
 	inFlight  prometheus.Gauge
@@ -65,6 +66,7 @@ func newMetrics(reg prometheus.Registerer, subjects []event.Subject) *metrics {
 		resets:    vector("tail_resets_total", "Tails of the outbox that were replaced and scanned again.", "reason"),
 		retries:   counter("retries_total", "Failed events that RetryPublishingNATSEvents took up."),
 		parked:    counter("threshold_reached_total", "Events whose failures reached the threshold and call for a person."),
+		found:     counter("found_published_total", "Events of unknown outcome that the broker turned out to have; they were not published again."),
 		leaseLost: counter("lease_lost_total", "Terms of leadership that ended before the relay stopped."),
 		leading:   gauge("leader", "1 while this process publishes, 0 while it stands by."),
 		inFlight:  gauge("in_flight", "Events sent to the broker and not answered."),
@@ -82,7 +84,7 @@ func newMetrics(reg prometheus.Registerer, subjects []event.Subject) *metrics {
 	m.resets.WithLabelValues("lost")
 	m.resets.WithLabelValues("error")
 	if reg != nil {
-		reg.MustRegister(published, failures, m.latency, m.wakeups, m.resets, m.retries, m.parked, m.leaseLost, m.leading, m.inFlight, m.paused)
+		reg.MustRegister(published, failures, m.latency, m.wakeups, m.resets, m.retries, m.parked, m.found, m.leaseLost, m.leading, m.inFlight, m.paused)
 	}
 	return m
 }

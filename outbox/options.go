@@ -23,7 +23,9 @@ type Options struct {
 	// one process. Default: random.
 	Owner string
 
-	// Subjects are those that metrics tell apart; any other counts as "other".
+	// Subjects are those that metrics tell apart, any other counts as "other",
+	// and on which the broker is asked what it has before an event of unknown
+	// outcome is published again.
 	Subjects []event.Subject
 
 	// Window is how many events may be with the publisher, default 1024. It
@@ -51,7 +53,7 @@ type Options struct {
 	// default 10,000: deletes of few events each touch, and write, nearly as
 	// many pages. DeleteDelay is how long an event waits for others to share
 	// its delete, default 25 ms, and up to four times that while more are with
-	// the broker; after a crash it is published again.
+	// the broker.
 	DeleteBatch int
 	DeleteDelay time.Duration
 

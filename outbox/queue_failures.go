@@ -1,5 +1,7 @@
 package outbox
 
+import "time"
+
 // putBack makes the head of l wait again as if it had not been sent.
 func (q *queue) putBack(l *lane) {
 	q.flying--
@@ -11,6 +13,20 @@ func (q *queue) doubt(l *lane) {
 	q.flying--
 	l.state = doubtful
 	q.doubtful = append(q.doubtful, l)
+}
+
+// oldestSent returns when the oldest of the events occurred that were sent and
+// not confirmed; the zero time if there are none.
+func (q *queue) oldestSent() (oldest time.Time) {
+	for _, l := range q.lanes {
+		if l.state != flying && l.state != doubtful {
+			continue
+		}
+		if at := l.waiting.oldest().OccurredAt; oldest.IsZero() || at.Before(oldest) {
+			oldest = at
+		}
+	}
+	return oldest
 }
 
 // resolve ends all doubts: the heads are sent again. With a healthy connection

@@ -16,9 +16,14 @@ func (q *queue) claim(r Record) bool {
 	return true
 }
 
-// retry puts r, claimed and locked again, back into its turn.
-func (q *queue) retry(r Record) {
+// retry puts r, which was claimed, back into its turn if it was locked again.
+// Otherwise it is gone, and its key is read.
+func (q *queue) retry(r Record, locked bool) {
 	l := q.lanes[r.Key]
+	if !locked {
+		q.load(l, q.perKey)
+		return
+	}
 	r.Locked = true
 	l.begin(q, &r)
 	l.more = true

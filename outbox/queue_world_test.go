@@ -246,7 +246,7 @@ func (w *world) due() bool {
 	return true
 }
 
-func (w *world) retried() bool { return with(w, &w.relocked, w.q.retry) }
+func (w *world) retried() bool { return with(w, &w.relocked, func(r Record) { w.q.retry(r, true) }) }
 
 func (w *world) recheck() bool {
 	w.q.recheck(2)

@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"slices"
 	"time"
 
 	"lockstep/event"
@@ -50,6 +51,11 @@ func (r Ref) ID() string {
 type Failures struct {
 	Total int       // how many there were
 	Kept  []Failure // the first one and the latest, oldest first; never nil in a store
+}
+
+// uncertain reports whether an attempt may have reached the broker.
+func (f Failures) uncertain() bool {
+	return slices.ContainsFunc(f.Kept, func(f Failure) bool { return f.Class != Rejected })
 }
 
 // KeptFailures is how many failures of one record a store keeps: the first and

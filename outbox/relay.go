@@ -53,7 +53,7 @@ func (r *Relay) Run(ctx context.Context) error {
 		r.log.InfoContext(ctx, "relay leads", "epoch", t.lease.Epoch)
 		err = r.lead(ctx, t)
 		if ctx.Err() != nil {
-			r.release(ctx, t)
+			r.release(ctx, t, err == nil)
 			return nil
 		}
 		r.metrics.leaseLost.Inc()

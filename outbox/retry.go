@@ -1,6 +1,9 @@
 package outbox
 
-import "context"
+import (
+	"context"
+	"slices"
+)
 
 const (
 	// job is the name of the retry job in logs.
@@ -50,16 +53,22 @@ func (d *dispatcher) relock(due []Record) {
 		return
 	}
 	d.errands.send(func(ctx context.Context) func() {
-		err := d.trying(ctx, job, func() error { return d.store.Relock(ctx, ids, d.now()) })
+		var locked []string
+		err := d.trying(ctx, job, func() (err error) {
+			locked, err = d.store.Relock(ctx, ids, d.now())
+			return err
+		})
 		if err != nil {
 			return nil
 		}
-		d.log.InfoContext(ctx, "failed events are tried again", "job", job, "events", len(ids))
+		d.log.InfoContext(ctx, "failed events are tried again", "job", job, "events", len(locked))
+		found := d.look(ctx, oldestUncertain(free))
 		return func() {
+			d.learn(found)
 			for _, r := range free {
-				d.queue.retry(r)
+				d.queue.retry(r, slices.Contains(locked, r.ID()))
 			}
-			d.metrics.retries.Add(float64(len(free)))
+			d.metrics.retries.Add(float64(len(locked)))
 			d.retried()
 			if len(due) == retryBatch {
 				d.retry()

@@ -20,10 +20,11 @@ type shelf struct {
 	changed chan struct{}   // closed and replaced by each commit
 	scanned int             // records that scans returned
 
-	deaf     bool  // Next reports nothing
-	lost     bool  // Next fails once with ErrTailLost
-	noRenew  error // what Renew returns
-	noLetGo  bool  // Release does nothing, as in a crash
+	found    func() // called after Due has read
+	deaf     bool   // Next reports nothing
+	lost     bool   // Next fails once with ErrTailLost
+	noRenew  error  // what Renew returns
+	noLetGo  bool   // Release does nothing, as in a crash
 	lease    outbox.Lease
 	until    time.Time
 	releases int
@@ -164,6 +165,11 @@ func (s *shelf) heads(limit int, want func(outbox.Record) bool) ([]outbox.Record
 }
 
 func (s *shelf) Due(_ context.Context, now time.Time, limit int) ([]outbox.Record, error) {
+	defer s.set(func() {
+		if s.found != nil {
+			s.found()
+		}
+	})
 	return s.heads(limit, func(r outbox.Record) bool { return !r.Locked && !r.NotBefore.After(now) })
 }
 
@@ -171,8 +177,23 @@ func (s *shelf) Stale(_ context.Context, before time.Time, limit int) ([]outbox.
 	return s.heads(limit, func(r outbox.Record) bool { return r.Locked && r.LockedAt.Before(before) })
 }
 
-func (s *shelf) Relock(_ context.Context, ids []string, at time.Time) error {
-	return s.change(ids, func(r *outbox.Record) { r.Locked, r.LockedAt = true, at })
+func (s *shelf) Oldest(context.Context) (oldest time.Time, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.records {
+		if oldest.IsZero() || r.OccurredAt.Before(oldest) {
+			oldest = r.OccurredAt
+		}
+	}
+	return oldest, nil
+}
+
+func (s *shelf) Relock(_ context.Context, ids []string, at time.Time) (locked []string, err error) {
+	err = s.change(ids, func(r *outbox.Record) {
+		r.Locked, r.LockedAt = true, at
+		locked = append(locked, r.ID())
+	})
+	return locked, err
 }
 
 // retry is what an operator's Retry does.
@@ -198,7 +219,7 @@ func (s *shelf) Acquire(_ context.Context, name, owner string, ttl time.Duration
 	if time.Now().Before(s.until) {
 		return outbox.Lease{}, false, nil
 	}
-	s.lease = outbox.Lease{Name: name, Owner: owner, Epoch: s.lease.Epoch + 1}
+	s.lease = outbox.Lease{Name: name, Owner: owner, Epoch: s.lease.Epoch + 1, Settled: s.until.IsZero()}
 	s.until = time.Now().Add(ttl)
 	return s.lease, true, nil
 }
@@ -219,8 +240,11 @@ func (s *shelf) Renew(_ context.Context, l outbox.Lease, ttl time.Duration) erro
 func (s *shelf) Release(_ context.Context, l outbox.Lease) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if l == s.lease && !s.noLetGo {
+	if l.Epoch == s.lease.Epoch && !s.noLetGo {
 		s.until = time.Time{}
+		if !l.Settled {
+			s.until = time.Unix(0, 1)
+		}
 		s.releases++
 	}
 	return nil

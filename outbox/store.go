@@ -27,6 +27,10 @@ type Store interface {
 	// returned comes from its Scan, everything after from its Next.
 	Tail(ctx context.Context) (Tail, error)
 
+	// Oldest returns when the event occurred that was stored first, the zero
+	// time if none waits.
+	Oldest(ctx context.Context) (time.Time, error)
+
 	// Key returns up to limit records of one key with a version above after,
 	// in version order.
 	Key(ctx context.Context, key string, after int64, limit int) ([]Record, error)
@@ -47,9 +51,9 @@ type Store interface {
 	// given time and which are the oldest of their key.
 	Stale(ctx context.Context, before time.Time, limit int) ([]Record, error)
 
-	// Relock locks records again, at the given time. Ids that do not exist
-	// are no error.
-	Relock(ctx context.Context, ids []string, at time.Time) error
+	// Relock locks records again, at the given time, and returns the ids of
+	// those that are still there.
+	Relock(ctx context.Context, ids []string, at time.Time) ([]string, error)
 }
 
 // Tail is one pass over the outbox: first what was there, then what comes. It
@@ -113,6 +117,10 @@ type Lease struct {
 	Name  string
 	Owner string // unique to one start of one process
 	Epoch int64  // raised by each acquisition
+
+	// Settled: the holder before, if there was one, gave the lease up and left
+	// no event whose outcome is not known. Release tells it to the next one.
+	Settled bool
 }
 
 // Inspector is the operator's view of the outbox. Its methods may be called

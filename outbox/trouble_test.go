@@ -65,9 +65,9 @@ func (s *shaky) Due(ctx context.Context, now time.Time, limit int) ([]outbox.Rec
 	return s.shelf.Due(ctx, now, limit)
 }
 
-func (s *shaky) Relock(ctx context.Context, ids []string, at time.Time) error {
+func (s *shaky) Relock(ctx context.Context, ids []string, at time.Time) ([]string, error) {
 	if err := s.fails("relock"); err != nil {
-		return err
+		return nil, err
 	}
 	return s.shelf.Relock(ctx, ids, at)
 }

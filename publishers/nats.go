@@ -80,7 +80,7 @@ func translate(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, session.ErrUnavailable), errors.Is(err, session.ErrForgotten):
+	case errors.Is(err, session.ErrUnavailable), errors.Is(err, session.ErrBusy), errors.Is(err, session.ErrForgotten):
 		return fmt.Errorf("%w: %w", event.ErrUnreachable, err)
 	case rejected(err):
 		return fmt.Errorf("%w: %w", event.ErrRejected, err)

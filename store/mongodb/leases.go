@@ -23,6 +23,8 @@ type leaseDoc struct {
 	Owner string    `bson:"owner"`
 	Epoch int64     `bson:"epoch"` // never falls
 	Until time.Time `bson:"until"`
+
+	Settled bool `bson:"settled"` // outbox.Lease.Settled
 }
 
 // Acquire implements outbox.Leases.
@@ -52,6 +54,7 @@ func (s *Outbox) take(ctx context.Context, name, owner string, ttl time.Duration
 	update := mongo.Pipeline{{{Key: "$set", Value: bson.D{
 		{Key: "owner", Value: is("$literal", owner)},
 		{Key: "epoch", Value: is("$add", bson.A{"$epoch", int64(1)})},
+		{Key: "settled", Value: is("$lte", bson.A{is("$toLong", "$until"), 0})},
 		{Key: "until", Value: fromNow(ttl)},
 	}}}}
 	var d leaseDoc
@@ -62,7 +65,7 @@ func (s *Outbox) take(ctx context.Context, name, owner string, ttl time.Duration
 	if err != nil {
 		return outbox.Lease{}, false, err
 	}
-	return outbox.Lease{Name: d.Name, Owner: d.Owner, Epoch: d.Epoch}, true, nil
+	return outbox.Lease{Name: d.Name, Owner: d.Owner, Epoch: d.Epoch, Settled: d.Settled}, true, nil
 }
 
 // Renew implements outbox.Leases.
@@ -77,7 +80,11 @@ func (s *Outbox) Renew(ctx context.Context, l outbox.Lease, ttl time.Duration) e
 
 // Release implements outbox.Leases.
 func (s *Outbox) Release(ctx context.Context, l outbox.Lease) error {
-	_, err := s.leases().UpdateOne(ctx, held(l), is("$set", is("until", time.UnixMilli(0))))
+	until := time.UnixMilli(1)
+	if l.Settled {
+		until = time.UnixMilli(0)
+	}
+	_, err := s.leases().UpdateOne(ctx, held(l), is("$set", is("until", until)))
 	return err
 }
 

@@ -2,6 +2,7 @@ package mongodb
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -26,6 +27,15 @@ var _ outbox.Store = (*Outbox)(nil)
 func (db *DB) Outbox() *Outbox { return &Outbox{db} }
 
 func (s *Outbox) events() *mongo.Collection { return s.db.data.Collection(eventsName) }
+
+// Oldest implements outbox.Store.
+func (s *Outbox) Oldest(ctx context.Context) (time.Time, error) {
+	oldest, err := one[eventDoc](ctx, s.events(), bson.D{}, outbox.ErrNotFound, options.FindOne().SetSort(is("$natural", 1)))
+	if errors.Is(err, outbox.ErrNotFound) {
+		return time.Time{}, nil
+	}
+	return oldest.OccurredAt.UTC(), err
+}
 
 // Key implements outbox.Store.
 func (s *Outbox) Key(ctx context.Context, key string, after int64, limit int) ([]outbox.Record, error) {
@@ -78,13 +88,20 @@ func (s *Outbox) Fail(ctx context.Context, id string, f outbox.Failure, notBefor
 }
 
 // Relock implements outbox.Store.
-func (s *Outbox) Relock(ctx context.Context, ids []string, at time.Time) error {
+func (s *Outbox) Relock(ctx context.Context, ids []string, at time.Time) ([]string, error) {
 	if len(ids) == 0 {
-		return nil
+		return nil, nil
 	}
-	_, err := s.events().UpdateMany(ctx, is("_id", is("$in", ids)), bson.D{
+	these := is("_id", is("$in", ids))
+	_, err := s.events().UpdateMany(ctx, these, bson.D{
 		{Key: "$set", Value: bson.D{{Key: "isLocked", Value: true}, {Key: "lockedAt", Value: instant(at)}}},
 		{Key: "$unset", Value: is("notBefore", "")},
 	})
-	return err
+	if err != nil {
+		return nil, err
+	}
+	type locked struct {
+		ID string `bson:"_id"`
+	}
+	return list(ctx, s.events(), these, func(l locked) string { return l.ID }, options.Find().SetProjection(is("_id", 1)))
 }

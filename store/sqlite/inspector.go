@@ -59,12 +59,10 @@ func (s *Outbox) Discard(ctx context.Context, id string) error {
 // ErrNotFound.
 func (s *Outbox) must(ctx context.Context, query, id string, args ...any) error {
 	return s.db.do(ctx, func(ctx context.Context, w *writer) error {
-		for _, parts := range split(id) {
-			n, err := w.exec(ctx, query, append(parts, args...)...)
-			if err != nil || n > 0 {
-				return err
-			}
+		n, err := w.change(ctx, query, id, args...)
+		if err == nil && n == 0 {
+			err = outbox.ErrNotFound
 		}
-		return outbox.ErrNotFound
+		return err
 	})
 }

@@ -19,11 +19,15 @@ const acquireLease = "INSERT INTO leases (name, owner, epoch, expiresAt) VALUES 
 func (s *Outbox) Acquire(ctx context.Context, name, owner string, ttl time.Duration) (l outbox.Lease, ok bool, err error) {
 	err = s.db.do(ctx, func(ctx context.Context, w *writer) error {
 		now := s.db.now()
+		settled, err := w.settled(ctx, name)
+		if err != nil {
+			return err
+		}
 		row, err := w.row(ctx, acquireLease, name, owner, millis(now.Add(ttl)), millis(now))
 		if err != nil {
 			return err
 		}
-		l, ok = outbox.Lease{Name: name, Owner: owner}, false
+		l, ok = outbox.Lease{Name: name, Owner: owner, Settled: settled}, false
 		err = row.Scan(&l.Epoch)
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil
@@ -35,6 +39,18 @@ func (s *Outbox) Acquire(ctx context.Context, name, owner string, ttl time.Durat
 		return outbox.Lease{}, false, err
 	}
 	return l, true, nil
+}
+
+// settled reports whether nobody had the lease, or its holder gave it up and
+// left nothing to be looked for.
+func (w *writer) settled(ctx context.Context, name string) (bool, error) {
+	row, err := w.row(ctx, "SELECT NOT EXISTS (SELECT 1 FROM leases WHERE name = ? AND expiresAt <> 0)", name)
+	if err != nil {
+		return false, err
+	}
+	var settled bool
+	err = row.Scan(&settled)
+	return settled, err
 }
 
 const isHeld = " WHERE name = ? AND owner = ? AND epoch = ?"
@@ -55,7 +71,11 @@ func (s *Outbox) Renew(ctx context.Context, l outbox.Lease, ttl time.Duration) e
 // Release implements outbox.Leases.
 func (s *Outbox) Release(ctx context.Context, l outbox.Lease) error {
 	return s.db.do(ctx, func(ctx context.Context, w *writer) error {
-		_, err := w.exec(ctx, "UPDATE leases SET expiresAt = 0"+isHeld, l.Name, l.Owner, l.Epoch)
+		long := 1 // ago
+		if l.Settled {
+			long = 0
+		}
+		_, err := w.exec(ctx, "UPDATE leases SET expiresAt = ?"+isHeld, long, l.Name, l.Owner, l.Epoch)
 		return err
 	})
 }

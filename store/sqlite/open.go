@@ -77,7 +77,7 @@ func (db *DB) open(ctx context.Context, path string, o Options) (err error) {
 		return err
 	}
 	// The lock on the file proves that whoever held a lease is gone.
-	if _, err := conn.ExecContext(ctx, "UPDATE leases SET expiresAt = 0"); err != nil {
+	if _, err := conn.ExecContext(ctx, "UPDATE leases SET expiresAt = min(expiresAt, 1)"); err != nil {
 		return err
 	}
 	if db.writer.files, err = filesOf(db.path, db.lock); err != nil {

@@ -136,6 +136,12 @@ func (s *Outbox) list(ctx context.Context, query string, args ...any) ([]outbox.
 	return all(ctx, s.db.read, scanEvent, query, args...)
 }
 
+// Oldest implements outbox.Store.
+func (s *Outbox) Oldest(ctx context.Context) (time.Time, error) {
+	ms, err := one(ctx, s.db.read, nil, number, "SELECT coalesce((SELECT occurredAt FROM events ORDER BY seq LIMIT 1), 0)")
+	return timeOf(ms), err
+}
+
 // Key implements outbox.Store.
 func (s *Outbox) Key(ctx context.Context, key string, after int64, limit int) ([]outbox.Record, error) {
 	return s.list(ctx, selectEvent+"WHERE keyHash = ? AND key = ? AND version > ? ORDER BY version LIMIT ?", keyHash(key), key, after, limit)
@@ -153,25 +159,35 @@ func (s *Outbox) Stale(ctx context.Context, before time.Time, limit int) ([]outb
 }
 
 // Relock implements outbox.Store.
-func (s *Outbox) Relock(ctx context.Context, ids []string, at time.Time) error {
-	return s.each(ctx, ids, "UPDATE events SET isLocked = 1, notBefore = 0, lockedAt = ?5"+withID, millis(at))
-}
-
-// each runs a statement for every id, all in one transaction.
-func (s *Outbox) each(ctx context.Context, ids []string, query string, args ...any) error {
+func (s *Outbox) Relock(ctx context.Context, ids []string, at time.Time) (locked []string, err error) {
 	if len(ids) == 0 {
-		return nil
+		return nil, nil
 	}
-	return s.db.do(ctx, func(ctx context.Context, w *writer) error {
+	err = s.db.do(ctx, func(ctx context.Context, w *writer) error {
+		locked = nil
 		for _, id := range ids {
-			for _, parts := range split(id) {
-				if _, err := w.exec(ctx, query, append(parts, args...)...); err != nil {
-					return err
-				}
+			n, err := w.change(ctx, "UPDATE events SET isLocked = 1, notBefore = 0, lockedAt = ?5"+withID, id, millis(at))
+			if err != nil {
+				return err
+			}
+			if n > 0 {
+				locked = append(locked, id)
 			}
 		}
 		return nil
 	})
+	return locked, err
+}
+
+// change runs a statement on the event with the id and returns how many it
+// changed.
+func (w *writer) change(ctx context.Context, query, id string, args ...any) (int64, error) {
+	for _, parts := range split(id) {
+		if n, err := w.exec(ctx, query, append(parts, args...)...); err != nil || n > 0 {
+			return n, err
+		}
+	}
+	return 0, nil
 }
 
 const updateFailures = "UPDATE events SET isLocked = 0, lockedAt = 0, notBefore = ?, attempts = ?, failures = ? WHERE seq = ?"

@@ -46,6 +46,10 @@ type confirming struct{}
 func (confirming) Publish(_ event.Event, done func(error)) { done(nil) }
 func (confirming) Connected(context.Context) error         { return nil }
 
+func (confirming) Stored(context.Context, []event.Subject, time.Time, int, func(event.Subject, []byte)) error {
+	return nil
+}
+
 // watchMemory samples the process's memory and its heap until the returned function
 // is called, which returns the highest values in MB: what the system counts as
 // resident, and by how much the live objects grew.

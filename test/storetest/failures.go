@@ -128,7 +128,8 @@ func staleHeads(t *testing.T, b Backend) {
 	enqueue(t, b, all...)
 	lock := func(at time.Time, events ...event.Event) {
 		t.Helper()
-		must(t, "relock", b.Outbox.Relock(t.Context(), idsOf(events...), at))
+		_, err := b.Outbox.Relock(t.Context(), idsOf(events...), at)
+		must(t, "relock", err)
 	}
 	lock(noon.Add(-time.Hour), fact(long, 5), fact(long, 6), fact(failed, 1))
 	lock(noon, fact(short, 0))
@@ -145,8 +146,11 @@ func relock(t *testing.T, b Backend) {
 	enqueue(t, b, e, other)
 	fail(t, b, e.ID(), noon)
 	fail(t, b, other.ID(), noon)
-	must(t, "relock nothing", b.Outbox.Relock(t.Context(), nil, noon))
-	must(t, "relock", b.Outbox.Relock(t.Context(), []string{"unknown", e.ID()}, noon.Add(time.Second)))
+	_, err := b.Outbox.Relock(t.Context(), nil, noon)
+	must(t, "relock nothing", err)
+	locked, err := b.Outbox.Relock(t.Context(), []string{"unknown", e.ID()}, noon.Add(time.Second))
+	must(t, "relock", err)
+	same(t, "locked ids", locked, idsOf(e))
 	same(t, "due", due(t, b, noon.Add(time.Hour), 10), idsOf(other))
 	got, err := b.Outbox.Record(t.Context(), e.ID())
 	must(t, "read record", err)

@@ -15,6 +15,7 @@ var leaseCases = []testCase{
 	{"a renewed lease does not run out", leaseRenewed},
 	{"a zombie can neither renew nor release", leaseZombie},
 	{"after a release the next owner gets in at once", leaseReleased},
+	{"a lease tells whether its last holder left anything open", leaseSettled},
 	{"leases of different names do not mind each other", leaseNames},
 }
 
@@ -167,4 +168,16 @@ func leaseNames(t *testing.T, b Backend) {
 	mustAcquire(t, b, "two", "b", long)
 	must(t, "release", b.Outbox.Release(t.Context(), one))
 	refused(t, b, "two", "a")
+}
+
+// Case 9.3.
+func leaseSettled(t *testing.T, b Backend) {
+	for i, settled := range []bool{false, true, false} {
+		l := mustAcquire(t, b, "relay", string(rune('a'+i)), long)
+		same(t, "the first one, or after one that left nothing, is settled", l.Settled, i != 1)
+		l.Settled = settled
+		must(t, "release", b.Outbox.Release(t.Context(), l))
+	}
+	same(t, "after one that left something", mustAcquire(t, b, "relay", "d", brief).Settled, false)
+	same(t, "after one that did not release", awaitLease(t, b, "relay", "e").Settled, false)
 }
