@@ -9,6 +9,7 @@ import (
 	"lockstep/event"
 	"lockstep/publishers"
 	"lockstep/test/brokertest"
+	"lockstep/test/spawn"
 )
 
 // Case 9.3: the look at a channel is bounded by number and by time, and sees
@@ -44,7 +45,8 @@ func TestStoredReportsTheEndOfAChannel(t *testing.T) {
 		return got
 	}
 	publish(20)
-	between := time.Now()
+	spawn.Pause(t, 100*time.Millisecond) // the look's start is a distance from the broker's now
+	between := time.Now().Add(-50 * time.Millisecond)
 	publish(5)
 	if got := stored(between.Add(-time.Hour), 1000); !slices.Equal(got, want) {
 		t.Errorf("all of it is %v, want %v", got, want)
