@@ -83,18 +83,38 @@ var mutants = []mutant{
 	},
 	{
 		name: "cancellation without its event",
-		file: "order/service.go", old: "if status == Cancelled {", new: "if false {",
+		file: "order/decide.go", old: "d.Announce = event.OrderCancelled", new: "",
 		pkg: "./order",
 	},
 	{
 		name: "paid order cancelled",
-		file: "order/service.go", old: "if was.Status == Cancelled || was.Status == Complete {", new: "if was.Status == Cancelled {",
+		file: "order/decide.go", old: "switch open := was.Status != Cancelled && was.Status != Complete; {", new: "switch open := was.Status != Cancelled; {",
 		pkg: "./order",
 	},
 	{
 		name: "orders expire at once",
 		file: "order/service.go", old: "now.Add(s.window).Truncate(time.Millisecond)", new: "now.Truncate(time.Millisecond)",
 		pkg: "./order",
+	},
+	{
+		name: "expiry without a look at payments",
+		file: "order/gate.go", old: "if g.payments == nil {", new: "if true {",
+		pkg: "./order", run: "Overtakes",
+	},
+	{
+		name: "expiry past a payment that is owed",
+		file: "order/gate.go", old: "if g.owed[orderID] != nil {", new: "if false {",
+		pkg: "./order", run: "History",
+	},
+	{
+		name: "a second payment passed over",
+		file: "order/decide.go", old: "case was.Status == Complete && was.PaidBy == payment:", new: "case was.Status == Complete:",
+		pkg: "./order", run: "Decide|Refund",
+	},
+	{
+		name: "an older release frees the ticket",
+		file: "ticket/lock.go", old: "if c.Version < known.Version || ", new: "if ",
+		pkg: "./ticket", run: "Older",
 	},
 	{
 		name: "repair moves rows back",
