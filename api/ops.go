@@ -75,6 +75,8 @@ type OpsOptions struct {
 	Tickets  CanonicalTickets // of the tickets service, for replicas
 	Orders   CanonicalOrders  // of the orders service, for the keepers of locks
 
+	Refunds Refunds // of the orders service
+
 	Comparer   Comparer   // of the replica with its owner
 	Reconciler Reconciler // of the locks with the orders service
 
@@ -138,6 +140,11 @@ func (o *ops) routes() []route {
 			on(get, "/ops/tickets", bounded(canonicalPage(o.Tickets))),
 			on(get, "/ops/tickets/ranges", bounded(canonicalRanges(o.Tickets))),
 			on(get, "/ops/tickets/{id}", bounded(canonicalTicket(o.Tickets))))
+	}
+	if o.Refunds != nil {
+		routes = append(routes,
+			on(get, "/ops/refunds", bounded(o.listRefunds)),
+			on(post, "/ops/refunds/{id}/settle", bounded(o.settleRefund)))
 	}
 	if o.Orders != nil {
 		routes = append(routes, on(get, "/ops/orders", bounded(canonicalOrders(o.Orders))))

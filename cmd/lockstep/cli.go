@@ -14,6 +14,7 @@ type cli struct {
 	Token   tokenCmd   `cmd:"" help:"Print a session cookie."`
 	Outbox  outboxCmd  `cmd:"" help:"Look at unpublished events; retry or discard them."`
 	Replica replicaCmd `cmd:"" help:"Look at the replica, and at messages that wait or were set aside."`
+	Refunds refundsCmd `cmd:"" help:"Look at payments without goods, and settle them."`
 	Health  healthCmd  `cmd:"" help:"Ask a running process whether it is well."`
 	Doctor  doctorCmd  `cmd:"" help:"Check everything that a service needs, without starting it."`
 	Config  configCmd  `cmd:"" passthrough:"" help:"Print the effective configuration of a command: config [COMMAND [FLAGS]]."`

@@ -108,7 +108,7 @@ func (p *program) opsOptions(ready *api.Readiness) api.OpsOptions {
 		o.Locks, o.Tickets = p.locks, p.ticketStore.tickets
 	}
 	if p.orderStore != nil {
-		o.Replica, o.Orders = p.orderStore.replica, p.orderStore.orders
+		o.Replica, o.Orders, o.Refunds = p.orderStore.replica, p.orderStore.orders, p.orderStore.orders
 	}
 	return o
 }
