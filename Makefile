@@ -47,6 +47,10 @@ mongod: ## a real MongoDB server for the tests, into .mongod
 interop-deps: ## the libraries of the Node services for test/interop
 	cd test/interop/node && npm ci --ignore-scripts --no-audit --no-fund --silent
 
+.PHONY: interop
+interop: ## ours and Node's services in every combination, each killed every five seconds
+	LOCKSTEP_INTEROP=1 go test ./test/interop -run EveryProcessIsKilled -count=1 -timeout 60m -v
+
 .PHONY: chaos-mongo
 chaos-mongo: ## break a set of three members while services work on it
 	LOCKSTEP_CHAOS=1 go test ./test/mongotest ./store/mongodb ./test/chaos ./test/e2e -run 'Members(Obey|Fail)|IdleTail|BusTells|TheirDatabase' -p 1 -count=1 -timeout 30m -v
