@@ -39,6 +39,9 @@ var (
 	errUnsuitable   = newProblem(http.StatusBadRequest, "Something went wrong")
 )
 
+// unreadable is said of a record that other hands have written.
+const unreadable = "What is stored of this record cannot be read: the service's log says why, by its id"
+
 // answers says what a known error is answered with. What is not here is an
 // internal failure.
 var answers = []struct {
@@ -52,16 +55,20 @@ var answers = []struct {
 	{ticket.ErrNotOwner, http.StatusUnauthorized, "Not authorized"},
 	{ticket.ErrReserved, http.StatusBadRequest, "Cannot edit a reserved ticket"},
 	{ticket.ErrConflict, http.StatusConflict, "Changed by somebody else meanwhile"},
+	{ticket.ErrUnreadable, http.StatusInternalServerError, unreadable},
 	{ticket.ErrUnknown, http.StatusServiceUnavailable, "The outcome is unknown: read before trying again"},
 
 	{order.ErrNotFound, http.StatusNotFound, "Not found"},
 	{order.ErrNotOwner, http.StatusUnauthorized, "Not authorized"},
 	{order.ErrReserved, http.StatusBadRequest, "Ticket is already reserved"},
+	{order.ErrSuspended, http.StatusServiceUnavailable, "Reservations are suspended: nothing was ordered, try again later"},
 	{order.ErrComplete, http.StatusBadRequest, "Cannot cancel a complete order"},
 	{order.ErrConflict, http.StatusConflict, "Changed by somebody else meanwhile"},
+	{order.ErrUnreadable, http.StatusInternalServerError, unreadable},
 	{order.ErrUnknown, http.StatusServiceUnavailable, "The outcome is unknown: read before trying again"},
 
 	{outbox.ErrNotFound, http.StatusNotFound, "Not found"},
+	{replica.ErrUnreadable, http.StatusInternalServerError, unreadable},
 	{replica.ErrNotFound, http.StatusNotFound, "Not found"},
 	{listeners.ErrNotFound, http.StatusNotFound, "Not found"},
 

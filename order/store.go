@@ -17,8 +17,17 @@ var (
 	// ErrConflict: somebody else changed the order since it was read.
 	ErrConflict = errors.New("changed by somebody else")
 
+	// ErrUnreadable: what is stored of the order, or of the ticket, cannot be
+	// read.
+	ErrUnreadable = errors.New("the stored record cannot be read")
+
 	// ErrUnknown: the store cannot say whether the change was committed.
 	ErrUnknown = errors.New("outcome unknown")
+
+	// ErrSuspended: the store has lost what keeps a ticket from being sold
+	// twice; nothing was stored. It comes back by itself, or its check in
+	// readiness says what to do.
+	ErrSuspended = errors.New("reservations are suspended")
 
 	// ErrReserved: another active order has the ticket.
 	ErrReserved = errors.New("ticket is already reserved")
@@ -53,7 +62,7 @@ type Store interface {
 
 	// Commit makes the change durable: order, payment and events, or nothing.
 	// It returns ErrReserved when the ticket has another active order,
-	// ErrConflict when the order is no longer as it was or the payment is
+	// ErrSuspended when the store cannot tell, ErrConflict when the order is no longer as it was or the payment is
 	// known, ErrUnknown when the engine lost the answer and reading back did
 	// not settle it; with any other error nothing was stored.
 	Commit(ctx context.Context, c Change) error

@@ -9,6 +9,9 @@ import (
 // ErrNotFound: the replica has no such row.
 var ErrNotFound = errors.New("not found")
 
+// ErrUnreadable: the row is there and cannot be read.
+var ErrUnreadable = errors.New("the stored row cannot be read")
+
 // Row is the copy of a ticket.
 type Row struct {
 	ID      string

@@ -16,6 +16,9 @@ var (
 	// ErrConflict: somebody else changed the record since it was read.
 	ErrConflict = errors.New("changed by somebody else")
 
+	// ErrUnreadable: what is stored of the ticket or the lock cannot be read.
+	ErrUnreadable = errors.New("the stored record cannot be read")
+
 	// ErrUnknown: the store cannot say whether the change was committed.
 	// Reading the record tells.
 	ErrUnknown = errors.New("outcome unknown")

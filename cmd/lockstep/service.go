@@ -74,6 +74,9 @@ func (b *bench) newService(name string, st *store, published []event.Subject) (*
 	if err != nil {
 		return nil, err
 	}
+	if st.keep != nil {
+		s.jobs = append(s.jobs, st.keep)
+	}
 	s.gauges = outbox.NewGauges(s.reg)
 	s.checks = []api.Check{
 		{Name: name + " store", Probe: st.ping},

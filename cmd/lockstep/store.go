@@ -31,6 +31,7 @@ type store struct {
 	marks        listeners.Marks
 
 	ping  func(context.Context) error
+	keep  func(context.Context) error // looks after the store until its context ends; nil if there is nothing to look after
 	close func() error
 }
 
@@ -88,7 +89,7 @@ func (p *program) openMongoDB(ctx context.Context, uri, service string) (*store,
 	return &store{
 		tickets: db.Tickets(), orders: db.Orders(), orderTickets: db.OrderTickets(), replica: db.Replica(),
 		outbox: db.Outbox(), quarantine: db.Quarantine(), marks: db.Marks(),
-		ping: db.Ping, close: db.Close,
+		ping: db.Ping, keep: db.Keep, close: db.Close,
 	}, nil
 }
 

@@ -34,7 +34,7 @@ type write struct {
 	id         recordID
 	model      mongo.WriteModel
 	filter     bson.D   // the condition, which names the id; nil for an insert, whose condition is that the id is free
-	seat       recordID // the ticket that the order takes from all others; "" if none
+	seat       recordID // the ticket that the order takes from all others by this write; "" if none
 }
 
 func (c *change) insert(collection string, id recordID, doc any) *write {
@@ -75,6 +75,16 @@ func (c *change) keys() []string {
 	}
 	for _, e := range c.events {
 		all = append(all, "event/"+e.Key)
+	}
+	return all
+}
+
+// seats returns the tickets that the change takes.
+func (c *change) seats() (all []recordID) {
+	for _, w := range c.writes {
+		if w.seat != "" {
+			all = append(all, w.seat)
+		}
 	}
 	return all
 }

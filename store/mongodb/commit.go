@@ -28,8 +28,14 @@ func (db *DB) do(ctx context.Context, c *change) error {
 		return ctx.Err()
 	}
 	began, pause := time.Now(), firstPause
-	for {
+	for restored := false; ; {
 		err := db.commit.Do(ctx, c)
+		if errors.Is(err, errUnguarded) && !restored {
+			restored = true
+			if db.restore(ctx) == nil {
+				continue
+			}
+		}
 		if !errors.Is(err, errBusy) || time.Since(began) > flushTimeout {
 			return err
 		}
@@ -100,6 +106,9 @@ func (db *DB) settle(ctx context.Context, batch []*change) {
 			}
 			pause = min(2*pause, lastPause)
 			continue
+		case errors.Is(err, errUnguarded):
+			batch = withoutSeats(batch, err)
+			continue
 		case len(batch) == 1 && !isConflict(err):
 			batch[0].err = verdict(err)
 			return
@@ -127,6 +136,18 @@ func (db *DB) narrow(ctx context.Context, batch []*change, failed error) []*chan
 	half := len(left) / 2
 	db.settle(ctx, left[:half])
 	return left[half:]
+}
+
+// withoutSeats returns those of a batch that reserve nothing; the others fail.
+func withoutSeats(batch []*change, err error) (left []*change) {
+	for _, c := range batch {
+		if len(c.seats()) == 0 {
+			left = append(left, c)
+			continue
+		}
+		c.err = err
+	}
+	return left
 }
 
 func acquit(batch []*change) { blame(batch, nil) }

@@ -19,3 +19,6 @@ var OpenMonitored = open
 
 // ReplicaOf returns the collection that was chosen for the replica.
 func ReplicaOf(db *DB) string { return db.opts.Replica }
+
+// Restore looks for collections and indexes that were dropped.
+var Restore = (*DB).restore

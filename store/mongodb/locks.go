@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
-	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"lockstep/ticket"
@@ -28,13 +27,13 @@ func (d lockDoc) lock() ticket.Lock {
 	return ticket.Lock{OrderID: string(d.ID), TicketID: string(d.TicketID), Version: d.Version, State: d.State, Since: d.Since.UTC()}
 }
 
-func (s *Tickets) locks() *mongo.Collection { return s.db.data.Collection(locksName) }
+func (s *Tickets) locks() collection { return s.db.collection(locksName) }
 
 // Lock implements ticket.Reader.
 func (s *Tickets) Lock(ctx context.Context, orderID string) (ticket.Lock, error) {
 	d, err := one[lockDoc](ctx, s.locks(), is("_id", recordID(orderID)), ticket.ErrNotFound)
 	if err != nil {
-		return ticket.Lock{}, err
+		return ticket.Lock{}, as(ticket.ErrUnreadable, err)
 	}
 	return d.lock(), nil
 }
@@ -44,7 +43,7 @@ func (s *Tickets) NextWaiting(ctx context.Context, ticketID string) (ticket.Lock
 	filter := bson.D{{Key: "ticketId", Value: recordID(ticketID)}, {Key: "state", Value: ticket.Waiting}}
 	d, err := one[lockDoc](ctx, s.locks(), filter, ticket.ErrNotFound, options.FindOne().SetSort(asc("since", "_id")))
 	if err != nil {
-		return ticket.Lock{}, err
+		return ticket.Lock{}, as(ticket.ErrUnreadable, err)
 	}
 	return d.lock(), nil
 }

@@ -70,18 +70,20 @@ func (o Options) withDefaults() Options {
 // DB is one open database. Its methods and those of the ports it gives out may
 // be called from many goroutines. It must be closed.
 type DB struct {
-	opts     Options
-	commands *mongo.Client // every command ends in time
-	streams  *mongo.Client // without a timeout, which would end idle change streams
-	data     *mongo.Database
-	latest   *mongo.Database // reads what transactions see, durable or not
-	commit   *group.Committer[*change]
-	tails    *tails
-	metrics  *metrics
-	orphans  orphans
-	answer   time.Duration         // answerTimeout; tests have less patience
-	monitor  *event.CommandMonitor // nil but in tests, which read the wire
-	closing  sync.Once
+	opts       Options
+	commands   *mongo.Client // every command ends in time
+	streams    *mongo.Client // without a timeout, which would end idle change streams
+	data       *mongo.Database
+	latest     *mongo.Database // reads what transactions see, durable or not
+	commit     *group.Committer[*change]
+	tails      *tails
+	metrics    *metrics
+	orphans    orphans
+	condition  *condition
+	unreadable *unreadable
+	answer     time.Duration         // answerTimeout; tests have less patience
+	monitor    *event.CommandMonitor // nil but in tests, which read the wire
+	closing    sync.Once
 }
 
 // Open connects to the database that uri names and makes the collections and
@@ -92,8 +94,9 @@ func Open(ctx context.Context, uri string, o Options) (*DB, error) {
 }
 
 func open(ctx context.Context, uri string, o Options, m *event.CommandMonitor) (*DB, error) {
-	db := &DB{opts: o.withDefaults(), tails: newTails(), answer: answerTimeout, monitor: m}
-	db.metrics = newMetrics(db.opts.Registerer, db.tails)
+	db := &DB{opts: o.withDefaults(), tails: newTails(), condition: newCondition(), answer: answerTimeout, monitor: m}
+	db.unreadable = newUnreadable(db.opts.Log)
+	db.metrics = newMetrics(db.opts.Registerer, db.tails, db.unreadable)
 	if err := db.open(ctx, uri); err != nil {
 		return nil, fmt.Errorf("open MongoDB: %w", errors.Join(err, db.Close()))
 	}
@@ -124,9 +127,16 @@ func (db *DB) open(ctx context.Context, uri string) (err error) {
 	if err := db.recognize(ctx); err != nil {
 		return err
 	}
-	if err := db.prepare(ctx); err != nil {
+	if _, err := db.prepare(ctx); err != nil {
 		return err
 	}
+	if err := db.tryStream(ctx); err != nil {
+		return err
+	}
+	if db.condition.uuids, err = db.identities(ctx); err != nil {
+		return err
+	}
+	db.condition.set(nil)
 	db.commit = group.New(db.flush, group.Options[*change]{
 		MaxBatch: db.opts.MaxBatch, Keys: (*change).keys, Timeout: flushTimeout,
 	})
@@ -168,7 +178,12 @@ func (db *DB) close() error {
 	return errors.Join(errs...)
 }
 
-// Ping reports whether the set has a primary that answers.
+// Ping reports whether the set has a primary that answers, and whether the
+// collections and indexes are as they must be.
 func (db *DB) Ping(ctx context.Context) error {
-	return db.commands.Ping(ctx, readpref.Primary())
+	if err := db.commands.Ping(ctx, readpref.Primary()); err != nil {
+		return err
+	}
+	_, broken := db.condition.last()
+	return broken
 }

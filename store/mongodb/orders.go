@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
-	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"lockstep/order"
@@ -23,33 +22,33 @@ var _ order.Store = (*Orders)(nil)
 // Orders returns the port of package order.
 func (db *DB) Orders() *Orders { return &Orders{db} }
 
-func (s *Orders) orders() *mongo.Collection { return s.db.data.Collection(ordersName) }
+func (s *Orders) orders() collection { return s.db.collection(ordersName) }
 
 // orderDoc is an order as it lies in the database. Node services wrote it
 // without price and createdAt; its price is 0 then.
 type orderDoc struct {
 	ID        recordID     `bson:"_id"`
-	UserID    string       `bson:"userId"`
+	UserID    text         `bson:"userId"`
 	Status    order.Status `bson:"status"`
 	ExpiresAt time.Time    `bson:"expiresAt"`
 	Ticket    recordID     `bson:"ticket"`
-	Price     float64      `bson:"price"`
-	Version   int64        `bson:"version"`
+	Price     amount       `bson:"price"`
+	Version   count        `bson:"version"`
 	PaidBy    string       `bson:"paidBy,omitempty"`
 	CreatedAt time.Time    `bson:"createdAt,omitempty"`
 }
 
 func newOrderDoc(o order.Order) orderDoc {
 	return orderDoc{
-		ID: recordID(o.ID), UserID: o.UserID, Status: o.Status, ExpiresAt: instant(o.ExpiresAt),
-		Ticket: recordID(o.TicketID), Price: o.Price, Version: o.Version, PaidBy: o.PaidBy,
+		ID: recordID(o.ID), UserID: text(o.UserID), Status: o.Status, ExpiresAt: instant(o.ExpiresAt),
+		Ticket: recordID(o.TicketID), Price: amount(o.Price), Version: count(o.Version), PaidBy: o.PaidBy,
 	}
 }
 
 func (d orderDoc) order() order.Order {
 	return order.Order{
-		ID: string(d.ID), UserID: d.UserID, Status: d.Status, ExpiresAt: d.ExpiresAt.UTC(),
-		TicketID: string(d.Ticket), Price: d.Price, Version: d.Version, PaidBy: d.PaidBy,
+		ID: string(d.ID), UserID: string(d.UserID), Status: d.Status, ExpiresAt: d.ExpiresAt.UTC(),
+		TicketID: string(d.Ticket), Price: float64(d.Price), Version: int64(d.Version), PaidBy: d.PaidBy,
 	}
 }
 
@@ -57,7 +56,7 @@ func (d orderDoc) order() order.Order {
 func (s *Orders) Order(ctx context.Context, id string) (order.Order, error) {
 	d, err := one[orderDoc](ctx, s.orders(), is("_id", recordID(id)), order.ErrNotFound)
 	if err != nil {
-		return order.Order{}, err
+		return order.Order{}, as(order.ErrUnreadable, err)
 	}
 	return d.order(), nil
 }
@@ -114,6 +113,8 @@ func (s *Orders) Commit(ctx context.Context, c order.Change) error {
 		return fmt.Errorf("%w: order %s, ticket %s", order.ErrReserved, c.Now.ID, c.Now.TicketID)
 	case errors.Is(err, errCondition):
 		return fmt.Errorf("%w: %w", order.ErrConflict, err)
+	case errors.Is(err, errUnguarded):
+		return fmt.Errorf("%w: order %s, ticket %s: %w", order.ErrSuspended, c.Now.ID, c.Now.TicketID, err)
 	case errors.Is(err, errUnknown):
 		return fmt.Errorf("%w: %w", order.ErrUnknown, err)
 	}
@@ -128,12 +129,14 @@ func (c *change) order(was *order.Order, now order.Order, at time.Time) {
 		d.CreatedAt = instant(at)
 		w = c.insert(ordersName, d.ID, d)
 	} else {
-		w = c.update(ordersName, recordID(was.ID), is("version", was.Version), is("$set", differing(newOrderDoc(*was), d)))
+		w = c.update(ordersName, recordID(was.ID), is("version", counted(was.Version)), is("$set", differing(newOrderDoc(*was), d)))
 	}
-	if slices.Contains(order.Active(), now.Status) {
+	if isActive(now) && (was == nil || !isActive(*was) || was.TicketID != now.TicketID) {
 		w.seat = d.Ticket
 	}
 }
+
+func isActive(o order.Order) bool { return slices.Contains(order.Active(), o.Status) }
 
 // differing returns the fields of now that were others. The rest is left as it
 // lies there: a service of Node's may have written it in another form, or not

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
-	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"lockstep/outbox"
@@ -26,7 +25,7 @@ var _ outbox.Store = (*Outbox)(nil)
 // Outbox returns the ports of package outbox.
 func (db *DB) Outbox() *Outbox { return &Outbox{db} }
 
-func (s *Outbox) events() *mongo.Collection { return s.db.data.Collection(eventsName) }
+func (s *Outbox) events() collection { return s.db.collection(eventsName) }
 
 // Oldest implements outbox.Store.
 func (s *Outbox) Oldest(ctx context.Context) (time.Time, error) {

@@ -5,13 +5,12 @@ import (
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
-	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"lockstep/order"
 )
 
-func (s *Orders) payments() *mongo.Collection { return s.db.data.Collection(paymentsName) }
+func (s *Orders) payments() collection { return s.db.collection(paymentsName) }
 
 // paymentDoc is what became of a payment, by orderId:paymentId.
 type paymentDoc struct {
@@ -62,7 +61,7 @@ func (s *Orders) Refunds(ctx context.Context, open bool, after string, limit int
 	if open {
 		filter = bson.D{{Key: "open", Value: true}, {Key: "_id", Value: is("$gt", after)}}
 	}
-	return list(ctx, s.payments(), filter, paymentDoc.payment, options.Find().SetSort(asc("_id")).SetLimit(int64(limit)))
+	return first(ctx, s.payments(), filter, paymentDoc.payment, limit, options.Find().SetSort(asc("_id")))
 }
 
 // OpenRefunds implements order.Ledger.

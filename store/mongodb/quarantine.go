@@ -20,7 +20,7 @@ var _ listeners.Quarantine = (*Quarantine)(nil)
 // Quarantine returns the port of package listeners.
 func (db *DB) Quarantine() *Quarantine { return &Quarantine{db} }
 
-func (s *Quarantine) messages() *mongo.Collection { return s.db.data.Collection(quarantineName) }
+func (s *Quarantine) messages() collection { return s.db.collection(quarantineName) }
 
 // quarantineDoc is a message as it lies in the database.
 type quarantineDoc struct {
@@ -57,15 +57,13 @@ func (s *Quarantine) Put(ctx context.Context, q listeners.Quarantined) error {
 
 // List implements listeners.Quarantine.
 func (s *Quarantine) List(ctx context.Context, after string, limit int) ([]listeners.Quarantined, error) {
-	return list(ctx, s.messages(), is("_id", is("$gt", after)), quarantineDoc.message,
-		options.Find().SetSort(asc("_id")).SetLimit(int64(limit)))
+	return first(ctx, s.messages(), is("_id", is("$gt", after)), quarantineDoc.message, limit, options.Find().SetSort(asc("_id")))
 }
 
 // OfKey implements listeners.Quarantine.
 func (s *Quarantine) OfKey(ctx context.Context, key string, limit int) ([]listeners.Quarantined, error) {
 	filter := bson.D{{Key: "key", Value: payload(key)}, {Key: "reason", Value: listeners.TooEarly}}
-	return list(ctx, s.messages(), filter, quarantineDoc.message,
-		options.Find().SetSort(asc("version", "_id")).SetLimit(int64(limit)))
+	return first(ctx, s.messages(), filter, quarantineDoc.message, limit, options.Find().SetSort(asc("version", "_id")))
 }
 
 // Get implements listeners.Quarantine.

@@ -3,6 +3,7 @@ package mongodb
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"strings"
 
@@ -14,26 +15,106 @@ import (
 // pageRows is how many documents a sequence reads at a time.
 const pageRows = 500
 
-// one returns the document that filter finds, or notFound.
-func one[D any](ctx context.Context, c *mongo.Collection, filter bson.D, notFound error, o ...options.Lister[options.FindOneOptions]) (D, error) {
-	var d D
-	err := c.FindOne(ctx, filter, o...).Decode(&d)
-	if errors.Is(err, mongo.ErrNoDocuments) {
-		return d, notFound
-	}
-	return d, err
+// collection is a collection with what its readers share.
+type collection struct {
+	*mongo.Collection
+	db *DB
 }
 
-// list returns the documents that filter finds, each as convert makes it.
-func list[D, T any](ctx context.Context, c *mongo.Collection, filter bson.D, convert func(D) T, o ...options.Lister[options.FindOptions]) ([]T, error) {
+func (db *DB) collection(name string) collection { return collection{db.data.Collection(name), db} }
+
+// find is Find. If an index that it names was dropped, it is made again first.
+func (c collection) find(ctx context.Context, filter bson.D, o ...options.Lister[options.FindOptions]) (*mongo.Cursor, error) {
 	cursor, err := c.Find(ctx, filter, o...)
-	if err != nil {
-		return nil, err
+	if isLostIndex(err) {
+		_ = c.db.restore(ctx) // what is not as it must be need not concern this query
+		cursor, err = c.Find(ctx, filter, o...)
 	}
-	return drain(ctx, cursor, convert)
+	return cursor, err
 }
 
-// drain reads a cursor to its end.
+// count is CountDocuments, as find is Find.
+func (c collection) count(ctx context.Context, filter bson.D, o *options.CountOptionsBuilder) (int64, error) {
+	n, err := c.CountDocuments(ctx, filter, o)
+	if isLostIndex(err) {
+		_ = c.db.restore(ctx) // as in find
+		n, err = c.CountDocuments(ctx, filter, o)
+	}
+	return n, err
+}
+
+// errUnreadable: the document is there and cannot be read.
+var errUnreadable = errors.New("the stored document cannot be read")
+
+// decode decodes a document. One that cannot be is made known.
+func decode[D any](ctx context.Context, c collection, raw bson.Raw) (d D, err error) {
+	if err := bson.Unmarshal(raw, &d); err != nil {
+		c.db.unreadable.note(ctx, c.Name(), raw, err)
+		return d, fmt.Errorf("%w: %w", errUnreadable, err)
+	}
+	return d, nil
+}
+
+// one returns the document that filter finds, or notFound, or errUnreadable.
+func one[D any](ctx context.Context, c collection, filter bson.D, notFound error, o ...options.Lister[options.FindOneOptions]) (D, error) {
+	raw, err := c.FindOne(ctx, filter, o...).Raw()
+	if err != nil {
+		var none D
+		if errors.Is(err, mongo.ErrNoDocuments) {
+			err = notFound
+		}
+		return none, err
+	}
+	return decode[D](ctx, c, raw)
+}
+
+// as gives errUnreadable the name that a port has for it.
+func as(port, err error) error {
+	if errors.Is(err, errUnreadable) {
+		return fmt.Errorf("%w: %w", port, err)
+	}
+	return err
+}
+
+// list returns the documents that filter finds, each as convert makes it, but
+// for those that cannot be read.
+func list[D, T any](ctx context.Context, c collection, filter bson.D, convert func(D) T, o ...options.Lister[options.FindOptions]) ([]T, error) {
+	all, _, err := listed(ctx, c, filter, convert, o...)
+	return all, err
+}
+
+// first returns up to limit documents that can be read; fewer if there are no
+// more.
+func first[D, T any](ctx context.Context, c collection, filter bson.D, convert func(D) T, limit int, o *options.FindOptionsBuilder) ([]T, error) {
+	for ask := limit; ; {
+		all, skipped, err := listed(ctx, c, filter, convert, o.SetLimit(int64(ask)))
+		if err != nil || len(all) >= limit || len(all)+skipped < ask {
+			return all[:min(limit, len(all))], err
+		}
+		ask = limit + skipped
+	}
+}
+
+// listed is list that also counts what could not be read.
+func listed[D, T any](ctx context.Context, c collection, filter bson.D, convert func(D) T, o ...options.Lister[options.FindOptions]) (all []T, skipped int, err error) {
+	cursor, err := c.find(ctx, filter, o...)
+	if err != nil {
+		return nil, 0, err
+	}
+	var docs []bson.Raw
+	if err := cursor.All(ctx, &docs); err != nil {
+		return nil, 0, err
+	}
+	all = make([]T, 0, len(docs))
+	for _, raw := range docs {
+		if d, err := decode[D](ctx, c, raw); err == nil { // otherwise it has been made known
+			all = append(all, convert(d))
+		}
+	}
+	return all, len(docs) - len(all), nil
+}
+
+// drain reads a cursor of an aggregation to its end.
 func drain[D, T any](ctx context.Context, cursor *mongo.Cursor, convert func(D) T) ([]T, error) {
 	var docs []D
 	if err := cursor.All(ctx, &docs); err != nil {
@@ -46,24 +127,20 @@ func drain[D, T any](ctx context.Context, cursor *mongo.Cursor, convert func(D) 
 	return all, nil
 }
 
-// sequence yields what filter finds, page by page; the server keeps nothing
-// back while the loop's body runs but its cursor.
-func sequence[D, T any](ctx context.Context, c *mongo.Collection, filter bson.D, convert func(D) T, o *options.FindOptionsBuilder) iter.Seq2[T, error] {
+// sequence yields what filter finds and can be read, page by page; the server
+// keeps nothing back while the loop's body runs but its cursor.
+func sequence[D, T any](ctx context.Context, c collection, filter bson.D, convert func(D) T, o *options.FindOptionsBuilder) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var none T
-		cursor, err := c.Find(ctx, filter, o.SetBatchSize(pageRows))
+		cursor, err := c.find(ctx, filter, o.SetBatchSize(pageRows))
 		if err != nil {
 			yield(none, ended(ctx, err))
 			return
 		}
 		defer func() { _ = cursor.Close(context.WithoutCancel(ctx)) }() // the server ends forgotten cursors itself
 		for cursor.Next(ctx) {
-			var d D
-			if err := cursor.Decode(&d); err != nil {
-				yield(none, err)
-				return
-			}
-			if !yield(convert(d), nil) {
+			d, err := decode[D](ctx, c, cursor.Current)
+			if err == nil && !yield(convert(d), nil) {
 				return
 			}
 		}
@@ -84,13 +161,13 @@ func ended(ctx context.Context, err error) error {
 // page returns up to limit documents with an id above after, by the id's text.
 // Ids are of two types, which the server sorts apart, so both are read and
 // merged.
-func page[D, T any](ctx context.Context, c *mongo.Collection, after string, limit int, convert func(D) T, id func(T) string) ([]T, error) {
-	o := options.Find().SetSort(asc("_id")).SetLimit(int64(limit))
-	texts, err := list(ctx, c, is("_id", is("$gt", after)), convert, o)
+func page[D, T any](ctx context.Context, c collection, after string, limit int, convert func(D) T, id func(T) string) ([]T, error) {
+	o := options.Find().SetSort(asc("_id"))
+	texts, err := first(ctx, c, is("_id", is("$gt", after)), convert, limit, o)
 	if err != nil {
 		return nil, err
 	}
-	objects, err := list(ctx, c, is("_id", objectsAbove(after)), convert, o)
+	objects, err := first(ctx, c, is("_id", objectsAbove(after)), convert, limit, o)
 	if err != nil {
 		return nil, err
 	}

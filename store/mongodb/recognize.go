@@ -86,7 +86,7 @@ func (db *DB) owners(ctx context.Context) (with, without int, err error) {
 	}
 	for _, direction := range []int{1, -1} {
 		o := options.Find().SetSort(is("_id", direction)).SetLimit(looked).SetProjection(is("userId", 1))
-		tickets, err := list(ctx, db.data.Collection(ticketsName), bson.D{}, func(t ticket) bool { return !t.UserID.IsZero() }, o)
+		tickets, err := list(ctx, db.collection(ticketsName), bson.D{}, func(t ticket) bool { return !t.UserID.IsZero() }, o)
 		if err != nil {
 			return 0, 0, err
 		}

@@ -20,30 +20,30 @@ var _ replica.Store = (*Replica)(nil)
 // Replica returns the port of package replica.
 func (db *DB) Replica() *Replica { return &Replica{db} }
 
-func (db *DB) copies() *mongo.Collection { return db.data.Collection(db.opts.Replica) }
+func (db *DB) copies() collection { return db.collection(db.opts.Replica) }
 
 // rowDoc is a row of the replica as it lies in the database.
 type rowDoc struct {
 	ID      recordID `bson:"_id"`
-	Version int64    `bson:"version"`
-	Title   string   `bson:"title"`
-	Price   float64  `bson:"price"`
-	OrderID string   `bson:"orderId,omitempty"`
+	Version count    `bson:"version"`
+	Title   text     `bson:"title"`
+	Price   amount   `bson:"price"`
+	OrderID text     `bson:"orderId,omitempty"`
 	Deleted bool     `bson:"deleted,omitempty"`
 }
 
 func (d rowDoc) row() replica.Row {
-	return replica.Row{ID: string(d.ID), Version: d.Version, Title: d.Title, Price: d.Price, OrderID: d.OrderID, Deleted: d.Deleted}
+	return replica.Row{ID: string(d.ID), Version: int64(d.Version), Title: string(d.Title), Price: float64(d.Price), OrderID: string(d.OrderID), Deleted: d.Deleted}
 }
 
 func (d rowDoc) ticket() order.Ticket {
-	return order.Ticket{ID: string(d.ID), Title: d.Title, Price: d.Price, Version: d.Version}
+	return order.Ticket{ID: string(d.ID), Title: string(d.Title), Price: float64(d.Price), Version: int64(d.Version)}
 }
 
 // Row implements replica.Store.
 func (s *Replica) Row(ctx context.Context, id string) (replica.Row, error) {
 	d, err := one[rowDoc](ctx, s.db.copies(), is("_id", recordID(id)), replica.ErrNotFound)
-	return d.row(), err
+	return d.row(), as(replica.ErrUnreadable, err)
 }
 
 // Versions implements replica.Store.
@@ -68,7 +68,7 @@ func (s *Replica) Count(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	gone, err := s.db.copies().CountDocuments(ctx, is("deleted", true), options.Count().SetHint(byDeletion))
+	gone, err := s.db.copies().count(ctx, is("deleted", true), options.Count().SetHint(byDeletion))
 	return int(max(all-gone, 0)), err
 }
 
@@ -100,15 +100,15 @@ func model(w replica.Write) mongo.WriteModel {
 	r := w.Row
 	id := is("_id", recordID(r.ID))
 	if w.Remove {
-		return mongo.NewDeleteOneModel().SetFilter(append(id, bson.E{Key: "version", Value: w.From}))
+		return mongo.NewDeleteOneModel().SetFilter(append(id, bson.E{Key: "version", Value: counted(w.From)}))
 	}
 	if w.From == event.None {
-		doc := rowDoc{ID: recordID(r.ID), Version: r.Version, Title: r.Title, Price: r.Price, OrderID: r.OrderID, Deleted: r.Deleted}
+		doc := rowDoc{ID: recordID(r.ID), Version: count(r.Version), Title: text(r.Title), Price: amount(r.Price), OrderID: text(r.OrderID), Deleted: r.Deleted}
 		return mongo.NewUpdateOneModel().SetFilter(id).SetUpdate(is("$setOnInsert", doc)).SetUpsert(true)
 	}
 	set := bson.D{{Key: "version", Value: r.Version}, {Key: "title", Value: r.Title}, {Key: "price", Value: r.Price}}
 	return mongo.NewUpdateOneModel().
-		SetFilter(append(id, bson.E{Key: "version", Value: w.From})).
+		SetFilter(append(id, bson.E{Key: "version", Value: counted(w.From)})).
 		SetUpdate(replacing(set, r.OrderID, r.Deleted))
 }
 
@@ -124,7 +124,7 @@ func (db *DB) OrderTickets() *OrderTickets { return &OrderTickets{db} }
 func (s *OrderTickets) Ticket(ctx context.Context, id string) (order.Ticket, error) {
 	filter := append(is("_id", recordID(id)), bson.E{Key: "deleted", Value: is("$ne", true)})
 	d, err := one[rowDoc](ctx, s.db.copies(), filter, order.ErrNotFound)
-	return d.ticket(), err
+	return d.ticket(), as(order.ErrUnreadable, err)
 }
 
 // Tickets implements order.Tickets.

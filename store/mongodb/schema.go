@@ -4,10 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"sync"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
-	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"golang.org/x/sync/errgroup"
 
 	"lockstep/order"
@@ -39,12 +40,14 @@ const (
 
 // Codes of the server's errors.
 const (
+	codeBadValue        = 2
 	codeUnauthorized    = 13
 	codeNamespaceExists = 48
 	codeIndexOptions    = 85
 	codeIndexKeySpecs   = 86
 	codeDuplicateKey    = 11000
 	codeWriteConflict   = 112
+	codeOtherCollection = 361 // CollectionUUIDMismatch
 	codeStreamHistory   = 286
 	codeStreamFatal     = 280
 	codeInvalidResume   = 260
@@ -95,38 +98,64 @@ func (db *DB) schema() map[string][]index {
 	return all
 }
 
-// prepare makes what is missing, before the first transaction: two that
-// created a collection at once would conflict.
-func (db *DB) prepare(ctx context.Context) error {
+// prepare makes what is missing and returns what it made, as "orders" or
+// "orders.active": at start, before the first transaction, for two that created
+// a collection at once would conflict.
+func (db *DB) prepare(ctx context.Context) (made []string, err error) {
 	var g errgroup.Group
 	g.SetLimit(4)
+	var mu sync.Mutex
 	for collection, indexes := range db.schema() {
-		g.Go(func() error { return db.make(ctx, collection, indexes) })
+		g.Go(func() error {
+			some, err := db.make(ctx, collection, indexes)
+			mu.Lock()
+			defer mu.Unlock()
+			made = append(made, some...)
+			return err
+		})
 	}
-	if err := g.Wait(); err != nil {
-		return err
-	}
-	return db.tryStream(ctx)
+	err = g.Wait()
+	return made, err
 }
 
-func (db *DB) make(ctx context.Context, collection string, indexes []index) error {
-	err := db.data.CreateCollection(ctx, collection)
-	if err != nil && !hasCode(err, codeNamespaceExists) {
-		return db.explain(err, collection, "")
+func (db *DB) make(ctx context.Context, collection string, indexes []index) (made []string, err error) {
+	err = db.data.CreateCollection(ctx, collection)
+	if err == nil {
+		made = append(made, collection)
+	} else if !hasCode(err, codeNamespaceExists) {
+		return made, db.explain(ctx, err, collection, "")
 	}
+	var failed []error
 	for _, i := range indexes {
-		o := options.Index().SetName(i.name)
-		if i.unique {
-			o.SetUnique(true)
+		fresh, err := db.makeIndex(ctx, collection, i)
+		if err != nil { // the others are needed all the same
+			failed = append(failed, db.explain(ctx, err, collection, i.name))
 		}
-		if i.partial != nil {
-			o.SetPartialFilterExpression(i.partial)
-		}
-		if _, err := db.data.Collection(collection).Indexes().CreateOne(ctx, mongo.IndexModel{Keys: i.keys, Options: o}); err != nil {
-			return db.explain(err, collection, i.name)
+		if fresh {
+			made = append(made, collection+"."+i.name)
 		}
 	}
-	return nil
+	return made, errors.Join(failed...)
+}
+
+// makeIndex reports whether the index was missing. The driver does not tell.
+func (db *DB) makeIndex(ctx context.Context, collection string, i index) (fresh bool, err error) {
+	spec := bson.D{{Key: "name", Value: i.name}, {Key: "key", Value: i.keys}}
+	if i.unique {
+		spec = append(spec, bson.E{Key: "unique", Value: true})
+	}
+	if i.partial != nil {
+		spec = append(spec, bson.E{Key: "partialFilterExpression", Value: i.partial})
+	}
+	var reply struct {
+		Before int `bson:"numIndexesBefore"`
+		After  int `bson:"numIndexesAfter"`
+	}
+	err = db.data.RunCommand(ctx, bson.D{
+		{Key: "createIndexes", Value: collection}, {Key: "indexes", Value: bson.A{spec}},
+		{Key: "writeConcern", Value: is("w", "majority")},
+	}).Decode(&reply)
+	return reply.After > reply.Before, err
 }
 
 // tryStream sees whether the user may follow the events.
@@ -135,13 +164,13 @@ func (db *DB) tryStream(ctx context.Context) error {
 	defer cancel()
 	stream, err := db.streams.Database(db.data.Name()).Collection(eventsName).Watch(ctx, watched())
 	if err != nil {
-		return db.explain(err, eventsName, "")
+		return db.explain(ctx, err, eventsName, "")
 	}
 	return stream.Close(ctx)
 }
 
 // explain turns a refusal while preparing into a sentence that says what to do.
-func (db *DB) explain(err error, collection, index string) error {
+func (db *DB) explain(ctx context.Context, err error, collection, index string) error {
 	name := db.data.Name()
 	switch {
 	case hasCode(err, codeUnauthorized):
@@ -151,11 +180,37 @@ func (db *DB) explain(err error, collection, index string) error {
 		return refused("collection %s of database %s has another index in the place of %q:"+
 			" drop that one with db.%s.dropIndex(…) and start again: %w", collection, name, index, collection, err)
 	case hasCode(err, codeDuplicateKey) && index == active:
-		return refused("database %s has tickets with several active orders: cancel all but one of each,"+
+		return refused("database %s has tickets with several active orders (%s): cancel all but one of each,"+
 			" as db.orders.aggregate([{$match: {status: {$ne: \"cancelled\"}}}, {$group: {_id: \"$ticket\", orders: {$push: \"$_id\"}}},"+
-			" {$match: {\"orders.1\": {$exists: true}}}]) lists them: %w", name, err)
+			" {$match: {\"orders.1\": {$exists: true}}}]) lists them: %w", name, db.soldTwice(ctx), err)
 	}
 	return fmt.Errorf("prepare collection %s of database %s: %w", collection, name, err)
+}
+
+// soldTwice names tickets with several active orders, a few if there are many.
+func (db *DB) soldTwice(ctx context.Context) string {
+	const named = 5
+	cursor, err := db.data.Collection(ordersName).Aggregate(ctx, mongo.Pipeline{
+		is("$match", is("status", is("$in", order.Active()))),
+		is("$group", bson.D{{Key: "_id", Value: "$ticket"}, {Key: "orders", Value: is("$sum", 1)}}),
+		is("$match", is("orders", is("$gt", 1))),
+		is("$sort", is("_id", 1)),
+		is("$limit", named+1),
+	})
+	if err != nil {
+		return err.Error()
+	}
+	type ticket struct {
+		ID recordID `bson:"_id"`
+	}
+	ids, err := drain(ctx, cursor, func(t ticket) string { return string(t.ID) })
+	if err != nil {
+		return err.Error()
+	}
+	if len(ids) > named {
+		ids = append(ids[:named], "and more")
+	}
+	return strings.Join(ids, ", ")
 }
 
 // hasCode reports whether the server answered with one of the codes.

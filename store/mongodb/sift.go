@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
-	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"lockstep/order"
@@ -68,16 +67,16 @@ func (db *DB) look(ctx context.Context, batch []*change) (state, error) {
 	return s, err
 }
 
-func (db *DB) note(ctx context.Context, found map[string]bool, collection string, filter bson.D) error {
-	ids, err := db.present(ctx, db.latest.Collection(collection), filter)
+func (db *DB) note(ctx context.Context, found map[string]bool, name string, filter bson.D) error {
+	ids, err := db.present(ctx, collection{db.latest.Collection(name), db}, filter)
 	for _, id := range ids {
-		found[collection+"/"+string(id)] = true
+		found[name+"/"+string(id)] = true
 	}
 	return err
 }
 
 // present returns the ids of what filter finds.
-func (db *DB) present(ctx context.Context, c *mongo.Collection, filter bson.D) ([]recordID, error) {
+func (db *DB) present(ctx context.Context, c collection, filter bson.D) ([]recordID, error) {
 	type found struct {
 		ID recordID `bson:"_id"`
 	}
@@ -90,11 +89,15 @@ func (db *DB) holders(ctx context.Context, tickets []recordID) (map[recordID]rec
 		return nil, nil
 	}
 	filter := bson.D{{Key: "ticket", Value: is("$in", tickets)}, {Key: "status", Value: is("$in", order.Active())}}
-	orders, err := list(ctx, db.latest.Collection(ordersName), filter, func(d orderDoc) orderDoc { return d })
-	held := map[recordID]recordID{}
-	for _, o := range orders {
-		held[o.Ticket] = o.ID
+	type holder struct {
+		ID     recordID `bson:"_id"`
+		Ticket recordID `bson:"ticket"`
 	}
+	held := map[recordID]recordID{}
+	_, err := list(ctx, collection{db.latest.Collection(ordersName), db}, filter, func(h holder) bool {
+		held[h.Ticket] = h.ID
+		return true
+	})
 	return held, err
 }
 

@@ -2,6 +2,7 @@ package mongodb
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -59,8 +60,8 @@ func (s *Outbox) Tail(ctx context.Context) (outbox.Tail, error) {
 // A stream without a start begins there too, but a majority read may be a few
 // milliseconds behind, and what lies between would be in neither.
 func (t *tail) begin(ctx, life context.Context) (stream *mongo.ChangeStream, err error) {
-	// Whoever dropped the collection dropped its indexes.
-	if err := t.db.make(ctx, eventsName, t.db.schema()[eventsName]); err != nil {
+	// Whoever dropped the collection dropped its indexes, and perhaps others.
+	if err := t.db.restore(ctx); err != nil && !errors.Is(err, ErrSetUp) {
 		return nil, err
 	}
 	if t.session, err = t.db.commands.StartSession(); err != nil { // causally consistent
@@ -102,7 +103,7 @@ func (t *tail) Scan(ctx context.Context, limit int) ([]outbox.Record, error) {
 		})
 	}
 	ctx = mongo.NewSessionContext(ctx, t.session)
-	docs, err := list(ctx, t.db.data.Collection(eventsName), bson.D{}, func(d eventDoc) eventDoc { return d }, o)
+	docs, err := list(ctx, t.db.collection(eventsName), bson.D{}, func(d eventDoc) eventDoc { return d }, o)
 	if err != nil || len(docs) == 0 {
 		return nil, err
 	}

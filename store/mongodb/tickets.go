@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
-	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"lockstep/ticket"
@@ -22,33 +21,33 @@ var _ ticket.Store = (*Tickets)(nil)
 // Tickets returns the port of package ticket.
 func (db *DB) Tickets() *Tickets { return &Tickets{db} }
 
-func (s *Tickets) tickets() *mongo.Collection { return s.db.data.Collection(ticketsName) }
+func (s *Tickets) tickets() collection { return s.db.collection(ticketsName) }
 
 // ticketDoc is a ticket as it lies in the database. Node services wrote it
 // without createdAt, deleted and rev.
 type ticketDoc struct {
 	ID        recordID  `bson:"_id"`
-	Title     string    `bson:"title"`
-	Price     float64   `bson:"price"`
-	UserID    string    `bson:"userId"`
-	Version   int64     `bson:"version"`
-	OrderID   string    `bson:"orderId,omitempty"`
+	Title     text      `bson:"title"`
+	Price     amount    `bson:"price"`
+	UserID    text      `bson:"userId"`
+	Version   count     `bson:"version"`
+	OrderID   text      `bson:"orderId,omitempty"`
 	Deleted   bool      `bson:"deleted,omitempty"`
-	Rev       int64     `bson:"rev,omitempty"` // raised by every write and every guard
+	Rev       count     `bson:"rev,omitempty"` // raised by every write and every guard
 	CreatedAt time.Time `bson:"createdAt,omitempty"`
 }
 
 func (d ticketDoc) ticket() ticket.Ticket {
 	return ticket.Ticket{
-		ID: string(d.ID), Title: d.Title, Price: d.Price, UserID: d.UserID, Version: d.Version,
-		OrderID: d.OrderID, Deleted: d.Deleted, Revision: d.Rev,
+		ID: string(d.ID), Title: string(d.Title), Price: float64(d.Price), UserID: string(d.UserID), Version: int64(d.Version),
+		OrderID: string(d.OrderID), Deleted: d.Deleted, Revision: int64(d.Rev),
 	}
 }
 
 // Ticket implements ticket.Reader.
 func (s *Tickets) Ticket(ctx context.Context, id string) (ticket.Ticket, error) {
 	d, err := one[ticketDoc](ctx, s.tickets(), is("_id", recordID(id)), ticket.ErrNotFound)
-	return d.ticket(), err
+	return d.ticket(), as(ticket.ErrUnreadable, err)
 }
 
 // Free implements ticket.Reader.
@@ -88,8 +87,8 @@ func (c *change) ticket(was, now *ticket.Ticket, at time.Time) {
 	case was == nil && now == nil:
 	case was == nil:
 		c.insert(ticketsName, recordID(now.ID), ticketDoc{
-			ID: recordID(now.ID), Title: now.Title, Price: now.Price, UserID: now.UserID, Version: now.Version,
-			OrderID: now.OrderID, Deleted: now.Deleted, CreatedAt: instant(at),
+			ID: recordID(now.ID), Title: text(now.Title), Price: amount(now.Price), UserID: text(now.UserID), Version: count(now.Version),
+			OrderID: text(now.OrderID), Deleted: now.Deleted, CreatedAt: instant(at),
 		})
 	case now == nil:
 		c.update(ticketsName, recordID(was.ID), asRead(was), raiseRev())
@@ -103,13 +102,9 @@ func (c *change) ticket(was, now *ticket.Ticket, at time.Time) {
 }
 
 // asRead is the condition that nothing was written since the ticket was read.
-// A ticket that only Node services have written has no revision.
+// A ticket that only Node services have written has no revision, which is 0.
 func asRead(was *ticket.Ticket) bson.D {
-	rev := any(was.Revision)
-	if was.Revision == 0 {
-		rev = is("$in", bson.A{0, nil})
-	}
-	return bson.D{{Key: "version", Value: was.Version}, {Key: "rev", Value: rev}}
+	return bson.D{{Key: "version", Value: counted(was.Version)}, {Key: "rev", Value: counted(was.Revision)}}
 }
 
 func raiseRev() bson.D { return is("$inc", is("rev", 1)) }

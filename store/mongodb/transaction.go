@@ -52,15 +52,22 @@ func (db *DB) transact(ctx context.Context, batch []*change) error {
 // insert of its events. ctx carries the session.
 func (db *DB) write(ctx context.Context, batch []*change) error {
 	var events []any
+	var seats []recordID
 	inserts, updates := map[string][]mongo.WriteModel{}, map[string][]mongo.WriteModel{}
 	for _, c := range batch {
 		events = append(events, c.docs...)
+		seats = append(seats, c.seats()...)
 		for _, w := range c.writes {
 			if w.filter == nil {
 				inserts[w.collection] = append(inserts[w.collection], w.model)
 			} else {
 				updates[w.collection] = append(updates[w.collection], w.model)
 			}
+		}
+	}
+	if len(seats) > 0 {
+		if err := db.guard(ctx, seats); err != nil {
+			return err
 		}
 	}
 	for _, name := range []string{ticketsName, ordersName, locksName, paymentsName} {
@@ -130,7 +137,7 @@ func (db *DB) announced(ctx context.Context, batch []*change) (bool, error) {
 		}
 	}
 	ids := slices.Collect(maps.Keys(ours))
-	records, err := list(ctx, db.data.Collection(eventsName), is("_id", is("$in", ids)), eventDoc.record)
+	records, err := list(ctx, db.collection(eventsName), is("_id", is("$in", ids)), eventDoc.record)
 	return slices.ContainsFunc(records, func(r outbox.Record) bool {
 		e := ours[r.ID()]
 		return bytes.Equal(r.Payload, e.Payload) && r.OccurredAt.Equal(instant(e.OccurredAt))

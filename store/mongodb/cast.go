@@ -1,0 +1,117 @@
+package mongodb
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+)
+
+// Values that other hands wrote in another type are read as mongoose casts
+// them, and written as what they are meant to be.
+
+// text is a string. A number, an ObjectId or a boolean is read as its text.
+type text string
+
+// UnmarshalBSONValue implements bson.ValueUnmarshaler.
+func (t *text) UnmarshalBSONValue(typ byte, data []byte) error {
+	v := bson.RawValue{Type: bson.Type(typ), Value: data}
+	switch v.Type {
+	case bson.TypeString:
+		*t = text(v.StringValue())
+	case bson.TypeObjectID:
+		*t = text(v.ObjectID().Hex())
+	case bson.TypeBoolean:
+		*t = text(strconv.FormatBool(v.Boolean()))
+	case bson.TypeInt32, bson.TypeInt64:
+		*t = text(strconv.FormatInt(v.AsInt64(), 10))
+	case bson.TypeDouble:
+		*t = text(strconv.FormatFloat(v.Double(), 'g', -1, 64))
+	case bson.TypeDecimal128:
+		*t = text(v.Decimal128().String())
+	case bson.TypeNull, bson.TypeUndefined:
+		*t = ""
+	default:
+		return fmt.Errorf("a text is a %s", v.Type)
+	}
+	return nil
+}
+
+// amount is a finite number. Digits in a string are read as their number.
+type amount float64
+
+// UnmarshalBSONValue implements bson.ValueUnmarshaler.
+func (a *amount) UnmarshalBSONValue(typ byte, data []byte) error {
+	f, err := number(bson.RawValue{Type: bson.Type(typ), Value: data})
+	if err == nil && (math.IsNaN(f) || math.IsInf(f, 0)) {
+		err = fmt.Errorf("%v is no amount", f)
+	}
+	*a = amount(f)
+	return err
+}
+
+func number(v bson.RawValue) (float64, error) {
+	switch v.Type {
+	case bson.TypeDouble:
+		return v.Double(), nil
+	case bson.TypeInt32, bson.TypeInt64:
+		return float64(v.AsInt64()), nil
+	case bson.TypeDecimal128:
+		return strconv.ParseFloat(v.Decimal128().String(), 64)
+	case bson.TypeString:
+		if s := strings.TrimSpace(v.StringValue()); s != "" {
+			return strconv.ParseFloat(s, 64)
+		}
+		return 0, nil
+	case bson.TypeBoolean:
+		if v.Boolean() {
+			return 1, nil
+		}
+		return 0, nil
+	case bson.TypeNull, bson.TypeUndefined:
+		return 0, nil
+	}
+	return 0, fmt.Errorf("a number is a %s", v.Type)
+}
+
+// count is a whole number, 0 if it is null or missing, as versions are that
+// Node services have not counted yet.
+type count int64
+
+// UnmarshalBSONValue implements bson.ValueUnmarshaler. What it reads, counted
+// finds.
+func (c *count) UnmarshalBSONValue(typ byte, data []byte) error {
+	v := bson.RawValue{Type: bson.Type(typ), Value: data}
+	switch v.Type {
+	case bson.TypeInt32, bson.TypeInt64:
+		*c = count(v.AsInt64())
+		return nil
+	case bson.TypeNull, bson.TypeUndefined:
+		*c = 0
+		return nil
+	case bson.TypeString:
+		n, err := strconv.ParseInt(v.StringValue(), 10, 64)
+		if err != nil || strconv.FormatInt(n, 10) != v.StringValue() {
+			return fmt.Errorf("%q is no whole number", v.StringValue())
+		}
+		*c = count(n)
+		return nil
+	}
+	f, err := number(v)
+	if err == nil && (f != math.Trunc(f) || math.Abs(f) > 1<<53 || v.Type == bson.TypeBoolean) {
+		err = fmt.Errorf("%s is no whole number", v)
+	}
+	*c = count(f)
+	return err
+}
+
+// counted is the condition that a field is n, however it was written.
+func counted(n int64) bson.D {
+	forms := bson.A{n, strconv.FormatInt(n, 10)} // numbers of all types are equal to the server
+	if n == 0 {
+		forms = append(forms, nil)
+	}
+	return is("$in", forms)
+}
