@@ -46,7 +46,7 @@ func backend(t *testing.T, uri string) storetest.Backend {
 	db := open(t, uri, mongodb.Options{})
 	return storetest.Backend{
 		Tickets: db.Tickets(), Orders: db.Orders(), Replica: db.Replica(), OrderTickets: db.OrderTickets(),
-		Outbox: db.Outbox(), Quarantine: db.Quarantine(), Marks: db.Marks(),
+		Outbox: db.Outbox(), Quarantine: db.Quarantine(), Marks: db.Marks(), Incidents: db.Incidents(),
 		Reopen: func(t *testing.T) storetest.Backend {
 			t.Helper()
 			if err := db.Close(); err != nil {

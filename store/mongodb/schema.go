@@ -25,6 +25,7 @@ const (
 	quarantineName = "quarantine"
 	marksName      = "marks"
 	paymentsName   = "payments"
+	incidentsName  = "incidents"
 )
 
 // Names of indexes that queries ask for by name.
@@ -90,6 +91,12 @@ func (db *DB) schema() map[string][]index {
 		quarantineName: {{name: "byKey", keys: asc("key", "version"), partial: is("reason", "too_early")}},
 		marksName:      nil,
 		paymentsName:   {{name: "openRefunds", keys: asc("open"), partial: is("open", true)}},
+		incidentsName: {
+			{name: "open", keys: asc("key"), partial: is("open", true), unique: true},
+			{name: "byKey", keys: asc("key", "_id")},
+			{name: "byNotice", keys: asc("notifyAt"), partial: is("due", true)},
+			{name: "byEnd", keys: asc("closedAt"), partial: is("open", false)},
+		},
 	}
 	if db.opts.Replica != ticketsName {
 		all[ticketsName] = []index{{name: byHolder, keys: asc("orderId", "createdAt")}}

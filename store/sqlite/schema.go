@@ -15,6 +15,8 @@ var (
 	slimOutbox string
 	//go:embed payments.sql
 	payments string
+	//go:embed incidents.sql
+	incidents string
 )
 
 // migration leads a file to the next version of the schema.
@@ -26,7 +28,7 @@ type migration struct {
 // migrations lead from each user_version of a file to the next. They are only
 // ever appended to.
 func migrations() []migration {
-	return []migration{{statements: schema}, {slimOutbox, hashKeys}, {statements: payments}}
+	return []migration{{statements: schema}, {slimOutbox, hashKeys}, {statements: payments}, {statements: incidents}}
 }
 
 // migrate brings the file of conn to the newest schema, each step in a

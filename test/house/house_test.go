@@ -25,12 +25,13 @@ var rooms = map[string][]string{
 	"replica":       {"event", "internal/"},
 	"outbox":        {"event", "internal/"},
 	"publishers":    {"event", "internal/"},
+	"incident":      {"internal/"},
 	"listeners":     {"event", "ticket", "order", "replica", "internal/"},
-	"api":           {"event", "ticket", "order", "replica", "outbox", "listeners", "internal/"},
-	"store/sqlite":  {"event", "ticket", "order", "replica", "outbox", "listeners", "internal/"},
-	"store/mongodb": {"event", "ticket", "order", "replica", "outbox", "listeners", "internal/"},
+	"api":           {"event", "ticket", "order", "replica", "outbox", "listeners", "incident", "internal/"},
+	"store/sqlite":  {"event", "ticket", "order", "replica", "outbox", "listeners", "incident", "internal/"},
+	"store/mongodb": {"event", "ticket", "order", "replica", "outbox", "listeners", "incident", "internal/"},
 	"internal":      {"event", "internal/"},
-	"cmd":           {"event", "ticket", "order", "replica", "outbox", "publishers", "listeners", "api", "store/", "internal/"},
+	"cmd":           {"event", "ticket", "order", "replica", "outbox", "publishers", "listeners", "incident", "api", "store/", "internal/"},
 }
 
 // technology says which rooms may import a library, by the prefix of its path.
@@ -41,7 +42,7 @@ var technology = map[string][]string{
 	"github.com/go-chi/":              {"api"},
 	"github.com/golang-jwt/":          {"api"},
 	"github.com/alecthomas/kong":      {"cmd"},
-	"github.com/prometheus/":          {"ticket", "order", "replica", "outbox", "publishers", "listeners", "api", "store/mongodb", "store/sqlite", "internal", "cmd"},
+	"github.com/prometheus/":          {"ticket", "order", "replica", "outbox", "publishers", "listeners", "incident", "api", "store/mongodb", "store/sqlite", "internal", "cmd"},
 	"github.com/schollz/progressbar/": {"cmd"},
 	"golang.org/x/":                   {"cmd", "replica", "internal", "api", "store/mongodb", "store/sqlite"},
 	"github.com/google/go-cmp":        {},

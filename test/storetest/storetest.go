@@ -3,6 +3,7 @@ package storetest
 import (
 	"testing"
 
+	"lockstep/incident"
 	"lockstep/listeners"
 	"lockstep/order"
 	"lockstep/outbox"
@@ -26,6 +27,7 @@ type Backend struct {
 	Outbox       Outbox        // of the events that Tickets and Orders commit
 	Quarantine   listeners.Quarantine
 	Marks        listeners.Marks
+	Incidents    incident.Store
 
 	// Reopen closes the store and opens it again on the same data.
 	Reopen func(t *testing.T) Backend
@@ -52,6 +54,7 @@ func Run(t *testing.T, open func(t *testing.T) Backend) {
 		"Leases":     leaseCases,
 		"Quarantine": quarantineCases,
 		"Marks":      markCases,
+		"Incidents":  incidentCases,
 		"Durability": durabilityCases,
 	} {
 		t.Run(name, func(t *testing.T) {
