@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 
+	"lockstep/incident"
 	"lockstep/listeners"
 	"lockstep/order"
 	"lockstep/outbox"
@@ -69,6 +70,7 @@ var answers = []struct {
 
 	{outbox.ErrNotFound, http.StatusNotFound, "Not found"},
 	{replica.ErrUnreadable, http.StatusInternalServerError, unreadable},
+	{incident.ErrNotFound, http.StatusNotFound, "Not found"},
 	{replica.ErrNotFound, http.StatusNotFound, "Not found"},
 	{listeners.ErrNotFound, http.StatusNotFound, "Not found"},
 

@@ -61,6 +61,7 @@ type Service struct {
 	Outbox     Outbox
 	Quarantine Quarantine
 	Listeners  []Listener
+	Incidents  Incidents // nil: none are kept
 
 	Rows      func(context.Context) (int, error)                  // how many the replica has; nil without a replica
 	Positions func(context.Context) ([]listeners.Position, error) // in the broker's channels; may be nil
@@ -119,6 +120,8 @@ func (o *ops) routes() []route {
 		on(get, "/healthz", o.alive),
 		on(get, "/readyz", o.Ready.serve),
 		on(get, "/ops/outbox", bounded(o.listOutbox)),
+		on(get, "/ops/outbox/incidents", bounded(o.listIncidents)),
+		on(post, "/ops/outbox/incidents/{id}/close", bounded(o.closeIncident)),
 		on(get, "/ops/outbox/{id}", bounded(o.showOutbox)),
 		on(post, "/ops/outbox/{id}/retry", bounded(o.retryOutbox)),
 		on(post, "/ops/outbox/{id}/discard", bounded(o.discardOutbox)),

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"sync"
 	"time"
@@ -254,6 +255,9 @@ func (o *ops) statusOf(ctx context.Context, s Service) (statusAnswer, error) {
 	var err error
 	if a.Quarantined, err = s.Quarantine.Count(ctx); err != nil {
 		return a, err
+	}
+	if a.Quarantined > 0 {
+		a.Problems = append(a.Problems, fmt.Sprintf("%d messages are in quarantine and were not applied: see lockstep replica quarantine", a.Quarantined))
 	}
 	if s.Rows != nil {
 		if a.Rows, err = s.Rows(ctx); err != nil {

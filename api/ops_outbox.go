@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"lockstep/event"
+	"lockstep/incident"
 	"lockstep/outbox"
 )
 
@@ -167,6 +168,9 @@ func (o *ops) discardOutbox(w http.ResponseWriter, r request) error {
 	return o.withOutbox(r, func(s Service, id string) error {
 		if err := s.Outbox.Discard(r.Context(), id); err != nil {
 			return err
+		}
+		if s.Incidents != nil {
+			s.Incidents.Resolve(incident.EventUnpublished, id, "an operator discarded the event: replicas miss its version")
 		}
 		o.Log.WarnContext(r.Context(), "event discarded unpublished by an operator", "service", s.Name, "event_id", id)
 		w.WriteHeader(http.StatusNoContent)

@@ -93,6 +93,8 @@ func masked(f *kong.Flag, value string) string {
 		return "-"
 	case !f.Tag.Has("secret"):
 		return redactURL(value)
+	case f.Tag.Get("secret") == "whole": // the path of a webhook is its password
+		return "****"
 	case strings.Contains(value, "://"):
 		return redactURL(value)
 	default:

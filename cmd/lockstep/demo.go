@@ -108,6 +108,7 @@ func (d *demo) assemble(ctx context.Context) error {
 		storeFlags: storeFlags{DataDir: d.dir}, natsFlags: natsFlags{NATSURL: d.broker.URL(), NATSClusterID: demoCluster},
 		listenerFlags: listenerFlags{AckWait: 5 * time.Second, MaxInFlight: 1024},
 		ticketFlags:   ticketFlags{TicketDelete: "on"},
+		notifyFlags:   notifyFlags{QuarantineAlert: 100},
 		orderFlags:    orderFlags{OrderWindow: time.Hour},
 	}
 	var err error

@@ -7,6 +7,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"lockstep/api"
+	"lockstep/incident"
 )
 
 // The groups of flags that commands share. Required values are not marked for
@@ -106,6 +107,28 @@ func (f ticketFlags) deletes() bool { return f.TicketDelete == "on" }
 type orderFlags struct {
 	OrderWindow time.Duration `env:"ORDER_WINDOW" default:"15m" help:"A reservation expires after it."`
 	VersionStep int64         `env:"VERSION_STEP" default:"1" help:"Distance between two versions of a ticket, for publishers that do not count in ones."`
+}
+
+// notifyFlags say who is told of incidents.
+type notifyFlags struct {
+	NotifyURL       string `name:"notify-url" env:"NOTIFY_URL" secret:"whole" help:"Webhook that is told of incidents: a chat's, or one of your own."`
+	NotifySecret    string `env:"NOTIFY_SECRET" secret:"" help:"Key that signs what is sent there (HMAC-SHA256)."`
+	QuarantineAlert int    `env:"QUARANTINE_ALERT" default:"100" help:"More messages in quarantine are an incident."`
+}
+
+// notifier returns the webhook; nil if nobody is to be told.
+func (f notifyFlags) notifier() (incident.Notifier, error) {
+	if f.QuarantineAlert < 1 {
+		return nil, &usageError{"QUARANTINE_ALERT must be at least 1"}
+	}
+	if f.NotifyURL == "" {
+		return nil, nil
+	}
+	w, err := incident.NewWebhook(f.NotifyURL, f.NotifySecret)
+	if err != nil {
+		return nil, &usageError{"NOTIFY_URL " + err.Error()}
+	}
+	return w, nil
 }
 
 // missing lists what a command cannot do without, one sentence each.

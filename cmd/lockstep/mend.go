@@ -27,6 +27,7 @@ type mending struct {
 	what   string // for the log
 	wanted chan struct{}
 	mend   func(context.Context) error
+	mended func() // called after a whole comparison, unless another one is wanted; nil does nothing
 	log    *slog.Logger
 }
 
@@ -40,6 +41,13 @@ func (m *mending) want() {
 	select {
 	case m.wanted <- struct{}{}:
 	default:
+	}
+}
+
+// done is called at the end of a whole comparison.
+func (m *mending) done() {
+	if m.mended != nil && len(m.wanted) == 0 {
+		m.mended()
 	}
 }
 
@@ -71,8 +79,14 @@ func (m *mending) run(ctx context.Context) error {
 // somebody to ask.
 func (s *service) losses(group string, subjects []event.Subject) *listeners.Losses {
 	o := listeners.LossOptions{Group: group, Subjects: subjects, Log: s.log, Registerer: s.reg}
+	o.OnLoss = func(_ context.Context, loss listeners.Loss) {
+		if s.mending != nil {
+			s.mending.want() // before the loss is raised: what ends now did not see it
+		}
+		s.raiseLoss(loss)
+	}
 	if s.mending != nil {
-		o.OnLoss = func(context.Context, listeners.Loss) { s.mending.want() }
+		s.mending.mended = func() { s.resolveLosses(subjects) }
 	}
 	return listeners.NewLosses(s.store.marks, o)
 }
@@ -83,6 +97,7 @@ type comparer struct {
 	look, mend *replica.Verifier
 	repairer   *replica.Repairer
 	metrics    *replica.Metrics
+	mended     func(replica.Mended) // told of every mending that came to its end
 }
 
 func (c comparer) Verify(ctx context.Context, progress replica.Progress, drifted func(replica.Drift) error) (replica.Verified, error) {
@@ -91,10 +106,15 @@ func (c comparer) Verify(ctx context.Context, progress replica.Progress, drifted
 
 func (c comparer) Mend(ctx context.Context, o replica.MendOptions) (replica.Mended, error) {
 	o.Metrics = c.metrics
+	v := c.mend
 	if o.TrustOwner {
-		return c.look.Mend(ctx, o)
+		v = c.look
 	}
-	return c.mend.Mend(ctx, o)
+	sum, err := v.Mend(ctx, o)
+	if err == nil {
+		c.mended(sum)
+	}
+	return sum, err
 }
 
 func (c comparer) Reset(ctx context.Context, id string) (before, after *replica.Row, err error) {
@@ -106,7 +126,7 @@ func (c comparer) Reset(ctx context.Context, id string) (before, after *replica.
 func (p *program) mendReplica(s *service, owner *api.Owner, repairer *replica.Repairer, metrics *replica.Metrics) {
 	c := comparer{
 		look: replica.NewVerifier(s.store.replica, owner, replica.DefaultGrace),
-		mend: replica.NewVerifier(s.store.replica, owner, 0), repairer: repairer, metrics: metrics,
+		mend: replica.NewVerifier(s.store.replica, owner, 0), repairer: repairer, metrics: metrics, mended: s.raiseDrift,
 	}
 	p.compare = c
 	s.mending = newMending("replica", s.log, func(ctx context.Context) error {
@@ -114,6 +134,7 @@ func (p *program) mendReplica(s *service, owner *api.Owner, repairer *replica.Re
 		if err == nil {
 			s.log.InfoContext(ctx, "replica compared with its owner", "compared", sum.Compared, "repaired", sum.Repaired,
 				"left_over", sum.LeftOver, "public_api_only", sum.Public)
+			s.mending.done()
 		}
 		return err
 	})
@@ -156,10 +177,11 @@ func (p *program) mendLocks(s *service, tickets *ticket.Service) error {
 		after = sum.After
 		if errors.Is(err, replica.ErrPublic) {
 			s.log.WarnContext(ctx, "locks cannot be compared: CANONICAL_URL is a public API, which does not list orders", "err", err)
-			err = nil
+			return nil
 		}
 		if err == nil {
 			after = ""
+			s.mending.done()
 			s.log.InfoContext(ctx, "locks compared with the orders service", "compared", sum.Compared, "locked", sum.Locked, "released", sum.Released)
 		}
 		return err

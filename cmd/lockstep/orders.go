@@ -21,6 +21,7 @@ type ordersCmd struct {
 	natsFlags  `set:"cluster_id="`
 	jwtFlags
 	listenerFlags
+	notifyFlags
 	orderFlags
 }
 
@@ -44,7 +45,7 @@ func (c *ordersCmd) assemble(ctx context.Context, p *program) error {
 	if err := p.openOps(ctx); err != nil {
 		return err
 	}
-	return p.assemble(settings{jwt: c.jwtFlags, nats: c.natsFlags, listening: c.listenerFlags, orders: c.orderFlags})
+	return p.assemble(settings{jwt: c.jwtFlags, nats: c.natsFlags, listening: c.listenerFlags, notify: c.notifyFlags, orders: c.orderFlags})
 }
 
 // newOrders builds the orders service.
@@ -56,7 +57,9 @@ func (p *program) newOrders(st *store, f orderFlags) (*service, error) {
 	metrics := order.NewMetrics(s.reg)
 	orders := order.NewService(st.orders, st.orderTickets, order.Options{
 		Window: f.OrderWindow, Payments: listeners.NewPayments(s.session), Metrics: metrics, Log: s.log,
+		OnRefund: s.raiseRefund,
 	})
+	s.lookout.recorded = append(s.lookout.recorded, s.refunds())
 	if err := p.listenToTickets(s, f.VersionStep); err != nil {
 		return nil, err
 	}

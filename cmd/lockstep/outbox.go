@@ -14,6 +14,8 @@ type outboxCmd struct {
 	Show    outboxShowCmd    `cmd:"" help:"Show one event with its payload and failures."`
 	Retry   outboxRetryCmd   `cmd:"" help:"Try a failed event now."`
 	Discard outboxDiscardCmd `cmd:"" help:"Delete an event unpublished; replicas will miss its version."`
+
+	Incidents incidentsCmd `cmd:"" help:"Look at what a person should know of, also of what is over."`
 }
 
 type outboxListCmd struct {

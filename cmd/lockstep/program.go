@@ -95,6 +95,7 @@ type settings struct {
 	nats      natsFlags
 	listening listenerFlags
 	tickets   ticketFlags
+	notify    notifyFlags
 	orders    orderFlags
 }
 
@@ -103,7 +104,10 @@ func (p *program) assemble(s settings) (err error) {
 	if p.sessions, err = api.NewSessions(s.jwt.JWTKey, nil); err != nil {
 		return err
 	}
-	p.nats, p.listening = s.nats, s.listening
+	if p.notifier, err = s.notify.notifier(); err != nil {
+		return err
+	}
+	p.nats, p.listening, p.notify = s.nats, s.listening, s.notify
 	if p.ticketStore != nil {
 		tickets, err := p.newTickets(p.ticketStore, s.tickets)
 		if err != nil {

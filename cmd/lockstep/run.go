@@ -24,6 +24,8 @@ func (p *program) run(ctx context.Context, started func()) error {
 	g.Stage("listeners", p.listenersAndJobs()...)
 	g.Stage("relays", p.each(func(s *service) rungroup.Part { return s.relay.Run })...)
 	g.Stage("broker sessions", p.each(func(s *service) rungroup.Part { return s.session.Run })...)
+	g.Stage("incidents", append(p.each(func(s *service) rungroup.Part { return s.incidents.Run }),
+		p.each(func(s *service) rungroup.Part { return s.lookout.run })...)...)
 	g.Stage("ops", append(p.each(watchOutbox), ready.Run, announce(ready, started), api.NewServer(p.opsAt, ops, drainWithin, p.log).Run)...)
 	for _, s := range p.services {
 		g.OnStop(s.name+" store", s.store.close)

@@ -11,6 +11,7 @@ import (
 
 	"lockstep/api"
 	"lockstep/event"
+	"lockstep/incident"
 	"lockstep/internal/rungroup"
 	"lockstep/internal/session"
 	"lockstep/listeners"
@@ -33,7 +34,9 @@ type bench struct {
 	sessions  *api.Sessions
 	nats      natsFlags
 	listening listenerFlags
-	shared    bool // the process runs both services
+	notify    notifyFlags
+	notifier  incident.Notifier // nil: nobody is told
+	shared    bool              // the process runs both services
 }
 
 // service is one service with its doors and its relay, not yet running.
@@ -46,6 +49,8 @@ type service struct {
 	session   *session.Session
 	relay     *outbox.Relay
 	gauges    *outbox.Gauges
+	incidents *incident.Log
+	lookout   *lookout
 	listeners []*listeners.Listener
 	counters  *listeners.Metrics // shared by the listeners
 	jobs      []rungroup.Part    // stop with the listeners
@@ -68,8 +73,13 @@ func (b *bench) newService(name string, st *store, published []event.Subject) (*
 	if err != nil {
 		return nil, &usageError{err.Error()}
 	}
+	s.incidents, err = incident.New(st.incidents, incident.Options{Service: name, Notifier: b.notifier, Log: s.log, Registerer: s.reg})
+	if err != nil {
+		return nil, err
+	}
+	s.lookout = newLookout(s, b.notify.QuarantineAlert)
 	s.relay, err = outbox.NewRelay(st.outbox, st.outbox, publishers.New(s.session), outbox.Options{
-		Name: "outbox-" + name, Subjects: published, StopTimeout: relayWithin, Log: s.log, Registerer: s.reg,
+		Name: "outbox-" + name, Subjects: published, Threshold: threshold, OnThreshold: s.raiseUnpublished, StopTimeout: relayWithin, Log: s.log, Registerer: s.reg,
 	})
 	if err != nil {
 		return nil, err
@@ -81,6 +91,7 @@ func (b *bench) newService(name string, st *store, published []event.Subject) (*
 	s.checks = []api.Check{
 		{Name: name + " store", Probe: st.ping},
 		{Name: name + " broker", Probe: s.connected, Optional: true},
+		{Name: name + " quarantine", Probe: s.lookout.quarantineEmpty, Optional: true},
 	}
 	return s, nil
 }
@@ -159,7 +170,7 @@ func (s *service) onceSubscribed() api.Check {
 
 // ops is what the operator sees of the service.
 func (s *service) ops() api.Service {
-	o := api.Service{Name: s.name, Outbox: s.store.outbox, Quarantine: s.store.quarantine, Positions: s.positions}
+	o := api.Service{Name: s.name, Outbox: s.store.outbox, Quarantine: s.store.quarantine, Positions: s.positions, Incidents: s.incidents}
 	if s.name == "orders" {
 		o.Rows = s.store.replica.Count
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"lockstep/incident"
 	"lockstep/listeners"
 	"lockstep/order"
 	"lockstep/outbox"
@@ -29,6 +30,7 @@ type store struct {
 	outbox       eventStore
 	quarantine   listeners.Quarantine
 	marks        listeners.Marks
+	incidents    incident.Store
 
 	ping  func(context.Context) error
 	keep  func(context.Context) error // looks after the store until its context ends; nil if there is nothing to look after
@@ -69,7 +71,7 @@ func openSQLite(ctx context.Context, dir, service string) (*store, error) {
 	}
 	return &store{
 		tickets: db.Tickets(), orders: db.Orders(), orderTickets: db.OrderTickets(), replica: db.Replica(),
-		outbox: db.Outbox(), quarantine: db.Quarantine(), marks: db.Marks(),
+		outbox: db.Outbox(), quarantine: db.Quarantine(), marks: db.Marks(), incidents: db.Incidents(),
 		ping: db.Ping, close: db.Close,
 	}, nil
 }
@@ -88,7 +90,7 @@ func (p *program) openMongoDB(ctx context.Context, uri, service string) (*store,
 	}
 	return &store{
 		tickets: db.Tickets(), orders: db.Orders(), orderTickets: db.OrderTickets(), replica: db.Replica(),
-		outbox: db.Outbox(), quarantine: db.Quarantine(), marks: db.Marks(),
+		outbox: db.Outbox(), quarantine: db.Quarantine(), marks: db.Marks(), incidents: db.Incidents(),
 		ping: db.Ping, keep: db.Keep, close: db.Close,
 	}, nil
 }

@@ -18,6 +18,7 @@ type ticketsCmd struct {
 	jwtFlags
 	listenerFlags
 	ticketFlags `set:"ticket_delete=off"`
+	notifyFlags
 }
 
 // Run serves until ctx ends.
@@ -40,7 +41,7 @@ func (c *ticketsCmd) assemble(ctx context.Context, p *program) error {
 	if err := p.openOps(ctx); err != nil {
 		return err
 	}
-	return p.assemble(settings{jwt: c.jwtFlags, nats: c.natsFlags, listening: c.listenerFlags, tickets: c.ticketFlags})
+	return p.assemble(settings{jwt: c.jwtFlags, nats: c.natsFlags, listening: c.listenerFlags, notify: c.notifyFlags, tickets: c.ticketFlags})
 }
 
 // newTickets builds the tickets service.

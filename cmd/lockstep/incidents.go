@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"lockstep/event"
+	"lockstep/incident"
+	"lockstep/listeners"
+	"lockstep/order"
+	"lockstep/outbox"
+	"lockstep/replica"
+)
+
+// threshold is how many failures of one event call for a person.
+const threshold = 10
+
+// raiseUnpublished raises an event that reached the threshold.
+func (s *service) raiseUnpublished(_ context.Context, r outbox.Record) {
+	id := word(r.ID())
+	why := "for no known reason"
+	if kept := r.Failures.Kept; len(kept) > 0 {
+		last := kept[len(kept)-1]
+		why = fmt.Sprintf("the last one at %s, %s: %s", last.At.Format(time.RFC3339), last.Class, last.Message)
+	}
+	s.incidents.Raise(incident.EventUnpublished, r.ID(), fmt.Sprintf(
+		"event %s (key %s, version %d, %s) failed %d times, %s. Later versions of its key wait behind it."+
+			" Mend the cause, then: lockstep outbox retry %s. To see more: lockstep outbox show %s. To give it up: lockstep outbox discard %s",
+		r.ID(), r.Key, r.Version, r.Subject, r.Failures.Total, why, id, id, id))
+}
+
+// raiseLoss raises a loss in the broker.
+func (s *service) raiseLoss(l listeners.Loss) {
+	to := "an unknown end"
+	if l.To != 0 {
+		to = fmt.Sprint(l.To)
+	}
+	todo := "The comparison with the owner has begun by itself; if this stays open: lockstep replica verify, lockstep replica repair"
+	if s.mending == nil {
+		todo = "CANONICAL_URL is not set, so nobody can be asked: compare with the owner by hand, then: lockstep outbox incidents close ID"
+	}
+	s.incidents.Raise(incident.BrokerLoss, string(l.Channel), fmt.Sprintf(
+		"the broker lost messages %d to %s of %s (%s) that group %s had not seen. %s", l.From, to, l.Channel, l.Cause, l.Group, todo))
+}
+
+func (s *service) resolveLosses(channels []event.Subject) {
+	for _, c := range channels {
+		s.incidents.Resolve(incident.BrokerLoss, string(c), "compared with the owner")
+	}
+}
+
+// raiseDrift raises what a comparison could not mend, or resolves it.
+func (s *service) raiseDrift(sum replica.Mended) {
+	if sum.LeftOver == 0 {
+		s.incidents.Resolve(incident.DriftUnmended, "replica", "the replica equals its owner")
+		return
+	}
+	example := ""
+	if len(sum.Left) > 0 {
+		example = fmt.Sprintf(", as %s (%s)", sum.Left[0].ID, sum.Left[0].Kind)
+	}
+	s.incidents.Raise(incident.DriftUnmended, "replica", fmt.Sprintf(
+		"%d rows of the replica are ahead of their owner or unknown to it%s: only a person can judge which is right. To see them: lockstep replica verify",
+		sum.LeftOver, example))
+}
+
+// raiseRefund raises a payment that must be given back.
+func (s *service) raiseRefund(_ context.Context, p order.Payment) {
+	s.incidents.Raise(incident.MoneyWithoutGoods, p.ID(), fmt.Sprintf(
+		"payment %s (stripe id %s) of order %s bought nothing (%s): user %s paid %g for ticket %s. Give the money back, then: lockstep refunds settle %s",
+		p.PaymentID, p.StripeID, p.OrderID, p.Reason, p.UserID, p.Price, p.TicketID, word(p.ID())))
+}
+
+// word returns s as a word of a shell's command.
+func word(s string) string {
+	plain := strings.IndexFunc(s, func(r rune) bool {
+		return !strings.ContainsRune("-_.:/", r) && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
+	}) < 0
+	if plain && s != "" {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"lockstep/incident"
+)
+
+const (
+	lookEvery = 5 * time.Second
+	eventPage = 256 // events looked at each time
+
+	// storeSilence is how long a store may refuse writes before that is an
+	// incident: longer than the election of a primary.
+	storeSilence = 15 * time.Second
+)
+
+// lookout looks at a service now and then, for incidents that nobody raises and
+// for the end of those that are open.
+type lookout struct {
+	s     *service
+	alert int // messages in quarantine that are too many
+
+	quarantined atomic.Int64 // as of the last look
+	grown       *bool        // whether they were too many; nil before the first look
+	writes      *bool        // whether the store took writes; nil before the first look
+	since       time.Time    // when it ceased to
+	recorded    []*recorded
+}
+
+func newLookout(s *service, alert int) *lookout {
+	return &lookout{s: s, alert: alert, recorded: []*recorded{s.unpublished()}}
+}
+
+// run looks until ctx ends.
+func (l *lookout) run(ctx context.Context) error {
+	looks := []func(context.Context) error{l.store, l.quarantine}
+	for _, r := range l.recorded {
+		looks = append(looks, r.look)
+	}
+	for {
+		for _, look := range looks {
+			if err := bounded(ctx, look); err != nil && ctx.Err() == nil {
+				l.s.log.DebugContext(ctx, "incidents cannot be looked for", "err", err) // the store says so elsewhere
+			}
+		}
+		pause := time.NewTimer(lookEvery + rand.N(lookEvery/4))
+		select {
+		case <-ctx.Done():
+			pause.Stop()
+			return nil
+		case <-pause.C:
+		}
+	}
+}
+
+func bounded(ctx context.Context, look func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, lookEvery)
+	defer cancel()
+	return look(ctx)
+}
+
+// store writes something, and raises a store that has refused it for long.
+func (l *lookout) store(ctx context.Context) error {
+	err := l.s.store.ping(ctx)
+	if err == nil { // one name and owner for all processes: it is always taken, that is written
+		_, _, err = l.s.store.outbox.Acquire(ctx, "probe", "probe", lookEvery)
+	}
+	switch {
+	case err == nil:
+		l.since = time.Time{}
+		if changed(&l.writes, true) {
+			l.s.incidents.Resolve(incident.StoreStopped, "store", "the store takes writes again")
+		}
+	case l.since.IsZero():
+		l.since = time.Now()
+	case time.Since(l.since) >= storeSilence && changed(&l.writes, false):
+		l.s.incidents.Raise(incident.StoreStopped, "store", fmt.Sprintf(
+			"the store has refused writes since %s: %v. Requests that change something fail. See /readyz and the runbook, \"A store takes no more writes\"",
+			l.since.UTC().Format(time.RFC3339), err))
+	}
+	return err
+}
+
+// quarantine counts what was set aside.
+func (l *lookout) quarantine(ctx context.Context) error {
+	n, err := l.s.store.quarantine.Count(ctx)
+	if err != nil {
+		return err
+	}
+	l.quarantined.Store(int64(n))
+	switch {
+	case n > l.alert && changed(&l.grown, true):
+		l.s.incidents.Raise(incident.QuarantineGrown, "quarantine", fmt.Sprintf(
+			"%d messages are in quarantine, more than %d (QUARANTINE_ALERT): what is in them was not applied. To see why: lockstep replica quarantine", n, l.alert))
+	case n <= l.alert/2 && changed(&l.grown, false):
+		l.s.incidents.Resolve(incident.QuarantineGrown, "quarantine", fmt.Sprintf("%d messages are left", n))
+	}
+	return nil
+}
+
+// quarantineEmpty is a check of readiness.
+func (l *lookout) quarantineEmpty(context.Context) error {
+	if n := l.quarantined.Load(); n > 0 {
+		return fmt.Errorf("%d messages are in quarantine and were not applied: see lockstep replica quarantine", n)
+	}
+	return nil
+}
+
+// changed sets what is known and reports whether it was not so before.
+func changed(known **bool, now bool) bool {
+	if *known != nil && **known == now {
+		return false
+	}
+	*known = &now
+	return true
+}
