@@ -1,9 +1,12 @@
 package listeners_test
 
 import (
+	"context"
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"lockstep/event"
 	"lockstep/listeners"
@@ -93,4 +96,31 @@ func must(e event.Event, err error) event.Event {
 		panic(err) // plain strings and numbers always encode
 	}
 	return e
+}
+
+// projected applies every second change.
+type projected struct{}
+
+func (projected) Apply(_ context.Context, changes []event.TicketChange) ([]event.Outcome, error) {
+	outcomes := make([]event.Outcome, len(changes))
+	for i := range changes {
+		outcomes[i] = []event.Outcome{event.Applied, event.Duplicate}[i%2]
+	}
+	return outcomes, nil
+}
+
+// TestLocksOfTheReplicaAreTold. Case 9.2.
+func TestLocksOfTheReplicaAreTold(t *testing.T) {
+	t.Parallel()
+	h := listeners.NewTickets(projected{}, event.Scheme{})
+	var told []string
+	h.OnLocked = func(id string) { told = append(told, id) }
+	var items []listeners.Item
+	for _, id := range []string{"a", "b", "", "d", "e"} {
+		items = append(items, listeners.Item{Event: event.TicketChange{Ticket: event.Ticket{OrderID: id}}})
+	}
+	h.Handle(t.Context(), items)
+	if diff := cmp.Diff([]string{"a", "e"}, told); diff != "" {
+		t.Errorf("told of (-want +got):\n%s", diff)
+	}
 }

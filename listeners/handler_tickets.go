@@ -15,6 +15,11 @@ type Projector interface {
 
 // Tickets keeps the replica of tickets in the orders service.
 type Tickets struct {
+	// OnLocked is told of each order that a change which was applied names as
+	// the holder of its ticket. It must not block and may be called from many
+	// goroutines; nil to tell nobody. It is set before the listener runs.
+	OnLocked func(orderID string)
+
 	projector Projector
 	scheme    event.Scheme
 }
@@ -50,6 +55,9 @@ func (t *Tickets) Handle(ctx context.Context, items []Item) []Verdict {
 	verdicts := make([]Verdict, len(items))
 	for i, outcome := range outcomes {
 		verdicts[i].Outcome = outcome
+		if outcome == event.Applied && changes[i].OrderID != "" && t.OnLocked != nil {
+			t.OnLocked(changes[i].OrderID)
+		}
 	}
 	return verdicts
 }

@@ -12,6 +12,7 @@ type Metrics struct {
 	open       prometheus.Gauge
 	overdue    prometheus.Gauge
 	lastExpiry prometheus.Gauge
+	released   prometheus.Counter
 }
 
 // NewMetrics registers the metrics of this package with reg; nil registers
@@ -35,16 +36,22 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Help: "When a look for overdue orders last left none behind; 0 if never.",
 		}),
 	}
+	m.released = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "lockstep_orders_released_again_total",
+		Help: "Cancellations that were announced again because the ticket stayed locked.",
+	})
 	for _, r := range Reasons() {
 		m.refunds.WithLabelValues(string(r))
 	}
 	if reg != nil {
-		reg.MustRegister(m.refunds, m.open, m.overdue, m.lastExpiry)
+		reg.MustRegister(m.refunds, m.open, m.overdue, m.lastExpiry, m.released)
 	}
 	return m
 }
 
 func (m *Metrics) refund(r Reason) { m.refunds.WithLabelValues(string(r)).Inc() }
+
+func (m *Metrics) releasedAgain() { m.released.Inc() }
 
 // OpenRefunds notes how many refunds are not settled.
 func (m *Metrics) OpenRefunds(n int) { m.open.Set(float64(n)) }

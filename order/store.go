@@ -95,4 +95,13 @@ type Tickets interface {
 	// Tickets returns those of ids that the replica has, deleted ones too,
 	// by id: an order of a deleted ticket still shows what was bought.
 	Tickets(ctx context.Context, ids []string) (map[string]Ticket, error)
+
+	// Lockers returns up to limit orders that the replica shows a ticket as
+	// locked by, with an id above after, by id.
+	Lockers(ctx context.Context, after string, limit int) ([]string, error)
+
+	// LeftLocked returns those of the orders that are cancelled while the
+	// replica shows their ticket as locked by them and no other active order
+	// has it.
+	LeftLocked(ctx context.Context, orderIDs []string) ([]Order, error)
 }

@@ -182,6 +182,13 @@ func (w *world) cancel() {
 	}
 }
 
+func (w *world) releaseAgain() {
+	err := w.service.ReleaseAgain(w.Context(), w.order())
+	if !errors.Is(err, order.ErrNotFound) {
+		w.explained(err)
+	}
+}
+
 func (w *world) sweep() { w.expiring(func() { w.expiry.Sweep(w.Context()) }) }
 
 func (w *world) expireOutside() {
@@ -214,7 +221,7 @@ func (w *world) expiring(expire func()) {
 // dying lets the process die in the middle of something.
 func (w *world) dying() {
 	w.store.dies = rapid.SampledFrom([]string{"before", "after"}).Draw(w.T, "dies")
-	rapid.SampledFrom([]func(){w.reserve, w.deliver, w.cancel, w.sweep, w.expireOutside}).Draw(w.T, "in")()
+	rapid.SampledFrom([]func(){w.reserve, w.deliver, w.cancel, w.sweep, w.expireOutside, w.releaseAgain}).Draw(w.T, "in")()
 	w.restart()
 }
 

@@ -60,7 +60,9 @@ func (p *program) newOrders(st *store, f orderFlags) (*service, error) {
 		OnRefund: s.raiseRefund,
 	})
 	s.lookout.recorded = append(s.lookout.recorded, s.refunds())
-	if err := p.listenToTickets(s, f.VersionStep); err != nil {
+	releases := order.NewReleases(orders, order.ReleasesOptions{Metrics: metrics, Log: s.log})
+	s.jobs = append(s.jobs, releases.Run)
+	if err := p.listenToTickets(s, f.VersionStep, releases.Saw); err != nil {
 		return nil, err
 	}
 	ended := listeners.NewOrders(orders)
@@ -88,8 +90,9 @@ func (p *program) expire(s *service, orders *order.Service, metrics *order.Metri
 }
 
 // listenToTickets adds the listener that keeps the replica, and if it is known
-// whom to ask, the repair of its gaps and of what the broker lost.
-func (p *program) listenToTickets(s *service, step int64) error {
+// whom to ask, the repair of its gaps and of what the broker lost. locked is
+// told of orders that tickets are locked by.
+func (p *program) listenToTickets(s *service, step int64, locked func(orderID string)) error {
 	metrics := replica.NewMetrics(s.reg)
 	o := listeners.Options{Group: listeners.OrdersService}
 	if p.listening.CanonicalURL != "" {
@@ -105,7 +108,9 @@ func (p *program) listenToTickets(s *service, step int64) error {
 	s.jobs = append(s.jobs, s.countRows(metrics))
 	projector := replica.NewProjector(s.store.replica)
 	projector.Metrics, projector.Log = metrics, s.log
-	return p.listen(s, "orders listener", listeners.NewTickets(projector, event.Scheme{Step: step}), o)
+	handler := listeners.NewTickets(projector, event.Scheme{Step: step})
+	handler.OnLocked = locked
+	return p.listen(s, "orders listener", handler, o)
 }
 
 // countEvery is how often what a store holds is counted.

@@ -2,6 +2,7 @@ package mongodb
 
 import (
 	"context"
+	"slices"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
@@ -135,4 +136,43 @@ func (s *OrderTickets) Tickets(ctx context.Context, ids []string) (map[string]or
 		tickets[t.ID] = t
 	}
 	return tickets, err
+}
+
+// Lockers implements order.Tickets.
+func (s *OrderTickets) Lockers(ctx context.Context, after string, limit int) ([]string, error) {
+	type holder struct {
+		OrderID string `bson:"orderId"`
+	}
+	o := options.Find().SetSort(asc("orderId")).SetProjection(is("orderId", 1))
+	return first(ctx, s.db.copies(), is("orderId", is("$gt", after)), func(h holder) string { return h.OrderID }, limit, o)
+}
+
+// LeftLocked implements order.Tickets.
+func (s *OrderTickets) LeftLocked(ctx context.Context, orderIDs []string) ([]order.Order, error) {
+	filter := bson.D{{Key: "_id", Value: is("$in", recordIDs(orderIDs))}, {Key: "status", Value: order.Cancelled}}
+	cancelled, err := list(ctx, s.db.collection(ordersName), filter, orderDoc.order, options.Find().SetSort(asc("_id")))
+	if err != nil || len(cancelled) == 0 {
+		return nil, err
+	}
+	tickets := make([]recordID, len(cancelled))
+	for i, o := range cancelled {
+		tickets[i] = recordID(o.TicketID)
+	}
+	rows, err := list(ctx, s.db.copies(), is("_id", is("$in", tickets)), rowDoc.row)
+	if err != nil {
+		return nil, err
+	}
+	lockedBy := map[string]string{}
+	for _, r := range rows {
+		if !r.Deleted {
+			lockedBy[r.ID] = r.OrderID
+		}
+	}
+	active, err := s.db.holders(ctx, tickets)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(cancelled, func(o order.Order) bool {
+		return lockedBy[o.TicketID] != o.ID || active[recordID(o.TicketID)] != ""
+	}), nil
 }

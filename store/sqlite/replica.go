@@ -93,6 +93,37 @@ var _ order.Tickets = (*OrderTickets)(nil)
 // OrderTickets returns the port through which package order reads the replica.
 func (db *DB) OrderTickets() *OrderTickets { return &OrderTickets{db} }
 
+// Lockers implements order.Tickets.
+func (s *OrderTickets) Lockers(ctx context.Context, after string, limit int) ([]string, error) {
+	return all(ctx, s.db.read, func(row scanner) (id string, err error) { return id, row.Scan(&id) }, selectLockers, after, limit)
+}
+
+const (
+	selectLockers    = "SELECT DISTINCT orderId FROM replica WHERE orderId <> '' AND orderId > ?1 ORDER BY orderId LIMIT ?2"
+	selectLeftLocked = "SELECT o.seq, o.id, o.userId, o.status, o.expiresAt, o.ticketId, o.price, o.version, o.paidBy" +
+		" FROM json_each(?1) AS wanted JOIN orders AS o ON o.id = wanted.value AND o.status = 'cancelled'" +
+		" JOIN replica AS r ON r.id = o.ticketId AND r.orderId = o.id AND r.deleted = 0" +
+		" WHERE NOT EXISTS (SELECT 1 FROM orders AS other WHERE other.ticketId = o.ticketId" +
+		" AND other.status IN ('created', 'awaiting:payment', 'complete')) ORDER BY o.id"
+)
+
+// LeftLocked implements order.Tickets.
+func (s *OrderTickets) LeftLocked(ctx context.Context, orderIDs []string) ([]order.Order, error) {
+	set, err := list(orderIDs)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := all(ctx, s.db.read, scanOrder, selectLeftLocked, set)
+	if err != nil {
+		return nil, err
+	}
+	found := make([]order.Order, len(rows))
+	for i, row := range rows {
+		found[i] = row.Order
+	}
+	return found, nil
+}
+
 const selectOrderTicket = "SELECT id, title, price, version FROM replica "
 
 func scanOrderTicket(row scanner) (t order.Ticket, err error) {

@@ -143,3 +143,57 @@ func subjects(records []outbox.Record) []event.Subject {
 	}
 	return all
 }
+
+// orderLeftLocked. Case 9.2.
+func orderLeftLocked(t *testing.T, b Backend) {
+	var want []order.Order
+	var lockers, all []string
+	for i, c := range []struct {
+		status  order.Status
+		locked  bool // the replica shows it
+		deleted bool
+		other   order.Status // of another order of the ticket; "" for none
+		left    bool
+	}{
+		{status: order.Cancelled, locked: true, left: true},
+		{status: order.Cancelled},
+		{status: order.Created, locked: true},
+		{status: order.Complete, locked: true},
+		{status: order.AwaitingPayment, locked: true},
+		{status: order.Cancelled, locked: true, deleted: true},
+		{status: order.Cancelled, locked: true, other: order.Created},
+		{status: order.Cancelled, locked: true, other: order.Complete},
+		{status: order.Cancelled, locked: true, other: order.Cancelled, left: true},
+	} {
+		o := newOrder()
+		o.ID, o.Status = fmt.Sprintf("%024x", i+1), c.status
+		must(t, "create", b.Orders.Commit(t.Context(), reserve(o)))
+		row := replica.Row{ID: o.TicketID, Title: "a chair", Price: 5, Deleted: c.deleted}
+		if c.locked {
+			row.OrderID = o.ID
+			lockers = append(lockers, o.ID)
+		}
+		_, err := b.Replica.Write(t.Context(), []replica.Write{{From: event.None, Row: row}})
+		must(t, "replica", err)
+		if c.other != "" {
+			other := newOrder()
+			other.TicketID, other.Status = o.TicketID, c.other
+			must(t, "create", b.Orders.Commit(t.Context(), reserve(other)))
+		}
+		if c.left {
+			want = append(want, o)
+		}
+		all = append(all, o.ID)
+	}
+	got, err := b.OrderTickets.LeftLocked(t.Context(), append(all, "nobody"))
+	must(t, "left locked", err)
+	same(t, "orders whose lock was left", got, want)
+	got, err = b.OrderTickets.LeftLocked(t.Context(), all[1:8])
+	must(t, "left locked", err)
+	same(t, "none of these", got, nil, empty)
+	for after, rest := range map[string][]string{"": lockers, lockers[2]: lockers[3:], lockers[len(lockers)-1]: nil} {
+		page, err := b.OrderTickets.Lockers(t.Context(), after, 3)
+		must(t, "lockers", err)
+		same(t, "lockers after "+after, page, rest[:min(3, len(rest))], empty)
+	}
+}

@@ -25,6 +25,7 @@ var orderCases = []testCase{
 	{"a payment comes back exactly and is known once", paymentRoundTrip},
 	{"of 16 decisions on one payment, one is stored, with its order or without", paymentOneDecision},
 	{"Refunds gives what must be given back, and what was", paymentRefunds},
+	{"Lockers and LeftLocked find tickets that are locked for cancelled orders", orderLeftLocked},
 	{"an order ends once, whoever ends it", orderEnds},
 }
 
