@@ -13,15 +13,16 @@ import (
 // brokerCmd runs the embedded NATS Streaming server alone.
 type brokerCmd struct {
 	brokerFlags
-	DataDir       string `env:"DATA_DIR" default:"" type:"path" help:"Where messages are kept."`
-	NATSClusterID string `name:"nats-cluster-id" env:"NATS_CLUSTER_ID" help:"Cluster id that clients must name."`
+	DataDir       string `env:"DATA_DIR" form:"text" default:"" type:"path" help:"Where messages are kept."`
+	NATSClusterID string `name:"nats-cluster-id" env:"NATS_CLUSTER_ID" form:"cluster" help:"Cluster id that clients must name."`
+}
+
+func (c *brokerCmd) missing() missing {
+	return undefined("DATA_DIR", c.DataDir, "NATS_CLUSTER_ID", c.NATSClusterID)
 }
 
 // Run serves until ctx ends.
 func (c *brokerCmd) Run(ctx context.Context, s streams, l *logFlags) error {
-	if err := complete(undefined("DATA_DIR", c.DataDir, "NATS_CLUSTER_ID", c.NATSClusterID)); err != nil {
-		return err
-	}
 	log := l.logger(s.err)
 	b, err := startBroker(ctx, c.brokerFlags, c.NATSClusterID, c.DataDir, log)
 	if err != nil {

@@ -1,6 +1,11 @@
 package main
 
-import "github.com/alecthomas/kong"
+import (
+	"reflect"
+	"time"
+
+	"github.com/alecthomas/kong"
+)
 
 // cli is the command line: one field per command, one file each.
 type cli struct {
@@ -21,11 +26,18 @@ type cli struct {
 	Version versionCmd `cmd:"" help:"Print what was built from what."`
 }
 
+// commandLine is a command line that was read.
+type commandLine struct {
+	*kong.Context
+	wrong []string // a sentence for each setting that is out of its bounds
+}
+
 // parse reads a command line into c. It returns nil without an error if help
 // was asked for and printed.
-func parse(c *cli, args []string, s streams) (*kong.Context, error) {
+func parse(c *cli, args []string, s streams) (*commandLine, error) {
 	var shown bool
-	parser, err := newParser(c, s, &shown)
+	unread := malformed{}
+	parser, err := newParser(c, s, &shown, unread)
 	if err != nil {
 		return nil, err
 	}
@@ -37,17 +49,28 @@ func parse(c *cli, args []string, s streams) (*kong.Context, error) {
 		return nil, &usageError{err.Error()}
 	}
 	chooseOps(parsed)
-	return parsed, nil
+	return &commandLine{Context: parsed, wrong: unread.outOfBounds(parsed.Flags())}, nil
 }
 
-// newParser returns a parser of c that never ends the process; shown is set
-// when help was asked for and printed.
-func newParser(c *cli, s streams, shown *bool) (*kong.Kong, error) {
+// missing returns what the command cannot do without.
+func (l *commandLine) missing() missing {
+	if n, ok := l.Selected().Target.Addr().Interface().(needing); ok {
+		return n.missing()
+	}
+	return nil
+}
+
+// newParser returns a parser of c that never ends the process. shown is set when
+// help was asked for and printed; unread gets the values that are no numbers.
+func newParser(c *cli, s streams, shown *bool, unread malformed) (*kong.Kong, error) {
 	return kong.New(c,
 		kong.Name("lockstep"),
 		kong.Description("Keeps copies of records in step with their owner, and gets events out without losing one."),
 		kong.Writers(s.out, s.err),
 		kong.Exit(func(int) { *shown = true }),
+		kong.TypeMapper(reflect.TypeFor[time.Duration](), unread),
+		kong.KindMapper(reflect.Int, unread),
+		kong.KindMapper(reflect.Int64, unread),
 		kong.Resolvers(kong.ResolverFunc(secretFiles)),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 	)

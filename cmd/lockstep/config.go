@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"reflect"
-	"strings"
 	"text/tabwriter"
 
 	"github.com/alecthomas/kong"
@@ -13,7 +11,7 @@ import (
 
 // configCmd prints the effective configuration of another command.
 type configCmd struct {
-	Args []string `arg:"" optional:"" help:"The command and its flags; up if there is none."`
+	Args []string `arg:"" optional:"" help:"The command and its flags; up if there is none. Before them: --json; --check fails if something is missing."`
 }
 
 // setting is one value and where it came from.
@@ -23,18 +21,22 @@ type setting struct {
 	Source string `json:"source"` // flag, file, environment or default
 }
 
-// Run prints a table, or JSON for config --json.
+// Run prints a table, or JSON for config --json. For config --check it fails if
+// the command could not begin with them.
 func (c *configCmd) Run(s streams) error {
-	args, asJSON := c.Args, false
-	if len(args) > 0 && args[0] == "--json" {
-		args, asJSON = args[1:], true
+	args, asJSON, check := c.Args, false, false
+	for ; len(args) > 0 && (args[0] == "--json" || args[0] == "--check"); args = args[1:] {
+		asJSON, check = asJSON || args[0] == "--json", check || args[0] == "--check"
 	}
 	if len(args) == 0 {
 		args = []string{"up"}
 	}
-	settings, err := effective(args, s)
+	settings, missing, err := effective(args, s)
 	if err != nil {
 		return err
+	}
+	if check && len(missing) > 0 {
+		return complaint(missing)
 	}
 	if asJSON {
 		enc := json.NewEncoder(s.out)
@@ -48,12 +50,16 @@ func (c *configCmd) Run(s streams) error {
 	return w.Flush()
 }
 
-// effective returns the settings of the command that args would run.
-func effective(args []string, s streams) ([]setting, error) {
+// effective returns the settings of the command that args would run, and what
+// it would miss.
+func effective(args []string, s streams) ([]setting, missing, error) {
 	var other cli
 	parsed, err := parse(&other, args, s)
 	if parsed == nil {
-		return nil, err
+		return nil, nil, err
+	}
+	if err := complaint(parsed.wrong); err != nil {
+		return nil, nil, err
 	}
 	given := map[*kong.Flag]bool{}
 	for _, p := range parsed.Path {
@@ -67,7 +73,7 @@ func effective(args []string, s streams) ([]setting, error) {
 			settings = append(settings, settingOf(f, given[f]))
 		}
 	}
-	return settings, nil
+	return settings, parsed.missing(), nil
 }
 
 func settingOf(f *kong.Flag, given bool) setting {
@@ -80,45 +86,6 @@ func settingOf(f *kong.Flag, given bool) setting {
 	case inEnvironment:
 		v.Source = "environment"
 	}
-	if f.Target.Kind() == reflect.String {
-		v.Value = masked(f, f.Target.String())
-	}
+	v.Value = masked(f, v.Value)
 	return v
-}
-
-// masked hides secrets: all of a key, the password of a URL.
-func masked(f *kong.Flag, value string) string {
-	switch {
-	case value == "":
-		return "-"
-	case !f.Tag.Has("secret"):
-		return redactURL(value)
-	case f.Tag.Get("secret") == "whole": // the path of a webhook is its password
-		return "****"
-	case strings.Contains(value, "://"):
-		return redactURL(value)
-	default:
-		return "****"
-	}
-}
-
-// redactURL hides whatever stands between the scheme and the @ of a URL. It
-// does not parse: a list of hosts is no URL for net/url, and its password no
-// less a secret.
-func redactURL(value string) string {
-	scheme, rest, ok := strings.Cut(value, "://")
-	if !ok {
-		return value
-	}
-	authority, path, slash := strings.Cut(rest, "/")
-	at := strings.LastIndex(authority, "@")
-	if at < 0 {
-		return value
-	}
-	user, _, _ := strings.Cut(authority[:at], ":")
-	redacted := scheme + "://" + user + ":****" + authority[at:]
-	if slash {
-		redacted += "/" + path
-	}
-	return redacted
 }

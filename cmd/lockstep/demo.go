@@ -18,9 +18,9 @@ import (
 // demoCmd is a finite proof: it runs up in a temporary directory, drives it
 // through HTTP, makes the bus as bad as it may be, and then counts.
 type demoCmd struct {
-	For     time.Duration `default:"40s" help:"How long tickets and orders are written."`
-	Outage  time.Duration `default:"8s" help:"How long the broker is away in the middle of it."`
-	Writers int           `default:"8" help:"Users who write at the same time."`
+	For     time.Duration `default:"40s" min:"1s" max:"1h" help:"How long tickets and orders are written."`
+	Outage  time.Duration `default:"8s" min:"100ms" max:"1h" help:"How long the broker is away in the middle of it."`
+	Writers int           `default:"8" min:"1" max:"1000" help:"Users who write at the same time."`
 }
 
 // settleWithin is how long the system may take to come to rest after the last

@@ -48,7 +48,7 @@ var errUnwell = errors.New("something has to be mended first, see above")
 
 // Run prints one line for each examination.
 func (c *doctorCmd) Run(ctx context.Context, s streams) error {
-	well := true
+	well, out := true, s.redacted()
 	for _, e := range c.examinations() {
 		limited, cancel := context.WithTimeout(ctx, examineWithin)
 		found, err := e.look(limited)
@@ -56,12 +56,12 @@ func (c *doctorCmd) Run(ctx context.Context, s streams) error {
 		var w warning
 		switch {
 		case err == nil:
-			fmt.Fprintf(s.out, "✓ %-14s %s\n", e.name, found)
+			fmt.Fprintf(out, "✓ %-14s %s\n", e.name, found)
 		case errors.As(err, &w):
-			fmt.Fprintf(s.out, "! %-14s %s\n", e.name, oneLine(err))
+			fmt.Fprintf(out, "! %-14s %s\n", e.name, oneLine(err))
 		default:
 			well = false
-			fmt.Fprintf(s.out, "✗ %-14s %s\n", e.name, oneLine(err))
+			fmt.Fprintf(out, "✗ %-14s %s\n", e.name, oneLine(err))
 		}
 	}
 	if !well {
@@ -88,7 +88,7 @@ func (c *doctorCmd) examinations() []examination {
 }
 
 func (c *doctorCmd) lookAtSettings(context.Context) (string, error) {
-	return "nothing is missing", complete(c.storeFlags, c.natsFlags, c.jwtFlags, c.opsFlags)
+	return "nothing is missing", complaint(needs(c.storeFlags, c.natsFlags, c.jwtFlags, c.opsFlags))
 }
 
 // samples are keys that stand in tutorials.

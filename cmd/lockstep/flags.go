@@ -15,8 +15,8 @@ import (
 
 // opsFlags say where the operator's routes are served.
 type opsFlags struct {
-	OpsAddr  string `env:"OPS_ADDR" default:"${ops_addr}" help:"Where /metrics, /healthz, /readyz and /ops are served; unset: :9464 with OPS_TOKEN, this machine's 9464 without."`
-	OpsToken string `env:"OPS_TOKEN" secret:"" help:"What calls that change state must bear. Required if --ops-addr is open to other machines."`
+	OpsAddr  string `env:"OPS_ADDR" form:"address" default:"${ops_addr}" help:"Where /metrics, /healthz, /readyz and /ops are served; unset: :9464 with OPS_TOKEN, this machine's 9464 without."`
+	OpsToken string `env:"OPS_TOKEN" secret:"" form:"token" help:"What calls that change state must bear. Required if --ops-addr is open to other machines."`
 }
 
 // opsPort is where a service serves the operator's routes unless it is told.
@@ -52,8 +52,8 @@ func (f opsFlags) missing() missing {
 
 // storeFlags say where a service keeps its data.
 type storeFlags struct {
-	MongoURI string `name:"mongo-uri" env:"MONGO_URI" secret:"" help:"MongoDB replica set. Unset: SQLite in the data directory."`
-	DataDir  string `env:"DATA_DIR" default:"${data_dir}" type:"path" help:"Where SQLite files and the embedded broker's messages are kept."`
+	MongoURI string `name:"mongo-uri" env:"MONGO_URI" secret:"" form:"mongo-uri" help:"MongoDB replica set. Unset: SQLite in the data directory."`
+	DataDir  string `env:"DATA_DIR" form:"text" default:"${data_dir}" type:"path" help:"Where SQLite files and the embedded broker's messages are kept."`
 }
 
 func (f storeFlags) missing() missing {
@@ -65,10 +65,10 @@ func (f storeFlags) missing() missing {
 
 // natsFlags say which broker a service connects to, and as whom.
 type natsFlags struct {
-	NATSURL        string `name:"nats-url" env:"NATS_URL" help:"nats://host:4222 or http://host:4222."`
-	NATSClusterID  string `name:"nats-cluster-id" env:"NATS_CLUSTER_ID" default:"${cluster_id}" help:"Cluster id of the broker."`
-	NATSClientID   string `name:"nats-client-id" env:"NATS_CLIENT_ID" help:"Who this process is to the broker: the pod's name."`
-	NATSMonitorURL string `name:"nats-monitor-url" env:"NATS_MONITOR_URL" help:"The broker's monitoring pages, where lag is read."`
+	NATSURL        string `name:"nats-url" env:"NATS_URL" secret:"" form:"nats-url" help:"nats://host:4222 or http://host:4222."`
+	NATSClusterID  string `name:"nats-cluster-id" env:"NATS_CLUSTER_ID" form:"cluster" default:"${cluster_id}" help:"Cluster id of the broker."`
+	NATSClientID   string `name:"nats-client-id" env:"NATS_CLIENT_ID" form:"text" help:"Who this process is to the broker: the pod's name."`
+	NATSMonitorURL string `name:"nats-monitor-url" env:"NATS_MONITOR_URL" form:"url" help:"The broker's monitoring pages, where lag is read."`
 }
 
 func (f natsFlags) missing() missing {
@@ -77,50 +77,47 @@ func (f natsFlags) missing() missing {
 
 // brokerFlags say where the embedded broker listens.
 type brokerFlags struct {
-	NATSListen  string `name:"nats-listen" env:"NATS_LISTEN" default:"127.0.0.1:4222" help:"Where the embedded broker listens."`
-	NATSMonitor string `name:"nats-monitor" env:"NATS_MONITOR" default:"127.0.0.1:8222" help:"Where its monitoring pages are served."`
+	NATSListen  string `name:"nats-listen" env:"NATS_LISTEN" form:"address" default:"127.0.0.1:4222" help:"Where the embedded broker listens."`
+	NATSMonitor string `name:"nats-monitor" env:"NATS_MONITOR" form:"address" default:"127.0.0.1:8222" help:"Where its monitoring pages are served."`
 }
 
 // jwtFlags hold the key of sessions.
 type jwtFlags struct {
-	JWTKey string `name:"jwt-key" env:"JWT_KEY" secret:"" help:"Key that signs sessions (HS256)."`
+	JWTKey string `name:"jwt-key" env:"JWT_KEY" secret:"" form:"text" help:"Key that signs sessions (HS256)."`
 }
 
 func (f jwtFlags) missing() missing { return undefined("JWT_KEY", f.JWTKey) }
 
 // listenerFlags tune the subscriptions.
 type listenerFlags struct {
-	AckWait      time.Duration `env:"ACK_WAIT" default:"5s" help:"How long the broker waits for an ack before it delivers again."`
-	MaxInFlight  int           `env:"MAX_IN_FLIGHT" default:"1024" help:"Unacknowledged messages per subscription."`
-	HoldFor      time.Duration `env:"HOLD_FOR" default:"30s" help:"How long an early message waits for its predecessor before its record is repaired, or it is set aside."`
-	CanonicalURL string        `name:"canonical-url" env:"CANONICAL_URL" help:"Ops address of the service that owns what is replicated here; gaps are mended from it."`
+	AckWait      time.Duration `env:"ACK_WAIT" default:"5s" min:"1s" max:"10m" step:"1s" help:"How long the broker waits for an ack before it delivers again."`
+	MaxInFlight  int           `env:"MAX_IN_FLIGHT" default:"1024" min:"1" max:"100000" help:"Unacknowledged messages per subscription."`
+	HoldFor      time.Duration `env:"HOLD_FOR" default:"30s" min:"1s" max:"24h" help:"How long an early message waits for its predecessor before its record is repaired, or it is set aside."`
+	CanonicalURL string        `name:"canonical-url" env:"CANONICAL_URL" form:"url" help:"Ops address of the service that owns what is replicated here; gaps are mended from it."`
 }
 
 // ticketFlags hold the rules of tickets.
 type ticketFlags struct {
-	TicketDelete string `env:"TICKET_DELETE" enum:"on,off" default:"${ticket_delete}" help:"on: DELETE removes a ticket, which no Node service hears of. off: 404, as the Node service."`
+	TicketDelete string `env:"TICKET_DELETE" oneof:"on,off" default:"${ticket_delete}" help:"on: DELETE removes a ticket, which no Node service hears of. off: 404, as the Node service."`
 }
 
 func (f ticketFlags) deletes() bool { return f.TicketDelete == "on" }
 
 // orderFlags hold the rules of orders.
 type orderFlags struct {
-	OrderWindow time.Duration `env:"ORDER_WINDOW" default:"15m" help:"A reservation expires after it."`
-	VersionStep int64         `env:"VERSION_STEP" default:"1" help:"Distance between two versions of a ticket, for publishers that do not count in ones."`
+	OrderWindow time.Duration `env:"ORDER_WINDOW" default:"15m" min:"1s" max:"720h" help:"A reservation expires after it."`
+	VersionStep int64         `env:"VERSION_STEP" default:"1" min:"1" max:"1000000000" help:"Distance between two versions of a ticket, for publishers that do not count in ones."`
 }
 
 // notifyFlags say who is told of incidents.
 type notifyFlags struct {
-	NotifyURL       string `name:"notify-url" env:"NOTIFY_URL" secret:"whole" help:"Webhook that is told of incidents: a chat's, or one of your own."`
-	NotifySecret    string `env:"NOTIFY_SECRET" secret:"" help:"Key that signs what is sent there (HMAC-SHA256)."`
-	QuarantineAlert int    `env:"QUARANTINE_ALERT" default:"100" help:"More messages in quarantine are an incident."`
+	NotifyURL       string `name:"notify-url" env:"NOTIFY_URL" secret:"" form:"webhook" help:"Webhook that is told of incidents: a chat's, or one of your own."`
+	NotifySecret    string `env:"NOTIFY_SECRET" secret:"" form:"text" help:"Key that signs what is sent there (HMAC-SHA256)."`
+	QuarantineAlert int    `env:"QUARANTINE_ALERT" default:"100" min:"1" max:"1000000000" help:"More messages in quarantine are an incident."`
 }
 
 // notifier returns the webhook; nil if nobody is to be told.
 func (f notifyFlags) notifier() (incident.Notifier, error) {
-	if f.QuarantineAlert < 1 {
-		return nil, &usageError{"QUARANTINE_ALERT must be at least 1"}
-	}
 	if f.NotifyURL == "" {
 		return nil, nil
 	}
@@ -149,14 +146,22 @@ func undefined(namesAndValues ...string) missing {
 	return m
 }
 
-// complete returns an error that names everything missing of the groups.
-func complete(groups ...interface{ missing() missing }) error {
+// needing is a command that cannot do without some settings.
+type needing interface{ missing() missing }
+
+// needs lists everything missing of the groups.
+func needs(groups ...needing) missing {
 	var all missing
 	for _, g := range groups {
 		all = append(all, g.missing()...)
 	}
-	if len(all) == 0 {
+	return all
+}
+
+// complaint returns an error of the sentences; nil if there is none.
+func complaint(sentences []string) error {
+	if len(sentences) == 0 {
 		return nil
 	}
-	return &usageError{strings.Join(all, "\n")}
+	return &usageError{strings.Join(sentences, "\n")}
 }

@@ -31,10 +31,10 @@ func (s *system) greet(w io.Writer) {
 	line("  tickets  %s/api/tickets", tickets)
 	line("  orders   %s/api/orders", orders)
 	line("  ops      %s/readyz  /metrics  /ops/outbox", urlOf(s.opsAt))
-	line("  broker   %s  %s/streaming/serverz", redactURL(s.flags.NATSURL), redactURL(s.flags.NATSMonitorURL))
+	line("  broker   %s  %s/streaming/serverz", maskURL(s.flags.NATSURL), maskURL(s.flags.NATSMonitorURL))
 	line("  data     %s (kept over restarts)", dir)
 	if s.keyFile != "" {
-		line("  JWT_KEY  %s (made for this directory, kept in %s)", s.flags.JWTKey, s.keyFile)
+		line("  JWT_KEY  made for this directory, kept in %s", s.keyFile)
 	}
 	line("")
 	line("A session of %s:", user)

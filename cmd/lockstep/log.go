@@ -8,8 +8,8 @@ import (
 
 // logFlags say how the process logs.
 type logFlags struct {
-	LogFormat string `env:"LOG_FORMAT" enum:",text,json" default:"" help:"text or json; unset: text on a terminal, else json."`
-	LogLevel  string `env:"LOG_LEVEL" enum:"debug,info,warn,error" default:"info" help:"debug, info, warn or error."`
+	LogFormat string `env:"LOG_FORMAT" oneof:",text,json" default:"" help:"text or json; unset: text on a terminal, else json."`
+	LogLevel  string `env:"LOG_LEVEL" oneof:"debug,info,warn,error" default:"info" help:"debug, info, warn or error."`
 }
 
 // logger returns a logger that writes to w.
@@ -25,6 +25,13 @@ func (f logFlags) logger(w io.Writer) *slog.Logger {
 
 // terminal reports whether a person reads what is written to w.
 func terminal(w io.Writer) bool {
+	for {
+		under, ok := w.(interface{ Unwrap() io.Writer })
+		if !ok {
+			break
+		}
+		w = under.Unwrap()
+	}
 	f, ok := w.(*os.File)
 	if !ok {
 		return false

@@ -36,16 +36,29 @@ type streams struct {
 	out, err io.Writer
 }
 
+// redacted returns out without secrets, for commands that print errors to it.
+func (s streams) redacted() io.Writer {
+	if r, ok := s.err.(*redacting); ok {
+		return &redacting{to: s.out, secrets: r.secrets}
+	}
+	return s.out
+}
+
 // run does what the arguments say and returns the exit code. It is main
 // without the process, for tests.
 func run(ctx context.Context, args []string, s streams) int {
 	var c cli
+	s.err = redact(s.err, nil)
 	parsed, err := parse(&c, args, s)
 	if err != nil {
 		return fail(s, err)
 	}
 	if parsed == nil {
 		return 0
+	}
+	s.err = redact(s.err, parsed.Flags())
+	if err := complaint(append(parsed.wrong, parsed.missing()...)); err != nil {
+		return fail(s, err)
 	}
 	parsed.BindTo(ctx, (*context.Context)(nil))
 	parsed.Bind(s, &c.logFlags)
@@ -75,12 +88,18 @@ func (e *usageError) ExitCode() int { return exitUsage }
 
 var _ kong.ExitCoder = (*usageError)(nil)
 
-// signalled returns a context that ends with the first SIGINT or SIGTERM. The
-// second one ends the process at once: whoever sends it does not want to wait.
+// signalled returns a context that ends with the first SIGINT, SIGTERM or, if
+// the process was not started to outlive its terminal, SIGHUP. The second one
+// ends the process at once: whoever sends it does not want to wait. A reader of
+// the log who goes away ends nothing.
 func signalled() (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 2)
+	signal.Ignore(syscall.SIGPIPE)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) { // as nohup starts it
+		signal.Notify(signals, syscall.SIGHUP)
+	}
 	go func() {
 		<-signals
 		cancel()

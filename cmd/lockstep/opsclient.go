@@ -14,9 +14,9 @@ import (
 
 // opsClientFlags say which running process an operator's command talks to.
 type opsClientFlags struct {
-	OpsURL   string        `name:"ops-url" env:"OPS_URL" default:"http://127.0.0.1:3002" help:"Ops address of the running service."`
-	OpsToken string        `env:"OPS_TOKEN" secret:"" help:"Token of the ops address."`
-	Timeout  time.Duration `default:"10s" help:"How long to wait for an answer."`
+	OpsURL   string        `name:"ops-url" env:"OPS_URL" form:"url" default:"http://127.0.0.1:3002" help:"Ops address of the running service."`
+	OpsToken string        `env:"OPS_TOKEN" secret:"" form:"token" help:"Token of the ops address."`
+	Timeout  time.Duration `default:"10s" min:"100ms" max:"1h" help:"How long to wait for an answer."`
 }
 
 // maxOpsAnswer bounds an answer in bytes.

@@ -15,7 +15,7 @@ import (
 
 // ordersCmd runs the orders service.
 type ordersCmd struct {
-	OrdersAddr string `env:"ORDERS_ADDR" default:":3000" help:"Where the orders API is served."`
+	OrdersAddr string `env:"ORDERS_ADDR" form:"address" default:":3000" help:"Where the orders API is served."`
 	opsFlags   `set:"ops_addr="`
 	storeFlags `set:"data_dir="`
 	natsFlags  `set:"cluster_id="`
@@ -25,11 +25,12 @@ type ordersCmd struct {
 	orderFlags
 }
 
+func (c *ordersCmd) missing() missing {
+	return needs(c.storeFlags, c.natsFlags, c.jwtFlags, c.opsFlags)
+}
+
 // Run serves until ctx ends.
 func (c *ordersCmd) Run(ctx context.Context, s streams, l *logFlags) error {
-	if err := complete(c.storeFlags, c.natsFlags, c.jwtFlags, c.opsFlags); err != nil {
-		return err
-	}
 	p := newProgram(l.logger(s.err), c.opsFlags)
 	if err := c.assemble(ctx, p); err != nil {
 		p.abandon()

@@ -20,8 +20,8 @@ type outboxCmd struct {
 
 type outboxListCmd struct {
 	opsClientFlags
-	Service string `help:"tickets or orders; both if unset."`
-	Limit   int    `default:"100" help:"Events at most."`
+	Service string `oneof:",tickets,orders" help:"tickets or orders; both if unset."`
+	Limit   int    `default:"100" min:"1" max:"1000" help:"Events at most."`
 	JSON    bool   `name:"json" help:"Print JSON."`
 }
 

@@ -17,10 +17,10 @@ const incidentsPath = "/ops/outbox/incidents"
 
 type incidentsListCmd struct {
 	opsClientFlags
-	Service string `help:"tickets or orders; both if unset."`
+	Service string `oneof:",tickets,orders" help:"tickets or orders; both if unset."`
 	Open    bool   `help:"Only those that are not over."`
-	After   string `help:"Id to go on behind."`
-	Limit   int    `default:"20" help:"Incidents at most."`
+	After   string `form:"text" help:"Id to go on behind."`
+	Limit   int    `default:"20" min:"1" max:"1000" help:"Incidents at most."`
 	JSON    bool   `name:"json" help:"Print JSON."`
 }
 

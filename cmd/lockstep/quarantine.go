@@ -20,7 +20,7 @@ const quarantinePath = "/ops/replica/quarantine"
 
 type quarantineListCmd struct {
 	opsClientFlags
-	Limit int  `default:"100" help:"Messages at most."`
+	Limit int  `default:"100" min:"1" max:"1000" help:"Messages at most."`
 	JSON  bool `name:"json" help:"Print JSON."`
 }
 

@@ -19,7 +19,7 @@ func TestReferenceNamesEverything(t *testing.T) {
 	}
 	var c cli
 	var shown bool
-	parser, err := newParser(&c, streams{out: os.Stderr, err: os.Stderr}, &shown)
+	parser, err := newParser(&c, streams{out: os.Stderr, err: os.Stderr}, &shown, malformed{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,7 +19,7 @@ const refundsPath = "/ops/refunds"
 type refundsListCmd struct {
 	opsClientFlags
 	All   bool `help:"Settled ones too."`
-	Limit int  `default:"100" help:"Refunds at most."`
+	Limit int  `default:"100" min:"1" max:"1000" help:"Refunds at most."`
 	JSON  bool `name:"json" help:"Print JSON."`
 }
 

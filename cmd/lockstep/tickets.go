@@ -11,7 +11,7 @@ import (
 
 // ticketsCmd runs the tickets service.
 type ticketsCmd struct {
-	TicketsAddr string `env:"TICKETS_ADDR" default:":3000" help:"Where the tickets API is served."`
+	TicketsAddr string `env:"TICKETS_ADDR" form:"address" default:":3000" help:"Where the tickets API is served."`
 	opsFlags    `set:"ops_addr="`
 	storeFlags  `set:"data_dir="`
 	natsFlags   `set:"cluster_id="`
@@ -21,11 +21,12 @@ type ticketsCmd struct {
 	notifyFlags
 }
 
+func (c *ticketsCmd) missing() missing {
+	return needs(c.storeFlags, c.natsFlags, c.jwtFlags, c.opsFlags)
+}
+
 // Run serves until ctx ends.
 func (c *ticketsCmd) Run(ctx context.Context, s streams, l *logFlags) error {
-	if err := complete(c.storeFlags, c.natsFlags, c.jwtFlags, c.opsFlags); err != nil {
-		return err
-	}
 	p := newProgram(l.logger(s.err), c.opsFlags)
 	if err := c.assemble(ctx, p); err != nil {
 		p.abandon()

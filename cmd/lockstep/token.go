@@ -11,15 +11,12 @@ import (
 // tokenCmd prints a session cookie.
 type tokenCmd struct {
 	jwtFlags
-	User string `required:"" help:"E-mail address of the user."`
-	ID   string `name:"id" help:"Id of the user; unset: derived from the address, so that one address is one user."`
+	User string `required:"" form:"text" help:"E-mail address of the user."`
+	ID   string `name:"id" form:"text" help:"Id of the user; unset: derived from the address, so that one address is one user."`
 }
 
 // Run prints name=value, ready for a Cookie header.
 func (c *tokenCmd) Run(s streams) error {
-	if err := complete(c.jwtFlags); err != nil {
-		return err
-	}
 	sessions, err := api.NewSessions(c.JWTKey, nil)
 	if err != nil {
 		return err

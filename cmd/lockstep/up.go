@@ -8,8 +8,8 @@ import (
 
 // upCmd runs the whole system in one process.
 type upCmd struct {
-	TicketsAddr string `env:"TICKETS_ADDR" default:"127.0.0.1:3000" help:"Where the tickets API is served."`
-	OrdersAddr  string `env:"ORDERS_ADDR" default:"127.0.0.1:3001" help:"Where the orders API is served."`
+	TicketsAddr string `env:"TICKETS_ADDR" form:"address" default:"127.0.0.1:3000" help:"Where the tickets API is served."`
+	OrdersAddr  string `env:"ORDERS_ADDR" form:"address" default:"127.0.0.1:3001" help:"Where the orders API is served."`
 	opsFlags    `set:"ops_addr=127.0.0.1:3002"`
 	storeFlags  `set:"data_dir=./lockstep-data"`
 	natsFlags   `set:"cluster_id=ticketing"`
@@ -20,6 +20,8 @@ type upCmd struct {
 	notifyFlags
 	orderFlags
 }
+
+func (c *upCmd) missing() missing { return needs(c.opsFlags) }
 
 // Run serves until ctx ends.
 func (c *upCmd) Run(ctx context.Context, s streams, l *logFlags) error {
@@ -40,9 +42,6 @@ type system struct {
 
 // newUp puts the system together. Whoever gets it must run or abandon it.
 func newUp(ctx context.Context, c upCmd, log *slog.Logger) (*system, error) {
-	if err := complete(c.opsFlags); err != nil {
-		return nil, err
-	}
 	s := &system{flags: c, program: newProgram(log, c.opsFlags)}
 	s.shared = true
 	if err := s.assembleUp(ctx); err != nil {

@@ -33,7 +33,7 @@ func parseUp(t *testing.T, args ...string) upCmd {
 	t.Helper()
 	var c cli
 	var shown bool
-	parser, err := newParser(&c, streams{out: io.Discard, err: io.Discard}, &shown)
+	parser, err := newParser(&c, streams{out: io.Discard, err: io.Discard}, &shown, malformed{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -206,13 +206,12 @@ func TestASecondUpIsRefusedAndDisturbsNobody(t *testing.T) {
 	dir := t.TempDir()
 	r := startUp(t, dir)
 	for what, args := range map[string][]string{
-		"another process works in":  {"--data-dir=" + dir},
-		"--tickets-addr":            {"--data-dir=" + t.TempDir(), "--tickets-addr=" + r.ticketsAt.Addr().String()},
-		"--orders-addr":             {"--data-dir=" + t.TempDir(), "--orders-addr=" + r.ordersAt.Addr().String()},
-		"--ops-addr":                {"--data-dir=" + t.TempDir(), "--ops-addr=" + r.opsAt.Addr().String()},
-		"--nats-listen":             {"--data-dir=" + t.TempDir(), "--nats-listen=" + strings.TrimPrefix(r.broker.URL(), "nats://")},
-		"--nats-monitor":            {"--data-dir=" + t.TempDir(), "--nats-monitor=" + strings.TrimPrefix(r.broker.MonitorURL(), "http://")},
-		"OPS_TOKEN must be defined": {"--data-dir=" + t.TempDir(), "--ops-addr=0.0.0.0:0"},
+		"another process works in": {"--data-dir=" + dir},
+		"--tickets-addr":           {"--data-dir=" + t.TempDir(), "--tickets-addr=" + r.ticketsAt.Addr().String()},
+		"--orders-addr":            {"--data-dir=" + t.TempDir(), "--orders-addr=" + r.ordersAt.Addr().String()},
+		"--ops-addr":               {"--data-dir=" + t.TempDir(), "--ops-addr=" + r.opsAt.Addr().String()},
+		"--nats-listen":            {"--data-dir=" + t.TempDir(), "--nats-listen=" + strings.TrimPrefix(r.broker.URL(), "nats://")},
+		"--nats-monitor":           {"--data-dir=" + t.TempDir(), "--nats-monitor=" + strings.TrimPrefix(r.broker.MonitorURL(), "http://")},
 	} {
 		_, err := newUp(t.Context(), parseUp(t, args...), slog.New(slog.DiscardHandler))
 		if err == nil || !strings.Contains(err.Error(), what) {

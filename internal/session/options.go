@@ -92,26 +92,29 @@ func natsURL(raw string) (string, error) {
 			u.Scheme = "tls"
 		case "nats", "tls":
 		default:
-			return "", fmt.Errorf("broker url %q: want nats://host:port or http://host:port", u.Redacted())
+			return "", fmt.Errorf("broker url %q: want nats://host:port or http://host:port", anonymous(u))
 		}
 		if u.Hostname() == "" {
-			return "", fmt.Errorf("broker url %q names no host", u.Redacted())
+			return "", fmt.Errorf("broker url %q names no host", anonymous(u))
 		}
 		all = append(all, u.String())
 	}
 	return strings.Join(all, ","), nil
 }
 
-// redacted returns raw without its passwords, for people.
-func redacted(raw string) string {
+// redacted returns addresses as natsURL makes them for people: a name may be a
+// token, so nothing before the @ is shown.
+func redacted(urls string) string {
 	var all []string
-	for one := range strings.SplitSeq(raw, ",") {
+	for one := range strings.SplitSeq(urls, ",") {
 		if u, err := url.Parse(one); err == nil {
-			all = append(all, u.Redacted())
+			all = append(all, anonymous(u))
 		}
 	}
 	return strings.Join(all, ",")
 }
+
+func anonymous(u *url.URL) string { return u.Scheme + "://" + u.Host }
 
 var refused = regexp.MustCompile(`[^A-Za-z0-9_-]`)
 
