@@ -20,7 +20,7 @@ type channel struct {
 	moved    atomic.Int64  // when one was finished last, in Unix nanoseconds
 	borrowed atomic.Int64  // messages a scout brought that are not finished
 	seen     atomic.Uint64 // highest sequence that was delivered here
-	mark     highWater
+	came     atomic.Int64  // when something was delivered last, in Unix nanoseconds
 
 	refused  atomic.Bool // a delivery found no room since the subscriptions were made
 	scouting atomic.Bool // a scout is out, or asked for

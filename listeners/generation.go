@@ -70,6 +70,9 @@ func (g *generation) start(ctx context.Context) error {
 	}
 	g.helping.Go(func() { g.watch(helping) })
 	g.helping.Go(func() { g.keepMarks(helping) })
+	if g.opts.Losses != nil {
+		g.helping.Go(func() { g.watchLosses(helping) })
+	}
 	g.helping.Go(func() { g.aside.run(helping, g.progress) })
 	return nil
 }

@@ -112,9 +112,10 @@ func (p *play) newMember() *generation {
 	l := &Listener{
 		handler: &guard{Handler: p, log: slog.New(slog.DiscardHandler)}, log: slog.New(slog.DiscardHandler), now: func() time.Time { return p.now },
 		opts:     Options{Group: "group", MaxInFlight: 16, Lanes: 2}.withDefaults(),
-		counters: map[event.Subject]*subjectMetrics{},
+		counters: map[event.Subject]*subjectMetrics{}, unstored: map[event.Subject]*unstored{},
 	}
 	for _, s := range p.Subjects() {
+		l.unstored[s] = &unstored{}
 		l.counters[s] = l.opts.Metrics.of(s)
 	}
 	l.aside = newAside(p.aside, p, l.opts, l.owns)

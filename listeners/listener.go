@@ -33,6 +33,7 @@ type Listener struct {
 	member   string // tells our own hints from those of others
 	aside    *aside
 	counters map[event.Subject]*subjectMetrics
+	unstored map[event.Subject]*unstored
 
 	mu      sync.Mutex
 	current *generation // nil while not subscribed
@@ -47,9 +48,10 @@ func New(s *session.Session, h Handler, q Quarantine, o Options) (*Listener, err
 	}
 	l := &Listener{
 		session: s, handler: &guard{Handler: h, log: o.Log}, opts: o, log: o.Log, now: time.Now, member: rand.Text(),
-		counters: map[event.Subject]*subjectMetrics{},
+		counters: map[event.Subject]*subjectMetrics{}, unstored: map[event.Subject]*unstored{},
 	}
 	for _, subject := range h.Subjects() {
+		l.unstored[subject] = &unstored{}
 		l.counters[subject] = o.Metrics.of(subject)
 	}
 	l.aside = newAside(q, l.handler, o, l.owns)
@@ -91,7 +93,8 @@ func (l *Listener) Run(ctx context.Context) error {
 func (l *Listener) serve(ctx context.Context, conn *session.Conn) error {
 	healed := conn.Reconnected()
 	if l.opts.Losses != nil {
-		if err := l.opts.Losses.Check(ctx, conn); err != nil {
+		l.storeMarks(ctx) // of the generation before
+		if err := l.opts.Losses.Check(ctx, conn, l.handler.Subjects()); err != nil {
 			return err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/nats-io/stan.go"
@@ -14,23 +15,28 @@ import (
 	"lockstep/internal/session"
 )
 
-// Loss is a range of messages that the broker no longer has and that no member
-// of the group is known to have seen.
+// Loss is a range of messages in which there are some that no member of the
+// group on this store has seen, and that will not be delivered to one.
 type Loss struct {
 	Group    string
 	Channel  event.Subject
 	From, To uint64 // sequences; To is 0 if nobody can tell how far it went
+	Missing  uint64 // messages of the range that were not seen; 1 if nobody can tell
 	Cause    LossCause
 }
 
-// LossCause says how the broker lost them.
+// LossCause says how they were lost.
 type LossCause string
 
 // The causes of losses.
 const (
 	Truncated  LossCause = "truncated"  // a limit of the channel pushed them out unread
 	Renumbered LossCause = "renumbered" // the channel began anew: a memory store that restarted, or a lost volume
+	Elsewhere  LossCause = "elsewhere"  // the group acknowledged them, but not on this store: it was restored from a backup, or another store shares the group
 )
+
+// LossCauses returns every cause.
+func LossCauses() []LossCause { return []LossCause{Truncated, Renumbered, Elsewhere} }
 
 // probeWait is how long the broker may take to deliver a message that it has,
 // and probeLong how long before a channel counts as empty.
@@ -41,43 +47,58 @@ const (
 
 // LossOptions configure Losses.
 type LossOptions struct {
-	Group      string
-	Subjects   []event.Subject
-	OnLoss     func(context.Context, Loss) // must not block; nil to log and count only
-	Log        *slog.Logger                // discarded if nil
-	Registerer prometheus.Registerer       // nil registers nothing
+	Group    string
+	Subjects []event.Subject
+	OnLoss   func(context.Context, Loss) // must not block; nil to log and count only
+	Every    time.Duration               // how often a subscribed listener looks; 5 s if 0
+
+	// Alone says that no other process works on the store. Then nobody else
+	// can hold what was not delivered here, and it is missed sooner.
+	Alone bool
+
+	Log        *slog.Logger          // discarded if nil
+	Registerer prometheus.Registerer // nil registers nothing
 }
 
 // Losses finds out what the broker lost, from the stored mark of a queue group
-// and what the channel begins and ends with. The broker itself keeps no trace
-// of it once the group is joined again. A listener asks before it joins.
+// and what the channel begins and ends with. A listener asks before it joins and
+// while it is subscribed.
 type Losses struct {
 	marks  Marks
 	opts   LossOptions
 	lost   *prometheus.CounterVec
 	losses *prometheus.CounterVec
+
+	mu     sync.Mutex
+	told   map[event.Subject]Spans     // reported, but not in the stored mark: not to be reported again
+	logged map[event.Subject]time.Time // when a loss of the channel was logged last
 }
+
+// logLossEvery bounds how often the losses of one channel are logged.
+const logLossEvery = 30 * time.Second
 
 // NewLosses returns a detector over the marks that the group's listeners keep.
 func NewLosses(marks Marks, o LossOptions) *Losses {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	o.Every = or(o.Every, 5*time.Second)
 	l := &Losses{
-		marks: marks, opts: o,
+		marks: marks, opts: o, told: map[event.Subject]Spans{}, logged: map[event.Subject]time.Time{},
 		lost: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "lockstep_listener_lost_messages_total",
-			Help: "Messages the broker lost before the group saw them; at least, where the end of the loss is unknown.",
+			Help: "Messages that were lost before the group saw them; at least, where the end of the loss is unknown.",
 		}, []string{"channel"}),
 		losses: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "lockstep_listener_losses_total",
-			Help: "Losses of messages in the broker that were noticed.",
+			Help: "Losses of messages that were noticed, by how they were lost.",
 		}, []string{"channel", "cause"}),
 	}
 	for _, s := range o.Subjects {
 		l.lost.WithLabelValues(string(s))
-		l.losses.WithLabelValues(string(s), string(Truncated))
-		l.losses.WithLabelValues(string(s), string(Renumbered))
+		for _, c := range LossCauses() {
+			l.losses.WithLabelValues(string(s), string(c))
+		}
 	}
 	if o.Registerer != nil {
 		o.Registerer.MustRegister(l.lost, l.losses)
@@ -85,12 +106,12 @@ func NewLosses(marks Marks, o LossOptions) *Losses {
 	return l
 }
 
-// Check compares the marks with the channels as they are now and reports what
-// was lost since. It must run before the group is joined: what a member
-// acknowledges after that moves the mark over the hole.
-func (l *Losses) Check(ctx context.Context, conn *session.Conn) error {
+// Check compares the marks of subjects with their channels as they are now and
+// reports what was lost since. It must run before the group is joined: the first
+// mark of a channel says how far the channel was before.
+func (l *Losses) Check(ctx context.Context, conn *session.Conn, subjects []event.Subject) error {
 	var errs []error
-	for _, s := range l.opts.Subjects {
+	for _, s := range subjects {
 		if err := l.check(ctx, conn, s); err != nil {
 			errs = append(errs, fmt.Errorf("look for losses in %s: %w", s, err))
 		}
@@ -107,8 +128,13 @@ func (l *Losses) check(ctx context.Context, conn *session.Conn, channel event.Su
 	if err != nil {
 		return err
 	}
-	if first == nil && mark.Sequence > 0 { // empty, or slow
+	if first == nil && mark.reach() > 0 { // empty, or slow
 		if first, err = probe(ctx, conn, channel, probeLong, stan.DeliverAllAvailable()); err != nil {
+			return err
+		}
+	}
+	if mark.Revision == 0 && mark.Sequence == 0 {
+		if mark, err = l.begin(ctx, conn, mark, first); err != nil {
 			return err
 		}
 	}
@@ -117,20 +143,35 @@ func (l *Losses) check(ctx context.Context, conn *session.Conn, channel event.Su
 	case err != nil:
 		return err
 	case !same:
-		loss := Loss{Group: l.opts.Group, Channel: channel, From: mark.Sequence + 1, Cause: Renumbered}
-		return l.report(ctx, loss, l.marks.Reset(ctx, Mark{Group: l.opts.Group, Channel: channel}))
-	case first != nil && first.Sequence > mark.Sequence+1:
-		loss := Loss{Group: l.opts.Group, Channel: channel, From: mark.Sequence + 1, To: first.Sequence - 1, Cause: Truncated}
-		return l.report(ctx, loss, l.marks.Advance(ctx, Mark{Group: l.opts.Group, Channel: channel, Sequence: loss.To}))
+		return l.renumbered(ctx, mark)
+	case first != nil:
+		return l.close(ctx, channel, Truncated, mark.unseen(first.Sequence-1))
 	}
 	return nil
+}
+
+// begin stores the first mark of a channel.
+func (l *Losses) begin(ctx context.Context, conn *session.Conn, mark Mark, first *stan.Msg) (Mark, error) {
+	if first != nil {
+		last, err := probe(ctx, conn, mark.Channel, probeLong, stan.StartWithLastReceived())
+		if err != nil {
+			return mark, err
+		}
+		if last != nil {
+			mark.Base = last.Sequence
+		}
+	}
+	if _, err := l.marks.Store(ctx, mark); err != nil {
+		return mark, err
+	}
+	return l.marks.Mark(ctx, l.opts.Group, mark.Channel)
 }
 
 // sameChannel reports whether the channel that begins with first can be the
 // one that the mark was taken on: it must still reach as far, with the same
 // message there if that was kept.
 func (l *Losses) sameChannel(ctx context.Context, conn *session.Conn, mark Mark, first *stan.Msg) (bool, error) {
-	if mark.Sequence == 0 {
+	if mark.reach() == 0 {
 		return true, nil
 	}
 	if first == nil {
@@ -140,33 +181,102 @@ func (l *Losses) sameChannel(ctx context.Context, conn *session.Conn, mark Mark,
 	if err != nil {
 		return false, err
 	}
-	if last == nil || last.Sequence < mark.Sequence {
+	if last == nil || last.Sequence < mark.reach() {
 		return false, nil
 	}
-	if first.Sequence > mark.Sequence || mark.SentAt.IsZero() {
+	if first.Sequence > mark.Last || mark.SentAt.IsZero() {
 		return true, nil
 	}
-	there, err := probe(ctx, conn, mark.Channel, probeLong, stan.StartAtSequence(mark.Sequence))
-	if err != nil || there == nil || there.Sequence != mark.Sequence {
+	there, err := probe(ctx, conn, mark.Channel, probeLong, stan.StartAtSequence(mark.Last))
+	if err != nil || there == nil || there.Sequence != mark.Last {
 		return true, err // pushed out between two looks
 	}
 	return time.Unix(0, there.Timestamp).Truncate(time.Millisecond).Equal(mark.SentAt.Truncate(time.Millisecond)), nil
 }
 
-// report tells of a loss once: stored is whether the mark that ends it was.
-func (l *Losses) report(ctx context.Context, loss Loss, stored error) error {
-	n := 1.0
-	if loss.To != 0 {
-		n = float64(loss.To - loss.From + 1)
+// renumbered begins the mark of a channel that began anew, and reports that.
+func (l *Losses) renumbered(ctx context.Context, mark Mark) error {
+	missing := Spans{{mark.Sequence + 1, ^uint64(0)}}
+	anew := Mark{Group: mark.Group, Channel: mark.Channel, Lost: mark.Lost + 1, Revision: mark.Revision}
+	stored, err := l.marks.Store(ctx, anew)
+	if stored || err != nil {
+		l.tell(ctx, mark.Channel, Renumbered, missing, stored)
 	}
-	l.lost.WithLabelValues(string(loss.Channel)).Add(n)
-	l.losses.WithLabelValues(string(loss.Channel), string(loss.Cause)).Inc()
-	l.opts.Log.ErrorContext(ctx, "the broker lost messages that this group had not seen",
-		"group", loss.Group, "channel", loss.Channel, "from", loss.From, "to", loss.To, "cause", loss.Cause)
+	return err
+}
+
+// close counts messages that will not come as lost, and as seen: the mark goes
+// over them. What another member has counted meanwhile is left to it.
+func (l *Losses) close(ctx context.Context, channel event.Subject, cause LossCause, missing Spans) error {
+	for range markRounds {
+		if len(missing) == 0 {
+			return nil
+		}
+		mark, err := l.marks.Mark(ctx, l.opts.Group, channel)
+		if err != nil {
+			return err
+		}
+		if missing = missing.and(mark.unseen(missing[len(missing)-1].To)); len(missing) == 0 {
+			return nil
+		}
+		mark.add(missing)
+		mark.Lost += missing.count()
+		stored, err := l.marks.Store(ctx, mark)
+		if stored || err != nil {
+			l.tell(ctx, channel, cause, missing, stored)
+			return err
+		}
+	}
+	return errMarkContended
+}
+
+// tell reports a loss once: what could not be stored is found again.
+func (l *Losses) tell(ctx context.Context, channel event.Subject, cause LossCause, missing Spans, stored bool) {
+	l.mu.Lock()
+	fresh := missing.without(l.told[channel])
+	if stored {
+		delete(l.told, channel)
+	} else {
+		l.told[channel] = l.told[channel].with(missing)
+	}
+	l.mu.Unlock()
+	if len(fresh) > 0 {
+		l.report(ctx, channel, cause, fresh)
+	}
+}
+
+// report counts a loss and tells of it.
+func (l *Losses) report(ctx context.Context, channel event.Subject, cause LossCause, missing Spans) {
+	loss := Loss{
+		Group: l.opts.Group, Channel: channel, Cause: cause,
+		From: missing[0].From, To: missing[len(missing)-1].To, Missing: missing.count(),
+	}
+	if cause == Renumbered {
+		loss.To, loss.Missing = 0, 1
+	}
+	l.lost.WithLabelValues(string(channel)).Add(float64(loss.Missing))
+	l.losses.WithLabelValues(string(channel), string(cause)).Inc()
+	if l.due(channel) {
+		what := "the broker lost messages that this group had not seen"
+		if cause == Elsewhere {
+			what = "the group went past messages that this store had not seen, and they were read again: " +
+				"the store was restored from a backup, or another store shares the queue group"
+		}
+		l.opts.Log.ErrorContext(ctx, what, "group", loss.Group, "channel", channel, "from", loss.From, "to", loss.To, "missing", loss.Missing, "cause", cause)
+	}
 	if l.opts.OnLoss != nil {
 		l.opts.OnLoss(ctx, loss)
 	}
-	return stored
+}
+
+func (l *Losses) due(channel event.Subject) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if time.Since(l.logged[channel]) < logLossEvery {
+		return false
+	}
+	l.logged[channel] = time.Now()
+	return true
 }
 
 // probe returns the first message of a channel from a start position on, or

@@ -2,13 +2,20 @@ package listeners_test
 
 import (
 	"context"
+	"errors"
+	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/stan.go"
 
 	"lockstep/event"
 	"lockstep/listeners"
+	"lockstep/replica"
+	"lockstep/store/sqlite"
 	"lockstep/test/brokertest"
 )
 
@@ -39,10 +46,14 @@ func (l *losses) of() []listeners.Loss {
 
 // watching is a setup that reports losses.
 func (w *world) watching(l *losses) setup {
+	return w.watchingWith(l, w.db.Marks(), 10*time.Millisecond)
+}
+
+func (w *world) watchingWith(l *losses, marks listeners.Marks, every time.Duration) setup {
 	return setup{options: listeners.Options{
-		Marks: w.db.Marks(),
-		Losses: listeners.NewLosses(w.db.Marks(), listeners.LossOptions{
-			Group: listeners.OrdersService, Subjects: event.TicketSubjects(), OnLoss: l.add,
+		Marks: marks, AckWait: time.Second,
+		Losses: listeners.NewLosses(marks, listeners.LossOptions{
+			Group: listeners.OrdersService, Subjects: event.TicketSubjects(), OnLoss: l.add, Every: every, Alone: true,
 		}),
 	}}
 }
@@ -69,7 +80,7 @@ func TestMessagesPushedOutWhileNobodyListenedAreNoticed(t *testing.T) {
 		w.publish(t, ticket(ticketID(0), v))
 	}
 	m = w.join(t, w.watching(&found))
-	want := []listeners.Loss{{Group: listeners.OrdersService, Channel: event.TicketUpdated, From: 11, To: 40, Cause: listeners.Truncated}}
+	want := []listeners.Loss{{Group: listeners.OrdersService, Channel: event.TicketUpdated, From: 11, To: 40, Missing: 30, Cause: listeners.Truncated}}
 	if diff := cmp.Diff(want, found.of()); diff != "" {
 		t.Errorf("losses (-want +got):\n%s", diff)
 	}
@@ -86,7 +97,7 @@ func TestNewReplicaOnATruncatedBusIsNoticed(t *testing.T) {
 	w.history(t, ticketID(0), 12)
 	var found losses
 	w.join(t, w.watching(&found))
-	want := []listeners.Loss{{Group: listeners.OrdersService, Channel: event.TicketUpdated, From: 1, To: 7, Cause: listeners.Truncated}}
+	want := []listeners.Loss{{Group: listeners.OrdersService, Channel: event.TicketUpdated, From: 1, To: 7, Missing: 7, Cause: listeners.Truncated}}
 	if diff := cmp.Diff(want, found.of()); diff != "" {
 		t.Errorf("losses (-want +got):\n%s", diff)
 	}
@@ -110,7 +121,7 @@ func TestChannelThatBeganAnewIsNoticed(t *testing.T) {
 				w.history(t, ticketID(1), versions)
 			}
 			w.join(t, w.watching(&found))
-			want := []listeners.Loss{{Group: listeners.OrdersService, Channel: event.TicketUpdated, From: 11, Cause: listeners.Renumbered}}
+			want := []listeners.Loss{{Group: listeners.OrdersService, Channel: event.TicketUpdated, From: 11, Missing: 1, Cause: listeners.Renumbered}}
 			if diff := cmp.Diff(want, found.of()); diff != "" {
 				t.Errorf("losses (-want +got):\n%s", diff)
 			}
@@ -144,4 +155,227 @@ func TestNothingIsReportedWhenNothingWasLost(t *testing.T) {
 func (w *world) reaches(t *testing.T, id string, version int64) {
 	t.Helper()
 	until(t, id+" gets on", func() bool { return w.version(t, id) == version })
+}
+
+// beside returns a world of the same broker with a store of its own.
+func (w *world) beside(t *testing.T) *world {
+	t.Helper()
+	db, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "orders.db"), sqlite.Options{})
+	if err != nil {
+		t.Fatalf("open store: %v", err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	other := &world{Broker: w.Broker, db: db}
+	other.clients.Store(1000)
+	return other
+}
+
+func (w *world) mark(t *testing.T) listeners.Mark {
+	t.Helper()
+	m, err := w.db.Marks().Mark(t.Context(), listeners.OrdersService, event.TicketUpdated)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// overrun joins a member that is slow while a channel of 20 runs over: of 100
+// updates it gets the window of 10 and the last 20.
+func (w *world) overrun(t *testing.T, s setup) *member {
+	t.Helper()
+	slow := w.gate()
+	s.handler, s.options.MaxInFlight, s.options.HoldFor = listeners.NewTickets(slow, event.Scheme{}), 10, time.Second
+	m := w.join(t, s)
+	for v := range int64(101) {
+		w.publish(t, ticket(ticketID(0), v))
+		if v == 0 {
+			<-slow.entered
+		}
+	}
+	close(slow.open)
+	return m
+}
+
+// Case 10.6: a loss under a slow listener is noticed while it is connected,
+// exactly, and once.
+func TestAChannelThatRunsOverUnderASlowListenerIsNoticedWhileConnected(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, brokertest.MaxMessages(20))
+	var found losses
+	m := w.overrun(t, w.watching(&found))
+	until(t, "the loss is noticed", func() bool { return len(found.of()) > 0 })
+	want := []listeners.Loss{{Group: listeners.OrdersService, Channel: event.TicketUpdated, From: 11, To: 80, Missing: 70, Cause: listeners.Truncated}}
+	if diff := cmp.Diff(want, found.of()); diff != "" {
+		t.Errorf("losses (-want +got):\n%s", diff)
+	}
+	m.stop()
+	w.join(t, w.watching(&found))
+	if got := w.mark(t); got.Lost != 70 || len(found.of()) != 1 {
+		t.Errorf("%d messages lost by the mark and %d reports, want 70 and one", got.Lost, len(found.of()))
+	}
+}
+
+// Case 10.6: the mark never passes what was not seen, so a restart finds it
+// too.
+func TestALossUnderASlowListenerIsFoundAfterARestart(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, brokertest.MaxMessages(20))
+	var found losses
+	m := w.overrun(t, w.watchingWith(&found, w.db.Marks(), time.Hour))
+	until(t, "the newest message is in the mark", func() bool { return w.mark(t).Last == 100 })
+	m.stop()
+	if got := w.mark(t); got.Sequence != 10 {
+		t.Errorf("mark %+v, want it to stay below what was not seen", got)
+	}
+	w.join(t, w.watching(&found))
+	want := []listeners.Loss{{Group: listeners.OrdersService, Channel: event.TicketUpdated, From: 11, To: 80, Missing: 70, Cause: listeners.Truncated}}
+	if diff := cmp.Diff(want, found.of()); diff != "" {
+		t.Errorf("losses (-want +got):\n%s", diff)
+	}
+}
+
+// Case 10.5: a store was restored from a backup while its group went on. What it
+// missed is read from the channel, and told.
+func TestARestoredStoreWhoseGroupWentOnCatchesUp(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.history(t, ticketID(0), 3)
+	old := w.beside(t) // what was restored: up to version 3
+	var found losses
+	m := old.join(t, old.watching(&found))
+	old.settled(t, 1, 3)
+	m.stop()
+	row, err := old.db.Replica().Row(t.Context(), ticketID(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.db.Replica().Write(t.Context(), []replica.Write{{From: event.None, Row: row}}); err != nil {
+		t.Fatal(err)
+	}
+	m = w.join(t, w.watching(&losses{})) // the group goes on
+	for v := int64(4); v <= 10; v++ {
+		w.publish(t, ticket(ticketID(0), v))
+	}
+	w.publish(t, ticket(ticketID(1), 0))
+	until(t, "the group has acknowledged all", func() bool { return w.pending(t, event.TicketUpdated) == 0 && w.mark(t).Last == 10 })
+	m.stop()
+	old.join(t, old.watching(&found))
+	old.reaches(t, ticketID(0), 10)
+	old.reaches(t, ticketID(1), 0)
+	want := []listeners.Loss{{Group: listeners.OrdersService, Channel: event.TicketUpdated, From: 4, To: 10, Missing: 7, Cause: listeners.Elsewhere}}
+	until(t, "it is told", func() bool { return len(found.of()) > 0 })
+	if diff := cmp.Diff(want, found.of()); diff != "" {
+		t.Errorf("losses (-want +got):\n%s", diff)
+	}
+}
+
+// Case 10.8: two stores in one queue group, each of which gets a part. Both
+// become whole, and say so.
+func TestTwoStoresInOneGroupBothBecomeWhole(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	other := w.beside(t)
+	var here, there losses
+	w.join(t, w.watching(&here))
+	other.join(t, other.watching(&there))
+	for i := range 20 {
+		w.publish(t, ticket(ticketID(i), 0), ticket(ticketID(i), 1))
+	}
+	for i := range 20 {
+		w.reaches(t, ticketID(i), 1)
+		other.reaches(t, ticketID(i), 1)
+	}
+	for name, found := range map[string]*losses{"here": &here, "there": &there} {
+		until(t, "it is told "+name, func() bool {
+			all := found.of()
+			return len(all) > 0 && all[0].Cause == listeners.Elsewhere
+		})
+	}
+}
+
+// A member that was killed leaves messages that were acknowledged and are not
+// in the mark: none of them is lost.
+func TestWhatAKilledMemberHadHandledIsNoLoss(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var found losses
+	m := w.join(t, w.watching(&found))
+	w.history(t, ticketID(0), 10)
+	w.settled(t, 1, 10)
+	m.stop()
+	killed := w.mark(t)
+	killed.Sequence, killed.Last, killed.SentAt = 3, 0, time.Time{}
+	if stored, err := w.db.Marks().Store(t.Context(), killed); err != nil || !stored {
+		t.Fatalf("mark stored: %t, %v", stored, err)
+	}
+	w.join(t, w.watching(&found))
+	until(t, "the mark is whole again", func() bool { return w.mark(t).Sequence == 10 })
+	if len(found.of()) > 0 {
+		t.Errorf("losses %v, want none", found.of())
+	}
+}
+
+// The group may be older than its marks: a Node service was in it before.
+func TestAGroupThatIsOlderThanItsMarksHasLostNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.history(t, ticketID(0), 5)
+	node := w.publisher(t)
+	var acked atomic.Int64
+	sub, err := node.QueueSubscribe(string(event.TicketUpdated), listeners.OrdersService, func(*stan.Msg) { acked.Add(1) },
+		stan.DurableName(listeners.OrdersService), stan.DeliverAllAvailable())
+	if err != nil {
+		t.Fatal(err)
+	}
+	until(t, "Node has seen five", func() bool { return acked.Load() == 5 && w.pending(t, event.TicketUpdated) == 0 })
+	if err := sub.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var found losses
+	w.join(t, w.watching(&found))
+	w.publish(t, ticket(ticketID(1), 0), ticket(ticketID(1), 1))
+	w.reaches(t, ticketID(1), 1)
+	until(t, "the mark begins where Node stopped", func() bool { return w.mark(t).Sequence == 6 })
+	if len(found.of()) > 0 {
+		t.Errorf("losses %v, want none", found.of())
+	}
+}
+
+// unstorable fails to store a mark over a loss three times.
+type unstorable struct {
+	listeners.Marks
+	tried atomic.Int64
+}
+
+func (u *unstorable) Store(ctx context.Context, m listeners.Mark) (bool, error) {
+	if m.Lost > 0 && u.tried.Add(1) <= 3 {
+		return false, errors.New("the disk is full")
+	}
+	return u.Marks.Store(ctx, m)
+}
+
+// Case 10.23: a loss whose mark cannot be stored is reported once.
+func TestALossIsCountedOnceHoweverOftenItsMarkIsStored(t *testing.T) {
+	t.Parallel()
+	for name, lose := range map[string]func(*testing.T, *world){
+		"truncated":  func(t *testing.T, w *world) { w.history(t, ticketID(1), 40) },
+		"renumbered": func(t *testing.T, w *world) { w.restart(t) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, brokertest.MaxMessages(20))
+			marks := &unstorable{Marks: w.db.Marks()}
+			var found losses
+			s := w.watchingWith(&found, marks, time.Hour)
+			m := w.join(t, s)
+			w.history(t, ticketID(0), 10)
+			w.settled(t, 1, 10)
+			m.stop()
+			lose(t, w)
+			w.join(t, s)
+			if n := len(found.of()); n != 1 || marks.tried.Load() < 4 {
+				t.Errorf("%d reports of one loss whose mark was tried %d times, want 1 of 4", n, marks.tried.Load())
+			}
+		})
+	}
 }

@@ -12,7 +12,8 @@ import (
 type Position struct {
 	Channel event.Subject `json:"channel"`
 	Group   string        `json:"group"`
-	Mark    uint64        `json:"mark"`  // highest sequence that was acknowledged, as stored
+	Mark    uint64        `json:"mark"`  // every message up to it was seen, as stored
+	Lost    uint64        `json:"lost"`  // messages that were found to be lost, since the store began
 	First   uint64        `json:"first"` // oldest message that the broker keeps; 0 if it was not asked
 	Last    uint64        `json:"last"`  // newest message; 0 if it was not asked
 	Lag     uint64        `json:"lag"`   // messages that are still to be acknowledged
@@ -30,7 +31,7 @@ func Positions(ctx context.Context, marks Marks, m *Monitor, group string, chann
 			errs = append(errs, fmt.Errorf("mark of %s: %w", c, err))
 			continue
 		}
-		p := Position{Channel: c, Group: group, Mark: mark.Sequence}
+		p := Position{Channel: c, Group: group, Mark: mark.Sequence, Lost: mark.Lost}
 		if m != nil {
 			info, err := m.ChannelInfo(ctx, c)
 			if err != nil {

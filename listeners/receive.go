@@ -25,6 +25,7 @@ func (g *generation) receive(c *channel, m *stan.Msg) {
 	if m.Sequence > c.seen.Load() { // its members' goroutines may race; then it is a little behind
 		c.seen.Store(m.Sequence)
 	}
+	c.came.Store(g.now().UnixNano())
 	d := g.decode(c, m)
 	if !g.lane(d.key).add(d, c.unacked.Load() < g.room()) {
 		c.refused.Store(true)
@@ -83,10 +84,9 @@ func (g *generation) acknowledge(ctx context.Context, d *delivery, now time.Time
 		return
 	}
 	d.channel.finished(now)
+	g.unstored[d.channel.subject].add(d.sequence, d.sentAt)
 	if err := d.ack.Ack(); err != nil {
 		g.opts.Metrics.ackErrors.Inc()
 		g.log.DebugContext(ctx, "ack not sent", "subject", d.channel.subject, "sequence", d.sequence, "err", err)
-		return
 	}
-	d.channel.mark.raise(d.sequence, d.sentAt)
 }

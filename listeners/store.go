@@ -69,25 +69,73 @@ type Quarantine interface {
 	Count(ctx context.Context) (int, error)
 }
 
-// Mark is how far a queue group has come in a channel: every message up to
-// Sequence was seen by some member.
+// Mark is how far a queue group has come in a channel, as far as its members on
+// one store know. A message counts as seen once it is durable there, or was
+// found to be lost.
 type Mark struct {
 	Group    string
 	Channel  event.Subject
-	Sequence uint64
-	SentAt   time.Time // the broker's time of that message: tells a renumbered channel apart
+	Sequence uint64 // every message up to it was seen
+	Beyond   Spans  // what else was seen, above Sequence+1
+
+	// Last is the highest sequence that was seen, and SentAt the broker's time
+	// of that message, which tells a channel that began anew. Both are zero
+	// until one was seen.
+	Last   uint64
+	SentAt time.Time
+
+	// Base is the channel's last sequence when the mark was made. The group
+	// may be older than the mark: until a message was seen, nothing up to Base
+	// is missed.
+	Base uint64
+
+	Lost     uint64 // messages that were found to be lost since the mark was made
+	Revision int64  // of the stored mark; 0 if it was not stored, or by a release that kept none
+}
+
+// add counts sequences as seen.
+func (m *Mark) add(seen Spans) {
+	if len(seen) == 0 {
+		return
+	}
+	if m.Last == 0 {
+		m.Sequence = max(m.Sequence, min(seen[0].From-1, m.Base))
+	}
+	m.Beyond = m.Beyond.with(seen)
+	if m.Sequence > 0 {
+		m.Beyond = m.Beyond.with(Spans{{1, m.Sequence}})
+	}
+	if m.Beyond[0].From == 1 {
+		m.Sequence, m.Beyond = m.Beyond[0].To, m.Beyond[1:]
+	}
+}
+
+// reach returns the highest sequence that the mark knows of.
+func (m Mark) reach() uint64 { return max(m.Sequence, m.Last, m.Base) }
+
+// unseen returns what was not seen up to limit.
+func (m Mark) unseen(limit uint64) Spans {
+	if limit <= m.Sequence {
+		return nil
+	}
+	return Spans{{m.Sequence + 1, limit}}.without(m.Beyond)
+}
+
+// missing returns what was not seen from the base up to limit.
+func (m Mark) missing(limit uint64) Spans {
+	if m.Last > 0 || m.Base == 0 {
+		return m.unseen(limit)
+	}
+	return m.unseen(limit).without(Spans{{1, m.Base}})
 }
 
 // Marks keeps the marks of queue groups, so that a loss inside the broker is
-// noticed after a restart. Its methods may be called from many goroutines and
-// many processes.
+// noticed. Its methods may be called from many goroutines and many processes.
 type Marks interface {
-	// Mark returns the stored mark; its Sequence is 0 if there is none.
+	// Mark returns the stored mark; all but its names is zero if there is none.
 	Mark(ctx context.Context, group string, channel event.Subject) (Mark, error)
 
-	// Advance stores m if its Sequence is above the stored one.
-	Advance(ctx context.Context, m Mark) error
-
-	// Reset stores m whatever was stored: the channel was renumbered.
-	Reset(ctx context.Context, m Mark) error
+	// Store stores m, with the next revision, if the stored mark has the
+	// revision of m, and reports whether it did.
+	Store(ctx context.Context, m Mark) (bool, error)
 }

@@ -31,18 +31,22 @@ func (s *service) raiseUnpublished(_ context.Context, r outbox.Record) {
 		r.ID(), r.Key, r.Version, r.Subject, r.Failures.Total, why, id, id, id))
 }
 
-// raiseLoss raises a loss in the broker.
-func (s *service) raiseLoss(l listeners.Loss) {
+// raiseLoss raises a loss in the broker. asked says that a comparison with the
+// owner was asked for.
+func (s *service) raiseLoss(l listeners.Loss, asked bool) {
 	to := "an unknown end"
 	if l.To != 0 {
 		to = fmt.Sprint(l.To)
 	}
 	todo := "The comparison with the owner has begun by itself; if this stays open: lockstep replica verify, lockstep replica repair"
-	if s.mending == nil {
+	switch {
+	case l.Channel == event.PaymentCreated:
+		todo = "Nobody can be asked for payments: compare the payment provider's with the orders by hand, then: lockstep outbox incidents close ID"
+	case !asked:
 		todo = "CANONICAL_URL is not set, so nobody can be asked: compare with the owner by hand, then: lockstep outbox incidents close ID"
 	}
 	s.incidents.Raise(incident.BrokerLoss, string(l.Channel), fmt.Sprintf(
-		"the broker lost messages %d to %s of %s (%s) that group %s had not seen. %s", l.From, to, l.Channel, l.Cause, l.Group, todo))
+		"the broker lost messages %d to %s of %s (%s) that group %s had not seen, %d in all. %s", l.From, to, l.Channel, l.Cause, l.Group, l.Missing, todo))
 }
 
 func (s *service) resolveLosses(channels []event.Subject) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"lockstep/api"
@@ -75,20 +76,19 @@ func (m *mending) run(ctx context.Context) error {
 	}
 }
 
-// losses looks for what the broker lost, and has it mended if there is
-// somebody to ask.
-func (s *service) losses(group string, subjects []event.Subject) *listeners.Losses {
-	o := listeners.LossOptions{Group: group, Subjects: subjects, Log: s.log, Registerer: s.reg}
-	o.OnLoss = func(_ context.Context, loss listeners.Loss) {
-		if s.mending != nil {
-			s.mending.want() // before the loss is raised: what ends now did not see it
-		}
-		s.raiseLoss(loss)
-	}
-	if s.mending != nil {
-		s.mending.mended = func() { s.resolveLosses(subjects) }
-	}
-	return listeners.NewLosses(s.store.marks, o)
+// lookForLosses looks for what was lost in the channels of the group, and has
+// it mended if there is somebody to ask: of those in owned there may be.
+func (s *service) lookForLosses(group string, subjects, owned []event.Subject) {
+	s.losses = listeners.NewLosses(s.store.marks, listeners.LossOptions{
+		Group: group, Subjects: subjects, Alone: s.store.alone, Log: s.log, Registerer: s.reg,
+		OnLoss: func(_ context.Context, loss listeners.Loss) {
+			asked := s.mending != nil && slices.Contains(owned, loss.Channel)
+			if asked {
+				s.mending.want() // before the loss is raised: what ends now did not see it
+			}
+			s.raiseLoss(loss, asked)
+		},
+	})
 }
 
 // comparer compares the replica with its owner: at once when it mends, with a
@@ -138,6 +138,7 @@ func (p *program) mendReplica(s *service, owner *api.Owner, repairer *replica.Re
 		}
 		return err
 	})
+	s.mending.mended = func() { s.resolveLosses(event.TicketSubjects()) }
 	s.jobs = append(s.jobs, func(ctx context.Context) error {
 		// The bus may not go back to the beginning. A replica that cannot be
 		// counted may be empty, and a comparison of a full one does no harm.
@@ -186,6 +187,7 @@ func (p *program) mendLocks(s *service, tickets *ticket.Service) error {
 		}
 		return err
 	})
+	s.mending.mended = func() { s.resolveLosses(event.OrderSubjects()) }
 	s.jobs = append(s.jobs, s.mending.run)
 	return nil
 }

@@ -63,10 +63,11 @@ func (p *program) newOrders(st *store, f orderFlags) (*service, error) {
 	s.lookout.recorded = append(s.lookout.recorded, s.refunds())
 	releases := order.NewReleases(orders, order.ReleasesOptions{Metrics: metrics, Log: s.log})
 	s.jobs = append(s.jobs, releases.Run)
+	ended := listeners.NewOrders(orders)
+	s.lookForLosses(listeners.OrdersService, slices.Concat(event.TicketSubjects(), ended.Subjects()), event.TicketSubjects())
 	if err := p.listenToTickets(s, f.VersionStep, releases.Saw); err != nil {
 		return nil, err
 	}
-	ended := listeners.NewOrders(orders)
 	if err := p.listen(s, "orders listener of payments", ended, listeners.Options{Group: listeners.OrdersService}); err != nil {
 		return nil, err
 	}
@@ -105,7 +106,6 @@ func (p *program) listenToTickets(s *service, step int64, locked func(orderID st
 		o.Repairer = repairer
 		p.mendReplica(s, owner, repairer, metrics)
 	}
-	o.Losses = s.losses(listeners.OrdersService, event.TicketSubjects())
 	s.jobs = append(s.jobs, s.countRows(metrics))
 	projector := replica.NewProjector(s.store.replica)
 	projector.Metrics, projector.Log = metrics, s.log

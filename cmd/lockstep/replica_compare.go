@@ -273,6 +273,7 @@ func (c *replicaStatusCmd) Run(ctx context.Context, s streams) error {
 			Positions               []struct {
 				Channel, Group         string
 				Mark, First, Last, Lag uint64
+				Lost                   uint64
 			}
 			Problems []string
 		}
@@ -283,9 +284,9 @@ func (c *replicaStatusCmd) Run(ctx context.Context, s streams) error {
 	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
 	for name, v := range answer.Services {
 		fmt.Fprintf(w, "%s\trows %d\theld %d\tin quarantine %d\n", name, v.Rows, v.Held, v.Quarantined)
-		fmt.Fprintln(w, "CHANNEL\tACKED\tOLDEST\tNEWEST\tLAG")
+		fmt.Fprintln(w, "CHANNEL\tSEEN UP TO\tOLDEST\tNEWEST\tLAG\tLOST")
 		for _, p := range v.Positions {
-			fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\n", p.Channel, p.Mark, p.First, p.Last, p.Lag)
+			fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\n", p.Channel, p.Mark, p.First, p.Last, p.Lag, p.Lost)
 		}
 		for _, problem := range v.Problems {
 			fmt.Fprintf(w, "problem: %s\n", printable(problem))

@@ -55,6 +55,7 @@ type service struct {
 	counters  *listeners.Metrics // shared by the listeners
 	jobs      []rungroup.Part    // stop with the listeners
 	checks    []api.Check
+	losses    *listeners.Losses
 	mending   *mending // what to do about a loss in the broker; nil if there is nobody to ask
 	positions func(context.Context) ([]listeners.Position, error)
 }
@@ -108,7 +109,7 @@ func (b *bench) client(service string) string {
 // listen adds a listener of the group. Its absence makes the service degraded.
 func (b *bench) listen(s *service, name string, h listeners.Handler, o listeners.Options) error {
 	o.AckWait, o.MaxInFlight, o.HoldFor = b.listening.AckWait, b.listening.MaxInFlight, b.listening.HoldFor
-	o.StopWait, o.Marks, o.Metrics, o.Log = listenerWithin, s.store.marks, s.counters, s.log
+	o.StopWait, o.Marks, o.Losses, o.Metrics, o.Log = listenerWithin, s.store.marks, s.losses, s.counters, s.log
 	l, err := listeners.New(s.session, h, s.store.quarantine, o)
 	if err != nil {
 		return &usageError{err.Error()}

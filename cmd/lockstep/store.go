@@ -31,6 +31,7 @@ type store struct {
 	quarantine   listeners.Quarantine
 	marks        listeners.Marks
 	incidents    incident.Store
+	alone        bool // no other process works on it
 
 	ping  func(context.Context) error
 	keep  func(context.Context) error // looks after the store until its context ends; nil if there is nothing to look after
@@ -71,7 +72,7 @@ func openSQLite(ctx context.Context, dir, service string) (*store, error) {
 	}
 	return &store{
 		tickets: db.Tickets(), orders: db.Orders(), orderTickets: db.OrderTickets(), replica: db.Replica(),
-		outbox: db.Outbox(), quarantine: db.Quarantine(), marks: db.Marks(), incidents: db.Incidents(),
+		outbox: db.Outbox(), quarantine: db.Quarantine(), marks: db.Marks(), incidents: db.Incidents(), alone: true,
 		ping: db.Ping, close: db.Close,
 	}, nil
 }

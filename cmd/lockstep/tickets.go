@@ -56,8 +56,8 @@ func (p *program) newTickets(st *store, f ticketFlags) (*service, error) {
 	if err := p.mendLocks(s, tickets); err != nil {
 		return nil, err
 	}
-	o := listeners.Options{Group: listeners.TicketsService, Losses: s.losses(listeners.TicketsService, event.OrderSubjects())}
-	if err := p.listen(s, "tickets listener", listeners.NewLocks(tickets), o); err != nil {
+	s.lookForLosses(listeners.TicketsService, event.OrderSubjects(), event.OrderSubjects())
+	if err := p.listen(s, "tickets listener", listeners.NewLocks(tickets), listeners.Options{Group: listeners.TicketsService}); err != nil {
 		return nil, err
 	}
 	if err := p.lag(s, listeners.TicketsService, event.OrderSubjects()); err != nil {

@@ -2,6 +2,7 @@ package mongodb
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -20,70 +21,84 @@ var _ listeners.Marks = (*Marks)(nil)
 // Marks returns the port of package listeners.
 func (db *DB) Marks() *Marks { return &Marks{db} }
 
-func (s *Marks) marks() *mongo.Collection { return s.db.data.Collection(marksName) }
+func (s *Marks) marks() collection { return s.db.collection(marksName) }
 
 type markID struct {
 	Group   string        `bson:"group"`
 	Channel event.Subject `bson:"channel"`
 }
 
-// markDoc is a mark as it lies in the database.
+// markDoc is a mark as it lies in the database. The last release knows sequence
+// and sentAt alone, as those of one message, and may be at work beside this one.
 type markDoc struct {
 	ID       markID    `bson:"_id"`
 	Sequence int64     `bson:"sequence"`
 	SentAt   time.Time `bson:"sentAt"`      // for people
-	Nanos    int64     `bson:"sentAtNanos"` // since 1970, as the broker tells it; 0 for none
+	Nanos    int64     `bson:"sentAtNanos"` // of sequence, since 1970, as the broker tells it; 0 if not known
+
+	Beyond    string `bson:"beyond,omitempty"`
+	Last      int64  `bson:"last,omitempty"`
+	LastNanos int64  `bson:"lastAtNanos,omitempty"`
+	Base      int64  `bson:"base,omitempty"`
+	Lost      int64  `bson:"lost,omitempty"`
+	Revision  int64  `bson:"revision,omitempty"`
 }
 
 func newMarkDoc(m listeners.Mark) markDoc {
-	d := markDoc{ID: markID{m.Group, m.Channel}, Sequence: int64(m.Sequence), SentAt: instant(m.SentAt)}
+	d := markDoc{
+		ID: markID{m.Group, m.Channel}, Sequence: int64(m.Sequence), SentAt: instant(m.SentAt),
+		Beyond: m.Beyond.String(), Last: int64(m.Last), Base: int64(m.Base), Lost: int64(m.Lost), Revision: m.Revision + 1,
+	}
 	if !m.SentAt.IsZero() {
-		d.Nanos = m.SentAt.UnixNano()
+		d.LastNanos = m.SentAt.UnixNano()
+	}
+	if m.Last == m.Sequence {
+		d.Nanos = d.LastNanos
 	}
 	return d
 }
 
-func (d markDoc) mark() listeners.Mark {
-	m := listeners.Mark{Group: d.ID.Group, Channel: d.ID.Channel, Sequence: uint64(d.Sequence)}
-	if d.Nanos != 0 {
-		m.SentAt = time.Unix(0, d.Nanos).UTC()
+func (d markDoc) mark() (listeners.Mark, error) {
+	if d.Revision == 0 {
+		d.Last, d.LastNanos = d.Sequence, d.Nanos
 	}
-	return m
+	beyond, err := listeners.ParseSpans(d.Beyond)
+	m := listeners.Mark{
+		Group: d.ID.Group, Channel: d.ID.Channel, Sequence: uint64(d.Sequence), Beyond: beyond,
+		Last: uint64(d.Last), Base: uint64(d.Base), Lost: uint64(d.Lost), Revision: d.Revision,
+	}
+	if d.LastNanos != 0 {
+		m.SentAt = time.Unix(0, d.LastNanos).UTC()
+	}
+	return m, err
 }
 
 // Mark implements listeners.Marks.
 func (s *Marks) Mark(ctx context.Context, group string, channel event.Subject) (listeners.Mark, error) {
-	id := markID{group, channel}
-	var docs []markDoc
-	cursor, err := s.marks().Find(ctx, is("_id", id))
-	if err == nil {
-		err = cursor.All(ctx, &docs)
+	none := listeners.Mark{Group: group, Channel: channel}
+	d, err := one[markDoc](ctx, s.marks(), is("_id", markID{group, channel}), errNoMark)
+	if errors.Is(err, errNoMark) {
+		return none, nil
 	}
-	if err != nil || len(docs) == 0 {
-		return listeners.Mark{Group: group, Channel: channel}, err
+	if err != nil {
+		return none, err
 	}
-	return docs[0].mark(), nil
+	return d.mark()
 }
 
-// Advance implements listeners.Marks.
-func (s *Marks) Advance(ctx context.Context, m listeners.Mark) error {
-	d := newMarkDoc(m)
-	behind := bson.D{{Key: "_id", Value: d.ID}, {Key: "sequence", Value: is("$lt", d.Sequence)}}
-	result, err := s.marks().ReplaceOne(ctx, behind, d)
-	if err != nil || result.MatchedCount == 1 {
-		return err
-	}
-	_, err = s.marks().InsertOne(ctx, d)
-	if !mongo.IsDuplicateKeyError(err) {
-		return err
-	}
-	_, err = s.marks().ReplaceOne(ctx, behind, d) // it was not there before and is now, or it is further
-	return err
-}
+var errNoMark = errors.New("no mark")
 
-// Reset implements listeners.Marks.
-func (s *Marks) Reset(ctx context.Context, m listeners.Mark) error {
+// Store implements listeners.Marks.
+func (s *Marks) Store(ctx context.Context, m listeners.Mark) (bool, error) {
 	d := newMarkDoc(m)
-	_, err := s.marks().ReplaceOne(ctx, is("_id", d.ID), d, options.Replace().SetUpsert(true))
-	return err
+	revision := any(m.Revision)
+	if m.Revision == 0 {
+		revision = nil // has none, or is not there
+	}
+	filter := bson.D{{Key: "_id", Value: d.ID}, {Key: "revision", Value: revision}}
+	_, err := s.marks().ReplaceOne(ctx, filter, d, options.Replace().SetUpsert(true))
+	if mongo.IsDuplicateKeyError(err) {
+		return false, nil // it has another revision
+	}
+	return err == nil, err
 }

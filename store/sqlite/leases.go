@@ -16,24 +16,29 @@ const acquireLease = "INSERT INTO leases (name, owner, epoch, expiresAt) VALUES 
 	" RETURNING epoch"
 
 // Acquire implements outbox.Leases.
-func (s *Outbox) Acquire(ctx context.Context, name, owner string, ttl time.Duration) (outbox.Lease, bool, error) {
-	l, err := ask(ctx, s.db, func(ctx context.Context, w *writer) (l outbox.Lease, err error) {
+func (s *Outbox) Acquire(ctx context.Context, name, owner string, ttl time.Duration) (l outbox.Lease, ok bool, err error) {
+	err = s.db.do(ctx, func(ctx context.Context, w *writer) error {
 		now := s.db.now()
 		settled, err := w.settled(ctx, name)
 		if err != nil {
-			return l, err
+			return err
 		}
 		row, err := w.row(ctx, acquireLease, name, owner, millis(now.Add(ttl)), millis(now))
 		if err != nil {
-			return l, err
+			return err
 		}
-		l.Name, l.Owner, l.Settled = name, owner, settled
-		return l, row.Scan(&l.Epoch)
+		l, ok = outbox.Lease{Name: name, Owner: owner, Settled: settled}, false
+		err = row.Scan(&l.Epoch)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		ok = err == nil
+		return err
 	})
-	if errors.Is(err, sql.ErrNoRows) {
-		return outbox.Lease{}, false, nil
+	if err != nil || !ok {
+		return outbox.Lease{}, false, err
 	}
-	return l, err == nil, err
+	return l, true, nil
 }
 
 // settled reports whether nobody had the lease, or its holder gave it up and

@@ -84,40 +84,41 @@ func (s *Marks) Mark(ctx context.Context, group string, channel event.Subject) (
 	none := listeners.Mark{Group: group, Channel: channel}
 	rows, err := all(ctx, s.db.read, func(row scanner) (listeners.Mark, error) {
 		m := none
-		var sequence, sentAt int64
-		err := row.Scan(&sequence, &sentAt)
-		m.Sequence = uint64(sequence)
+		var sequence, last, sentAt, base, lost int64
+		var beyond string
+		err := row.Scan(&sequence, &beyond, &last, &sentAt, &base, &lost, &m.Revision)
+		if err != nil {
+			return m, err
+		}
+		m.Sequence, m.Last, m.Base, m.Lost = uint64(sequence), uint64(last), uint64(base), uint64(lost)
 		if sentAt != 0 {
 			m.SentAt = time.Unix(0, sentAt).UTC()
 		}
+		m.Beyond, err = listeners.ParseSpans(beyond)
 		return m, err
-	}, "SELECT sequence, sentAt FROM marks WHERE queueGroup = ? AND channel = ?", group, string(channel))
+	}, "SELECT sequence, beyond, last, sentAt, base, lost, revision FROM marks WHERE queueGroup = ? AND channel = ?", group, string(channel))
 	if err != nil || len(rows) == 0 {
 		return none, err
 	}
 	return rows[0], nil
 }
 
-const resetMark = "INSERT INTO marks (queueGroup, channel, sequence, sentAt) VALUES (?, ?, ?, ?)" +
-	" ON CONFLICT (queueGroup, channel) DO UPDATE SET sequence = excluded.sequence, sentAt = excluded.sentAt"
+const storeMark = "INSERT INTO marks (queueGroup, channel, sequence, beyond, last, sentAt, base, lost, revision)" +
+	" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (queueGroup, channel) DO UPDATE SET" +
+	" sequence = excluded.sequence, beyond = excluded.beyond, last = excluded.last, sentAt = excluded.sentAt," +
+	" base = excluded.base, lost = excluded.lost, revision = excluded.revision WHERE revision = excluded.revision - 1"
 
-// Advance implements listeners.Marks.
-func (s *Marks) Advance(ctx context.Context, m listeners.Mark) error {
-	return s.store(ctx, resetMark+" WHERE excluded.sequence > sequence", m)
-}
-
-// Reset implements listeners.Marks.
-func (s *Marks) Reset(ctx context.Context, m listeners.Mark) error {
-	return s.store(ctx, resetMark, m)
-}
-
-func (s *Marks) store(ctx context.Context, query string, m listeners.Mark) error {
+// Store implements listeners.Marks.
+func (s *Marks) Store(ctx context.Context, m listeners.Mark) (stored bool, err error) {
 	var sentAt int64
 	if !m.SentAt.IsZero() {
 		sentAt = m.SentAt.UnixNano()
 	}
-	return s.db.do(ctx, func(ctx context.Context, w *writer) error {
-		_, err := w.exec(ctx, query, m.Group, string(m.Channel), int64(m.Sequence), sentAt)
+	err = s.db.do(ctx, func(ctx context.Context, w *writer) error {
+		n, err := w.exec(ctx, storeMark, m.Group, string(m.Channel), int64(m.Sequence), m.Beyond.String(), int64(m.Last), sentAt,
+			int64(m.Base), int64(m.Lost), m.Revision+1)
+		stored = n == 1
 		return err
 	})
+	return stored, err
 }

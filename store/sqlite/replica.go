@@ -65,8 +65,9 @@ const (
 )
 
 // Write implements replica.Store. All writes are one transaction.
-func (s *Replica) Write(ctx context.Context, writes []replica.Write) (int, error) {
-	return ask(ctx, s.db, func(ctx context.Context, w *writer) (written int, err error) {
+func (s *Replica) Write(ctx context.Context, writes []replica.Write) (written int, err error) {
+	err = s.db.do(ctx, func(ctx context.Context, w *writer) error {
+		written = 0
 		for _, c := range writes {
 			query, args := insertReplica, []any{c.Row.Version, c.Row.Title, c.Row.Price, c.Row.OrderID, c.Row.Deleted, c.Row.ID}
 			switch {
@@ -77,12 +78,13 @@ func (s *Replica) Write(ctx context.Context, writes []replica.Write) (int, error
 			}
 			n, err := w.exec(ctx, query, args...)
 			if err != nil {
-				return written, err
+				return err
 			}
 			written += int(n)
 		}
-		return written, nil
+		return nil
 	})
+	return written, err
 }
 
 // OrderTickets shows orders the replica.

@@ -17,6 +17,8 @@ var (
 	payments string
 	//go:embed incidents.sql
 	incidents string
+	//go:embed marks.sql
+	exactMarks string
 )
 
 // migration leads a file to the next version of the schema.
@@ -28,7 +30,9 @@ type migration struct {
 // migrations lead from each user_version of a file to the next. They are only
 // ever appended to.
 func migrations() []migration {
-	return []migration{{statements: schema}, {slimOutbox, hashKeys}, {statements: payments}, {statements: incidents}}
+	return []migration{
+		{statements: schema}, {slimOutbox, hashKeys}, {statements: payments}, {statements: incidents}, {statements: exactMarks},
+	}
 }
 
 // migrate brings the file of conn to the newest schema, each step in a

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"testing"
@@ -9,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"lockstep/event"
+	"lockstep/listeners"
 	"lockstep/order"
 	"lockstep/outbox"
 )
@@ -109,5 +111,36 @@ func TestOrdersOfAnOlderFileAreKept(t *testing.T) {
 	got, err := openFile(t, path).Orders().Order(t.Context(), "o")
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("order of an older file: %v\n%s", err, diff)
+	}
+}
+
+// TestMarksOfAnOlderFileGoOn opens a file of the schema before exact marks.
+func TestMarksOfAnOlderFileGoOn(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "store.db")
+	pool, err := connect(path, 1, writerPragmas()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, m := range migrations()[:4] {
+		conn, err := pool.Conn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(m.run(t.Context(), conn, i+1), conn.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sentAt := time.Unix(7, 5).UTC()
+	if _, err := pool.ExecContext(t.Context(), "INSERT INTO marks VALUES ('g', 'c', 41, ?)", sentAt.UnixNano()); err != nil {
+		t.Fatal(err)
+	}
+	if err := pool.Close(); err != nil {
+		t.Fatal(err)
+	}
+	got, err := openFile(t, path).Marks().Mark(t.Context(), "g", "c")
+	want := listeners.Mark{Group: "g", Channel: "c", Sequence: 41, Last: 41, SentAt: sentAt}
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("mark of an older file: %v (-want +got)\n%s", err, diff)
 	}
 }

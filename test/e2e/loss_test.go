@@ -39,6 +39,13 @@ func TestBrokerThatForgets(t *testing.T) {
 		held := s.create(t, "ann@example.com").id()
 		s.untilReplica(t, id, 0)
 		s.untilReplica(t, held, 0)
+		order := s.do(t, "bob@example.com", http.MethodPost, s.ordersURL+"/api/orders", map[string]string{"ticketId": held}, http.StatusCreated).id()
+		s.untilReplica(t, held, 1)
+		s.observe(t).say(t, event.PaymentCreated, fmt.Sprintf(`{"id":%q,"orderId":%q,"stripeId":"s"}`, objectid.New(), order))
+		until(t, "the mark of payments is stored", func() bool {
+			r := s.do(t, "", http.MethodGet, s.ordersOps+"/ops/replica/status", nil, http.StatusOK)
+			return strings.Contains(r.raw, `"channel":"payment:created","group":"orders-service","mark":1`)
+		})
 		until(t, "marks are stored", func() bool {
 			r := s.do(t, "", http.MethodGet, s.ordersOps+"/ops/replica/status", nil, http.StatusOK)
 			return strings.Contains(r.raw, `"mark":2`)
@@ -62,6 +69,13 @@ func TestBrokerThatForgets(t *testing.T) {
 		s.untilReplica(t, late, 0)
 		if !strings.Contains(s.orders.Output(), "the broker lost messages") {
 			t.Error("the orders service does not say that messages were lost")
+		}
+		m := s.do(t, "", http.MethodGet, s.ordersOps+"/metrics", nil, http.StatusOK).raw
+		if !strings.Contains(m, `lockstep_listener_losses_total{cause="renumbered",channel="payment:created",service="orders"} 1`) {
+			t.Error("nobody counts that payments may be lost") // case 9.10
+		}
+		if out, _ := lockstep(t, "replica", "status", "--ops-url", s.ordersOps); !strings.Contains(out, "LOST") {
+			t.Errorf("status does not show losses:\n%s", out)
 		}
 		out, code := lockstep(t, "replica", "verify", "--ops-url", s.ordersOps)
 		if code != 0 || !strings.Contains(out, "3 records compared, 0 differ") {

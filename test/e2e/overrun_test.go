@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 
 	"lockstep/test/brokertest"
@@ -44,7 +45,7 @@ func TestChannelThatRunsOver(t *testing.T) {
 		s.untilReplica(t, ids[0], kept+1)
 		s.untilReplica(t, ids[1], kept)
 		s.untilReplica(t, ids[2], kept)
-		const lost = `"channel":"ticket:updated","from":2,"to":41,"cause":"truncated"`
+		const lost = `"channel":"ticket:updated","from":2,"to":41,"missing":40,"cause":"truncated"`
 		if !strings.Contains(s.orders.Output(), lost) {
 			t.Errorf("the log does not name what was lost: %s", lost)
 		}
@@ -57,6 +58,42 @@ func TestChannelThatRunsOver(t *testing.T) {
 			t.Errorf("verify: exit %d\n%s", code, out)
 		}
 	})
+}
+
+// TestChannelThatRunsOverAStoppedListener: the listener is connected and does
+// not get on for a while, and the channel has room for 500 messages. Case 10.6.
+func TestChannelThatRunsOverAStoppedListener(t *testing.T) {
+	t.Parallel()
+	const tickets = 1500
+	b := brokertest.Start(t, brokertest.Stored(t.TempDir()), brokertest.MaxMessages(500))
+	s := newSystem(t, sqlite{}, "NATS_URL="+b.URL(), "NATS_CLUSTER_ID="+brokertest.ClusterID, "MAX_IN_FLIGHT=100")
+	s.untilReplica(t, s.create(t, "ann@example.com").id(), 0)
+	s.orders.Freeze(t)
+	var wg sync.WaitGroup
+	for range 10 {
+		wg.Go(func() {
+			for range tickets / 10 {
+				s.create(t, "ann@example.com")
+			}
+		})
+	}
+	wg.Wait()
+	until(t, "everything is published", func() bool {
+		r := s.do(t, "", http.MethodGet, s.ticketsOps+"/ops/outbox", nil, http.StatusOK)
+		return strings.Contains(r.raw, `"events":[]`)
+	})
+	s.orders.Thaw(t)
+	until(t, "the replica is whole", func() bool {
+		r := s.do(t, "", http.MethodGet, s.ordersOps+"/ops/replica/status", nil, http.StatusOK)
+		return strings.Contains(r.raw, fmt.Sprintf(`"rows":%d`, tickets+1))
+	})
+	if !strings.Contains(s.orders.Output(), `"cause":"truncated"`) {
+		t.Error("the log does not say that messages were lost")
+	}
+	out, code := lockstep(t, "replica", "verify", "--ops-url", s.ordersOps)
+	if code != 0 || !strings.Contains(out, fmt.Sprintf("%d records compared, 0 differ", tickets+1)) {
+		t.Errorf("verify: exit %d\n%s", code, out)
+	}
 }
 
 // edit edits a ticket n times.

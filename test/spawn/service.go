@@ -79,11 +79,19 @@ func (s *Service) Ended() <-chan struct{} { return s.child.Ended() }
 // Kill ends the service as a crash would.
 func (s *Service) Kill() { s.child.Kill() }
 
-// Freeze stops the service in its tracks, until it is killed: its connections
-// stay open and silent.
+// Freeze stops the service in its tracks, until it is thawed or killed: its
+// connections stay open and silent.
 func (s *Service) Freeze(t testing.TB) {
 	t.Helper()
 	if err := s.child.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Thaw lets a frozen service go on.
+func (s *Service) Thaw(t testing.TB) {
+	t.Helper()
+	if err := s.child.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
 }

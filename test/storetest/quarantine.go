@@ -113,14 +113,26 @@ func quarantineOfKey(t *testing.T, b Backend) {
 }
 
 var markCases = []testCase{
-	{"a mark only advances", markAdvances},
-	{"a reset stores whatever it is given", markResets},
+	{"a mark comes back whole", markKept},
+	{"a mark is stored over the one it was made from alone", markConditional},
 	{"marks of groups and channels do not mind each other", markNames},
-	{"of many members advancing, the highest stays", markRace},
+	{"of many members who store a mark, none is overwritten", markRace},
 }
 
 func mark(group string, sequence uint64) listeners.Mark {
-	return listeners.Mark{Group: group, Channel: event.TicketUpdated, Sequence: sequence, SentAt: noon.Add(time.Duration(sequence) * time.Millisecond)}
+	return listeners.Mark{
+		Group: group, Channel: event.TicketUpdated, Sequence: sequence,
+		Last: sequence, SentAt: noon.Add(time.Duration(sequence) * time.Millisecond),
+	}
+}
+
+func storeMark(t *testing.T, b Backend, want bool, m listeners.Mark) {
+	t.Helper()
+	stored, err := b.Marks.Store(t.Context(), m)
+	must(t, "store mark", err)
+	if stored != want {
+		t.Errorf("mark of revision %d stored: %t, want %t", m.Revision, stored, want)
+	}
 }
 
 func markIs(t *testing.T, b Backend, want listeners.Mark) {
@@ -130,40 +142,68 @@ func markIs(t *testing.T, b Backend, want listeners.Mark) {
 	same(t, "mark", got, want)
 }
 
-func markAdvances(t *testing.T, b Backend) {
-	got, err := b.Marks.Mark(t.Context(), "group", event.TicketUpdated)
-	must(t, "mark", err)
-	same(t, "sequence of no mark", got.Sequence, uint64(0))
-	for _, step := range []struct{ advance, want uint64 }{{5, 5}, {3, 5}, {5, 5}, {6, 6}, {math.MaxInt64, math.MaxInt64}} {
-		must(t, "advance", b.Marks.Advance(t.Context(), mark("group", step.advance)))
-		markIs(t, b, mark("group", step.want))
-	}
+// markKept holds that a mark comes back whole, with the next revision. Cases
+// 10.5 and 10.6.
+func markKept(t *testing.T, b Backend) {
+	markIs(t, b, listeners.Mark{Group: "group", Channel: event.TicketUpdated})
+	m := mark("group", math.MaxInt64-1)
+	m.Beyond = listeners.Spans{{From: math.MaxInt64 - 5, To: math.MaxInt64 - 4}, {From: math.MaxInt64, To: math.MaxInt64}}
+	m.Last, m.Base, m.Lost = math.MaxInt64, 7, 3
+	storeMark(t, b, true, m)
+	m.Revision = 1
+	markIs(t, b, m)
+	back := mark("group", 2)
+	back.Revision = 1
+	storeMark(t, b, true, back)
+	back.Revision = 2
+	markIs(t, b, back)
 }
 
-func markResets(t *testing.T, b Backend) {
-	must(t, "reset", b.Marks.Reset(t.Context(), mark("group", 9)))
-	markIs(t, b, mark("group", 9))
-	must(t, "reset", b.Marks.Reset(t.Context(), mark("group", 2)))
-	markIs(t, b, mark("group", 2))
-	must(t, "advance", b.Marks.Advance(t.Context(), mark("group", 3)))
-	markIs(t, b, mark("group", 3))
+// markConditional holds that a mark is stored over the one that it was made
+// from alone.
+func markConditional(t *testing.T, b Backend) {
+	storeMark(t, b, true, mark("group", 5))
+	storeMark(t, b, false, mark("group", 6))
+	late := mark("group", 6)
+	late.Revision = 2
+	storeMark(t, b, false, late)
+	late.Revision = 1
+	storeMark(t, b, true, late)
+	storeMark(t, b, false, late)
+	late.Revision = 2
+	markIs(t, b, late)
 }
 
 func markNames(t *testing.T, b Backend) {
 	other := mark("group", 7)
 	other.Channel = event.TicketCreated
-	must(t, "advance", b.Marks.Advance(t.Context(), mark("group", 4)))
-	must(t, "advance", b.Marks.Advance(t.Context(), other))
-	must(t, "advance", b.Marks.Advance(t.Context(), mark("another", 2)))
-	markIs(t, b, mark("group", 4))
-	markIs(t, b, other)
-	markIs(t, b, mark("another", 2))
+	for _, m := range []listeners.Mark{mark("group", 4), other, mark("another", 2)} {
+		storeMark(t, b, true, m)
+	}
+	for _, m := range []listeners.Mark{mark("group", 4), other, mark("another", 2)} {
+		m.Revision = 1
+		markIs(t, b, m)
+	}
 }
 
+// markRace has members add to one mark until each has.
 func markRace(t *testing.T, b Backend) {
-	const n = 24
-	for _, err := range race(n, func(i int) error { return b.Marks.Advance(t.Context(), mark("group", uint64(i*7%n)+1)) }) {
-		must(t, "advance", err)
+	const n = 12
+	for _, err := range race(n, func(i int) error {
+		for {
+			m, err := b.Marks.Mark(t.Context(), "group", event.TicketUpdated)
+			if err != nil {
+				return err
+			}
+			m.Lost += uint64(i)
+			if stored, err := b.Marks.Store(t.Context(), m); err != nil || stored {
+				return err
+			}
+		}
+	}) {
+		must(t, "store mark", err)
 	}
-	markIs(t, b, mark("group", n))
+	got, err := b.Marks.Mark(t.Context(), "group", event.TicketUpdated)
+	must(t, "mark", err)
+	same(t, "sum of all members", got.Lost, uint64(n*(n-1)/2))
 }
