@@ -51,6 +51,10 @@ interop-deps: ## the libraries of the Node services for test/interop
 interop: ## ours and Node's services in every combination, each killed every five seconds
 	LOCKSTEP_INTEROP=1 go test ./test/interop -run EveryProcessIsKilled -count=1 -timeout 60m -v
 
+.PHONY: manifests
+manifests: ## deploy/k8s against the API of Kubernetes and our command line
+	cd test/kubernetes && go mod tidy -diff && go vet ./... && go test ./...
+
 .PHONY: chaos-mongo
 chaos-mongo: ## break a set of three members while services work on it
 	LOCKSTEP_CHAOS=1 go test ./test/mongotest ./store/mongodb ./test/chaos ./test/e2e -run 'Members(Obey|Fail)|IdleTail|BusTells|TheirDatabase' -p 1 -count=1 -timeout 30m -v
