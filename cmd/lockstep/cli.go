@@ -71,7 +71,7 @@ func newParser(c *cli, s streams, shown *bool, unread malformed) (*kong.Kong, er
 		kong.TypeMapper(reflect.TypeFor[time.Duration](), unread),
 		kong.KindMapper(reflect.Int, unread),
 		kong.KindMapper(reflect.Int64, unread),
-		kong.Resolvers(kong.ResolverFunc(secretFiles)),
+		kong.Resolvers(kong.ResolverFunc(secretFiles), kong.ResolverFunc(windowOfNode)),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 	)
 }

@@ -18,7 +18,7 @@ type configCmd struct {
 type setting struct {
 	Name   string `json:"name"`
 	Value  string `json:"value"`
-	Source string `json:"source"` // flag, file, environment or default
+	Source string `json:"source"` // flag, file, environment or default, and what contradicts it
 }
 
 // Run prints a table, or JSON for config --json. For config --check it fails if
@@ -86,6 +86,7 @@ func settingOf(f *kong.Flag, given bool) setting {
 	case inEnvironment:
 		v.Source = "environment"
 	}
+	v.Source = windowSource(f, v.Source)
 	v.Value = masked(f, v.Value)
 	return v
 }

@@ -105,7 +105,7 @@ func (f ticketFlags) deletes() bool { return f.TicketDelete == "on" }
 
 // orderFlags hold the rules of orders.
 type orderFlags struct {
-	OrderWindow time.Duration `env:"ORDER_WINDOW" default:"15m" min:"1s" max:"720h" help:"A reservation expires after it."`
+	OrderWindow time.Duration `env:"ORDER_WINDOW" default:"15m" min:"1s" max:"720h" help:"A reservation expires after it; unset: EXPIRATION_WINDOW_SECONDS, as for the Node service."`
 	VersionStep int64         `env:"VERSION_STEP" default:"1" min:"1" max:"1000000000" help:"Distance between two versions of a ticket, for publishers that do not count in ones."`
 }
 

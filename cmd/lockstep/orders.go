@@ -55,6 +55,7 @@ func (p *program) newOrders(st *store, f orderFlags) (*service, error) {
 	if err != nil {
 		return nil, err
 	}
+	warnOfWindows(s.log, f.OrderWindow)
 	metrics := order.NewMetrics(s.reg)
 	orders := order.NewService(st.orders, st.orderTickets, order.Options{
 		Window: f.OrderWindow, Payments: listeners.NewPayments(s.session), Metrics: metrics, Log: s.log,
