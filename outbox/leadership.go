@@ -12,38 +12,39 @@ import (
 const releaseTimeout = 2 * time.Second
 
 // tenure is a lease with the time until which its holder may trust it. That is
-// measured on the holder's own monotonic clock from before the store was
-// asked, so it ends before the store's own.
+// measured from before the store was asked, so it ends before the store's own,
+// and on two clocks: the monotonic one, which cannot be set but stops while the
+// machine is suspended, and the wall clock, which does not stop but can be set.
 type tenure struct {
 	lease Lease
 	ttl   time.Duration
-	began time.Time
-	ends  atomic.Int64 // nanoseconds after began
+	wall  func() time.Time
+	ends  atomic.Pointer[[2]time.Time] // on the monotonic clock, and on the wall clock
 }
 
-func newTenure(l Lease, ttl time.Duration, asked time.Time) *tenure {
-	t := &tenure{lease: l, ttl: ttl, began: asked}
-	t.extend(asked)
-	return t
-}
-
-// extend trusts the lease for another term, less a margin for what is already
-// on its way to the broker.
-func (t *tenure) extend(asked time.Time) {
-	t.ends.Store(int64(asked.Sub(t.began) + t.ttl - t.ttl/10))
+// extend trusts the lease, which was asked for at the given times of both
+// clocks, for a term less a margin for what is already on its way to the broker.
+func (t *tenure) extend(asked, wall time.Time) {
+	term := t.ttl - t.ttl/10
+	t.ends.Store(&[2]time.Time{asked.Add(term), wall.Round(0).Add(term)})
 }
 
 // holds reports whether the lease may be trusted now.
-func (t *tenure) holds() bool { return time.Since(t.began) < time.Duration(t.ends.Load()) }
+func (t *tenure) holds() bool {
+	ends := t.ends.Load()
+	return time.Now().Before(ends[0]) && t.wall().Round(0).Before(ends[1])
+}
 
 // acquire waits for the lease. Its error is ctx's.
 func (r *Relay) acquire(ctx context.Context) (*tenure, error) {
 	ttl := r.opts.LeaseTTL
 	for attempt := 1; ; {
-		asked := time.Now()
+		asked, wall := time.Now(), r.opts.Now()
 		l, ok, err := r.leases.Acquire(ctx, r.opts.Name, r.opts.Owner, ttl)
 		if ok && err == nil {
-			return newTenure(l, ttl, asked), nil
+			t := &tenure{lease: l, ttl: ttl, wall: r.opts.Now}
+			t.extend(asked, wall)
+			return t, nil
 		}
 		pause := jitter(ttl / 5) // cheap, and a clean stop is followed by a quick take-over
 		if err != nil && ctx.Err() == nil {
@@ -67,11 +68,11 @@ func (r *Relay) keep(ctx context.Context, t *tenure) error {
 		if !t.holds() {
 			return fmt.Errorf("%w: it could not be renewed in time", ErrLeaseLost)
 		}
-		asked := time.Now()
+		asked, wall := time.Now(), r.opts.Now()
 		err := r.renew(ctx, t)
 		switch {
 		case err == nil:
-			t.extend(asked)
+			t.extend(asked, wall)
 			pause = t.ttl / 3
 		case errors.Is(err, ErrLeaseLost):
 			return err

@@ -2,6 +2,7 @@ package outbox_test
 
 import (
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -163,5 +164,27 @@ func TestAStopDoesNotWaitForABrokerThatNeverAnswers(t *testing.T) {
 		if s.releases != 1 {
 			t.Errorf("the lease was released %d times, want once", s.releases)
 		}
+	})
+}
+
+// Case 10.24: while a machine is suspended the monotonic clock stops, and the
+// lease runs out.
+func TestALeaseIsNotTrustedAfterASuspend(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, b := newShelf(), newBus()
+		var slept atomic.Int64
+		stop := start(t, s, b, func(o *outbox.Options) {
+			o.Now = func() time.Time { return time.Now().Add(time.Duration(slept.Load())) }
+		})
+		after(time.Second)
+		slept.Store(int64(time.Hour))
+		s.steal(time.Minute)
+		s.commit(tickets("a", 1)...)
+		after(100 * time.Millisecond) // long before the next renewal
+		if got := b.ids(); len(got) > 0 {
+			t.Errorf("published %v on a lease that ran out in a suspend", got)
+		}
+		stop()
 	})
 }
