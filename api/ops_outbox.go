@@ -27,6 +27,10 @@ type recordAnswer struct {
 	Attempts   int             `json:"failedAttempts"`      // all of them; Failures is bounded
 	Failures   []failureAnswer `json:"failures"`
 	Payload    string          `json:"payload,omitempty"` // of a single event only
+
+	// Unreadable says why this is no event and will not be published; nothing
+	// but the id is known of it then.
+	Unreadable string `json:"unreadable,omitempty"`
 }
 
 type failureAnswer struct {
@@ -37,6 +41,9 @@ type failureAnswer struct {
 }
 
 func answerRecord(service string, r outbox.Record) recordAnswer {
+	if r.Unreadable != nil {
+		return recordAnswer{ID: r.ID(), Service: service, Failures: []failureAnswer{}, Unreadable: r.Unreadable.Why}
+	}
 	a := recordAnswer{
 		ID: r.ID(), Service: service, Key: r.Key, Version: r.Version, Subject: r.Subject,
 		OccurredAt: printTime(r.OccurredAt), IsLocked: r.Locked,
@@ -106,6 +113,10 @@ func (s Service) pending(ctx context.Context, p page) ([]recordAnswer, error) {
 	heads := map[string]string{}
 	answers := make([]recordAnswer, len(records))
 	for i, r := range records {
+		if r.Unreadable != nil {
+			answers[i] = answerRecord(s.Name, r)
+			continue
+		}
 		head, known := heads[r.Key]
 		if !known {
 			if head, err = s.head(ctx, r.Key); err != nil {
@@ -139,6 +150,9 @@ func (o *ops) showOutbox(w http.ResponseWriter, r request) error {
 		found, err := s.Outbox.Record(r.Context(), id)
 		if err != nil {
 			return err
+		}
+		if found.Unreadable != nil {
+			return respond(w, http.StatusOK, answerRecord(s.Name, found))
 		}
 		head, err := s.head(r.Context(), found.Key)
 		if err != nil {

@@ -172,7 +172,7 @@ func TestOpsRetriesAndDiscards(t *testing.T) {
 		t.Fatal(err)
 	}
 	want(t, local(t, h, http.MethodPost, "/ops/outbox/"+id+"/retry"), 204, "")
-	if due, err := f.db.Outbox().Due(t.Context(), time.Now(), 9); err != nil || len(due) != 1 {
+	if due, err := f.db.Outbox().Due(t.Context(), time.Now(), time.Now(), 9); err != nil || len(due) != 1 {
 		t.Errorf("due = %v, %v; want the event", due, err)
 	}
 	want(t, local(t, h, http.MethodPost, "/ops/outbox/"+id+"/discard"), 204, "")
@@ -256,5 +256,32 @@ func TestWhoMayChangeState(t *testing.T) {
 				t.Errorf("status = %d %s, want %d", got.status, got.body, tt.status)
 			}
 		})
+	}
+}
+
+// foreignEntry is an outbox with an entry that is no event.
+type foreignEntry struct {
+	Outbox
+	entry outbox.Record
+}
+
+func (f foreignEntry) List(context.Context, string, int) ([]outbox.Record, error) {
+	return []outbox.Record{f.entry}, nil
+}
+
+func (f foreignEntry) Record(context.Context, string) (outbox.Record, error) { return f.entry, nil }
+
+// Case 10.3.
+func TestOpsShowsWhatIsNoEvent(t *testing.T) {
+	t.Parallel()
+	entry := outbox.Record{Unreadable: &outbox.Unreadable{ID: `{"of":"x"}`, Why: "key is no string"}}
+	_, h := newOps(t, func(o *OpsOptions) { o.Services[0].Outbox = foreignEntry{o.Services[0].Outbox, entry} })
+	for _, path := range []string{"", "/%7B%22of%22:%22x%22%7D"} {
+		a := local(t, h, http.MethodGet, "/ops/outbox"+path)
+		for _, part := range []string{`"id":"{\"of\":\"x\"}"`, `"unreadable":"key is no string"`} {
+			if a.status != 200 || !strings.Contains(a.body, part) {
+				t.Errorf("GET /ops/outbox%s = %d %s, want %s in it", path, a.status, a.body, part)
+			}
+		}
 	}
 }

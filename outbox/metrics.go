@@ -98,7 +98,9 @@ func (m *metrics) of(s event.Subject) subjectMetrics {
 
 func (m *metrics) published(r Record, now time.Time) {
 	m.of(r.Subject).published.Inc()
-	m.latency.Observe(now.Sub(r.OccurredAt).Seconds())
+	if !r.OccurredAt.IsZero() {
+		m.latency.Observe(now.Sub(r.OccurredAt).Seconds())
+	}
 }
 
 func (m *metrics) failed(s event.Subject, reason string) { m.of(s).failures[reason].Inc() }

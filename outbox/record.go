@@ -26,6 +26,18 @@ type Record struct {
 	NotBefore time.Time
 
 	Failures Failures
+
+	// Unreadable is set if this is no event; nothing else is set then. Only an
+	// Inspector returns such records.
+	Unreadable *Unreadable
+}
+
+// ID returns the id of the record.
+func (r Record) ID() string {
+	if r.Unreadable != nil {
+		return r.Unreadable.ID
+	}
+	return r.Event.ID()
 }
 
 // Ref returns what a store deletes r by.
@@ -95,7 +107,8 @@ const (
 
 // Stats describes everything that waits.
 type Stats struct {
-	Pending     int       // records in the store
-	Oldest      time.Time // OccurredAt of the oldest; zero if none
-	BlockedKeys int       // keys whose next event has failed and waits for its retry or for an operator
+	Pending     int       // records in the store; beyond 10,000 it may be the store's estimate
+	Oldest      time.Time // OccurredAt of the oldest; zero if none, or not known
+	BlockedKeys int       // keys whose next event has failed and is not published; the count may end at 10,000
+	Unreadable  int       // entries that this process has found to be no events
 }

@@ -28,7 +28,7 @@ func (d *dispatcher) retry() {
 	d.errands.send(func(ctx context.Context) func() {
 		var due []Record
 		err := d.trying(ctx, job, func() (err error) {
-			due, err = d.store.Due(ctx, d.now(), retryBatch)
+			due, err = d.store.Due(ctx, d.now(), d.now().Add(d.opts.Backoff.Cap), retryBatch)
 			return err
 		})
 		if err != nil {
@@ -95,7 +95,7 @@ func (d *dispatcher) sweep() {
 	d.errands.send(func(ctx context.Context) func() {
 		var stale []Record
 		err := d.trying(ctx, "sweep", func() (err error) {
-			stale, err = d.store.Stale(ctx, d.now().Add(-d.opts.StaleAfter), retryBatch)
+			stale, err = d.store.Stale(ctx, d.now().Add(-d.opts.StaleAfter), d.now().Add(d.opts.StaleAfter), retryBatch)
 			return err
 		})
 		if err != nil {

@@ -164,17 +164,17 @@ func (s *shelf) heads(limit int, want func(outbox.Record) bool) ([]outbox.Record
 	return heads, nil
 }
 
-func (s *shelf) Due(_ context.Context, now time.Time, limit int) ([]outbox.Record, error) {
+func (s *shelf) Due(_ context.Context, now, latest time.Time, limit int) ([]outbox.Record, error) {
 	defer s.set(func() {
 		if s.found != nil {
 			s.found()
 		}
 	})
-	return s.heads(limit, func(r outbox.Record) bool { return !r.Locked && !r.NotBefore.After(now) })
+	return s.heads(limit, func(r outbox.Record) bool { return !r.Locked && (!r.NotBefore.After(now) || r.NotBefore.After(latest)) })
 }
 
-func (s *shelf) Stale(_ context.Context, before time.Time, limit int) ([]outbox.Record, error) {
-	return s.heads(limit, func(r outbox.Record) bool { return r.Locked && r.LockedAt.Before(before) })
+func (s *shelf) Stale(_ context.Context, before, latest time.Time, limit int) ([]outbox.Record, error) {
+	return s.heads(limit, func(r outbox.Record) bool { return r.Locked && (r.LockedAt.Before(before) || r.LockedAt.After(latest)) })
 }
 
 func (s *shelf) Oldest(context.Context) (oldest time.Time, err error) {

@@ -20,7 +20,8 @@ var (
 )
 
 // Store is the collection of events, as the relay needs it. Its methods may be
-// called from many goroutines. Services fill it through the ports of their own
+// called from many goroutines. What is no event, because somebody else wrote
+// it, they pass over. Services fill it through the ports of their own
 // packages: an event enters only together with its change.
 type Store interface {
 	// Tail opens a view of the outbox: everything committed before Tail
@@ -43,13 +44,14 @@ type Store interface {
 	Fail(ctx context.Context, id string, f Failure, notBefore time.Time) (Record, error)
 
 	// Due returns up to limit records that are unlocked, whose NotBefore is
-	// not after now and which are the oldest of their key: what
+	// not after now, or after latest, which only a clock that was ahead can
+	// have written, and which are the oldest of their key: what
 	// RetryPublishingNATSEvents takes up.
-	Due(ctx context.Context, now time.Time, limit int) ([]Record, error)
+	Due(ctx context.Context, now, latest time.Time, limit int) ([]Record, error)
 
 	// Stale returns up to limit records that are locked since before the
-	// given time and which are the oldest of their key.
-	Stale(ctx context.Context, before time.Time, limit int) ([]Record, error)
+	// given time, or after latest, and which are the oldest of their key.
+	Stale(ctx context.Context, before, latest time.Time, limit int) ([]Record, error)
 
 	// Relock locks records again, at the given time, and returns the ids of
 	// those that are still there.
@@ -97,7 +99,9 @@ const (
 	FromSweep  Source = "sweep"  // a scan or a periodic look
 )
 
-// Leases decide which process runs the relay. The clock is the store's.
+// Leases decide which process runs the relay. The clock is the store's. A lease
+// that would run for more than twice what is asked for was written by a clock
+// that was ahead, and counts as run out.
 type Leases interface {
 	// Acquire takes the named lease for owner if it is free or has run out;
 	// ok is false when somebody else holds it. Each acquisition raises the
@@ -129,18 +133,18 @@ type Inspector interface {
 	// Stats describes everything that waits.
 	Stats(ctx context.Context) (Stats, error)
 
-	// List returns up to limit records, in an order of the store's own, behind
+	// List returns up to limit records, unreadable ones among them, in an order of the store's own, behind
 	// the one with the id after, which may be gone; "" begins.
 	List(ctx context.Context, after string, limit int) ([]Record, error)
 
-	// Record returns one record, or ErrNotFound.
+	// Record returns one record, readable or not, or ErrNotFound.
 	Record(ctx context.Context, id string) (Record, error)
 
 	// Retry unlocks a record and makes it due at once; ErrNotFound if it is
 	// gone.
 	Retry(ctx context.Context, id string, now time.Time) error
 
-	// Discard deletes a record without publishing it; ErrNotFound if it is
+	// Discard deletes a record, readable or not, without publishing it; ErrNotFound if it is
 	// gone. Replicas will miss its version.
 	Discard(ctx context.Context, id string) error
 }

@@ -58,11 +58,11 @@ func (s *shaky) Fail(ctx context.Context, id string, f outbox.Failure, notBefore
 	return s.shelf.Fail(ctx, id, f, notBefore)
 }
 
-func (s *shaky) Due(ctx context.Context, now time.Time, limit int) ([]outbox.Record, error) {
+func (s *shaky) Due(ctx context.Context, now, latest time.Time, limit int) ([]outbox.Record, error) {
 	if err := s.fails("due"); err != nil {
 		return nil, err
 	}
-	return s.shelf.Due(ctx, now, limit)
+	return s.shelf.Due(ctx, now, latest, limit)
 }
 
 func (s *shaky) Relock(ctx context.Context, ids []string, at time.Time) ([]string, error) {

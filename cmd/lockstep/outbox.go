@@ -43,6 +43,7 @@ func (c *outboxListCmd) Run(ctx context.Context, s streams) error {
 			ID, Service, OccurredAt, NotBefore, BlockedBy string
 			FailedAttempts                                int
 			IsLocked                                      bool
+			Unreadable                                    string
 			Failures                                      []struct{ Message string }
 		}
 		Next string
@@ -59,6 +60,8 @@ func (c *outboxListCmd) Run(ctx context.Context, s streams) error {
 	for _, e := range answer.Events {
 		why := "the broker"
 		switch {
+		case e.Unreadable != "":
+			why = "somebody to discard it: it is no event: " + printable(e.Unreadable)
 		case e.BlockedBy != "":
 			why = "event " + printable(e.BlockedBy)
 		case len(e.Failures) > 0:

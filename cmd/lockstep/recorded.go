@@ -93,7 +93,8 @@ func (s *service) unpublished() *recorded {
 			return "", err
 		},
 		bad: func(ctx context.Context) (map[string]func(), error) {
-			heads, err := s.store.outbox.Due(ctx, time.Now().Add(24*time.Hour), recordPage)
+			whenever := time.Now()
+			heads, err := s.store.outbox.Due(ctx, whenever, whenever, recordPage)
 			bad := map[string]func(){}
 			for _, r := range heads {
 				if r.Failures.Total >= threshold {

@@ -197,14 +197,6 @@ func TestALostStreamIsReported(t *testing.T) {
 				t.Fatal(err)
 			}
 		},
-		"not an event": func(t *testing.T, _ *mongotest.Set, data *mongo.Database) {
-			if _, err := data.Collection("events").InsertOne(t.Context(), bson.D{{Key: "_id", Value: 7}}); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := data.Collection("events").DeleteOne(t.Context(), bson.D{{Key: "_id", Value: 7}}); err != nil {
-				t.Fatal(err)
-			}
-		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			set := mongotest.Shared(t)

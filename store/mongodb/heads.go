@@ -8,29 +8,33 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
+	"lockstep/event"
 	"lockstep/outbox"
 )
 
 // Due implements outbox.Store. Failed events are few and have an index of
 // their own; whether an older version waits is told by the index on keys.
-func (s *Outbox) Due(ctx context.Context, now time.Time, limit int) ([]outbox.Record, error) {
-	cursor, err := s.events().Aggregate(ctx, duePipeline(now, limit), options.Aggregate().SetHint(byDue))
+func (s *Outbox) Due(ctx context.Context, now, latest time.Time, limit int) ([]outbox.Record, error) {
+	cursor, err := s.events().Aggregate(ctx, duePipeline(now, latest, limit), options.Aggregate().SetHint(byDue))
 	if err != nil {
 		return nil, err
 	}
-	return drain(ctx, cursor, eventDoc.record)
+	docs, err := drain(ctx, cursor, func(raw bson.Raw) bson.Raw { return raw })
+	return s.db.readable(docs), err
 }
 
-func duePipeline(now time.Time, limit int) mongo.Pipeline {
-	failed := bson.D{{Key: "isLocked", Value: false}, {Key: "notBefore", Value: is("$lte", now)}}
+func duePipeline(now, latest time.Time, limit int) mongo.Pipeline {
+	waits := bson.D{{Key: "$gt", Value: now}, {Key: "$lte", Value: latest}}
+	failed := bson.D{{Key: "isLocked", Value: false}, {Key: "notBefore", Value: is("$not", waits)}}
 	return append(failedHeads(failed),
 		bson.D{{Key: "$limit", Value: limit}},
 		bson.D{{Key: "$unset", Value: "older"}})
 }
 
-// blockedPipeline counts the keys whose head has failed.
+// blockedPipeline counts the keys whose head has failed, also while it is tried
+// again.
 func blockedPipeline() mongo.Pipeline {
-	return append(failedHeads(is("isLocked", false)), is("$count", "count"))
+	return append(failedHeads(is("failureCount", is("$gt", 0))), is("$limit", exactly), is("$count", "count"))
 }
 
 // failedHeads finds failed events, those first whose retry comes first, that
@@ -38,13 +42,14 @@ func blockedPipeline() mongo.Pipeline {
 func failedHeads(failed bson.D) mongo.Pipeline {
 	older := mongo.Pipeline{
 		is("$match", is("$expr", is("$and", bson.A{
-			is("$eq", bson.A{"$key", "$$key"}), is("$lt", bson.A{"$version", "$$version"}),
+			is("$eq", bson.A{"$key", "$$key"}), is("$lt", bson.A{"$version", "$$version"}), readable(),
 		}))),
 		is("$limit", 1),
 		is("$project", is("_id", 1)),
 	}
 	return mongo.Pipeline{
 		is("$match", failed),
+		is("$match", is("$expr", readable())),
 		is("$sort", asc("notBefore")),
 		is("$lookup", bson.D{
 			{Key: "from", Value: eventsName},
@@ -57,32 +62,65 @@ func failedHeads(failed bson.D) mongo.Pipeline {
 }
 
 // Stale implements outbox.Store.
-func (s *Outbox) Stale(ctx context.Context, before time.Time, limit int) ([]outbox.Record, error) {
-	cursor, err := s.events().Aggregate(ctx, stalePipeline(before, limit), options.Aggregate().SetHint(byKey))
+func (s *Outbox) Stale(ctx context.Context, before, latest time.Time, limit int) ([]outbox.Record, error) {
+	cursor, err := s.events().Aggregate(ctx, stalePipeline(before, latest, limit), options.Aggregate().SetHint(byKey))
 	if err != nil {
 		return nil, err
 	}
 	type head struct {
-		ID string `bson:"id"`
+		ID  bson.RawValue `bson:"id"`
+		Key bson.RawValue `bson:"_id"`
 	}
-	ids, err := drain(ctx, cursor, func(h head) string { return h.ID })
-	if err != nil || len(ids) == 0 {
+	heads, err := drain(ctx, cursor, func(h head) head { return h })
+	if err != nil || len(heads) == 0 {
 		return nil, err
 	}
-	return list(ctx, s.events(), is("_id", is("$in", ids)), eventDoc.record, options.Find().SetSort(asc("lockedAt", "_id")))
+	ids := make(bson.A, len(heads))
+	for i, h := range heads {
+		ids[i] = h.ID
+	}
+	found, err := s.find(ctx, is("_id", is("$in", ids)), options.Find().SetSort(asc("lockedAt", "_id")))
+	if err != nil || len(found) == len(heads) {
+		return found, err
+	}
+	known := map[string]bool{}
+	for _, r := range found {
+		known[r.Key] = true
+	}
+	for _, h := range heads { // behind what is no event there may be a head that is one
+		key, ok := h.Key.StringValueOK()
+		if !ok || known[key] {
+			continue
+		}
+		first, err := s.Key(ctx, key, event.None, 1)
+		if err != nil {
+			return nil, err
+		}
+		if len(first) > 0 && first[0].Locked && (first[0].LockedAt.Before(before) || first[0].LockedAt.After(latest)) {
+			found = append(found, first[0])
+		}
+	}
+	return found, nil
 }
 
 // stalePipeline steps through the index from key to key: its cost is the
 // number of keys, however many events wait.
-func stalePipeline(before time.Time, limit int) mongo.Pipeline {
+func stalePipeline(before, latest time.Time, limit int) mongo.Pipeline {
 	first := func(field string) bson.D { return is("$first", "$"+field) }
 	return mongo.Pipeline{
 		is("$sort", asc("key", "version")),
 		is("$group", bson.D{
 			{Key: "_id", Value: "$key"}, {Key: "id", Value: first("_id")},
+			{Key: "version", Value: first("version")},
 			{Key: "isLocked", Value: first("isLocked")}, {Key: "lockedAt", Value: first("lockedAt")},
 		}),
-		is("$match", bson.D{{Key: "isLocked", Value: true}, {Key: "lockedAt", Value: is("$lt", before)}}),
+		is("$match", is("$or", bson.A{
+			bson.D{
+				{Key: "isLocked", Value: is("$ne", false)},
+				{Key: "lockedAt", Value: is("$not", bson.D{{Key: "$gte", Value: before}, {Key: "$lte", Value: latest}})},
+			},
+			is("version", is("$not", is("$type", "number"))),
+		})),
 		is("$limit", limit),
 	}
 }

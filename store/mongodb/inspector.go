@@ -16,22 +16,59 @@ var _ outbox.Inspector = (*Outbox)(nil)
 // Stats implements outbox.Inspector. The oldest event is the one that was
 // stored first.
 func (s *Outbox) Stats(ctx context.Context) (outbox.Stats, error) {
-	pending, err := s.events().CountDocuments(ctx, bson.D{}, options.Count().SetHint("_id_"))
+	var stats outbox.Stats
+	pending, err := s.pending(ctx)
 	if err != nil {
-		return outbox.Stats{}, err
+		return stats, err
 	}
-	oldest, err := one[eventDoc](ctx, s.events(), bson.D{}, outbox.ErrNotFound, options.FindOne().SetSort(is("$natural", 1)))
-	if err != nil && !errors.Is(err, outbox.ErrNotFound) {
-		return outbox.Stats{}, err
+	if stats.Pending = int(pending); pending == 0 {
+		return stats, nil
 	}
-	stats := outbox.Stats{Pending: int(pending), Oldest: oldest.OccurredAt.UTC()}
+	if stats.Unreadable, err = s.unreadable(ctx); err != nil {
+		return stats, err
+	}
+	if stats.Oldest, err = s.Oldest(ctx); err != nil {
+		return stats, err
+	}
 	stats.BlockedKeys, err = s.blocked(ctx)
 	return stats, err
 }
 
+// exactly is up to how many events are counted one by one.
+const exactly = 10_000
+
+// pending counts what waits, beyond a bound by what the server keeps.
+func (s *Outbox) pending(ctx context.Context) (int64, error) {
+	n, err := s.events().CountDocuments(ctx, bson.D{}, options.Count().SetHint("_id_").SetLimit(exactly))
+	if err != nil || n < exactly {
+		return n, err
+	}
+	all, err := s.events().EstimatedDocumentCount(ctx)
+	return max(n, all), err
+}
+
+// unreadable counts the entries that are no events. They are looked for once;
+// later ones are noticed as they come.
+func (s *Outbox) unreadable(ctx context.Context) (int, error) {
+	if !s.db.searched.Load() {
+		foreign := is("$expr", is("$not", bson.A{readable()}))
+		if _, err := s.find(ctx, foreign, options.Find().SetLimit(1000)); err != nil {
+			return 0, err
+		}
+		s.db.searched.Store(true)
+	}
+	return s.db.foreign.Count(func(id string) (bool, error) {
+		r, err := s.Record(ctx, id)
+		if errors.Is(err, outbox.ErrNotFound) {
+			return false, nil
+		}
+		return r.Unreadable != nil, err
+	})
+}
+
 // blocked counts the keys whose head has failed.
 func (s *Outbox) blocked(ctx context.Context) (int, error) {
-	cursor, err := s.events().Aggregate(ctx, blockedPipeline(), options.Aggregate().SetHint(byDue))
+	cursor, err := s.events().Aggregate(ctx, blockedPipeline(), options.Aggregate().SetHint(byFailures))
 	if err != nil {
 		return 0, err
 	}
@@ -47,21 +84,28 @@ func (s *Outbox) blocked(ctx context.Context) (int, error) {
 
 // List implements outbox.Inspector.
 func (s *Outbox) List(ctx context.Context, after string, limit int) ([]outbox.Record, error) {
-	return list(ctx, s.events(), is("_id", is("$gt", after)), eventDoc.record, options.Find().SetSort(asc("_id")).SetLimit(int64(limit)))
+	behind, o := bson.D{}, options.Find().SetSort(asc("_id")).SetHint("_id_").SetLimit(int64(limit))
+	if after != "" {
+		ids := idsOf(after)
+		last := ids[len(ids)-1]
+		behind = is("_id", is("$ne", last))
+		o.SetMin(is("_id", last)) // $gt keeps to ids of one type
+	}
+	return list(ctx, s.events(), behind, entry, o)
 }
 
 // Record implements outbox.Inspector.
 func (s *Outbox) Record(ctx context.Context, id string) (outbox.Record, error) {
-	d, err := one[eventDoc](ctx, s.events(), is("_id", id), outbox.ErrNotFound)
+	raw, err := one[bson.Raw](ctx, s.events(), is("_id", is("$in", idsOf(id))), outbox.ErrNotFound)
 	if err != nil {
 		return outbox.Record{}, err
 	}
-	return d.record(), nil
+	return entry(raw), nil
 }
 
 // Retry implements outbox.Inspector.
 func (s *Outbox) Retry(ctx context.Context, id string, now time.Time) error {
-	result, err := s.events().UpdateOne(ctx, is("_id", id), bson.D{
+	result, err := s.events().UpdateOne(ctx, bson.D{{Key: "_id", Value: id}, {Key: "$expr", Value: readable()}}, bson.D{
 		{Key: "$set", Value: bson.D{{Key: "isLocked", Value: false}, {Key: "notBefore", Value: instant(now)}}},
 		{Key: "$unset", Value: is("lockedAt", "")},
 	})
@@ -73,7 +117,7 @@ func (s *Outbox) Retry(ctx context.Context, id string, now time.Time) error {
 
 // Discard implements outbox.Inspector.
 func (s *Outbox) Discard(ctx context.Context, id string) error {
-	result, err := s.events().DeleteOne(ctx, is("_id", id))
+	result, err := s.events().DeleteOne(ctx, is("_id", is("$in", idsOf(id))))
 	if err == nil && result.DeletedCount == 0 {
 		err = outbox.ErrNotFound
 	}

@@ -50,6 +50,7 @@ func (s *Outbox) take(ctx context.Context, name, owner string, ttl time.Duration
 	filter := bson.D{{Key: "_id", Value: name}, {Key: "$or", Value: bson.A{
 		is("owner", owner),
 		is("$expr", is("$lte", bson.A{"$until", "$$NOW"})),
+		is("$expr", is("$gt", bson.A{"$until", fromNow(2 * ttl)})), // a clock was ahead
 	}}}
 	update := mongo.Pipeline{{{Key: "$set", Value: bson.D{
 		{Key: "owner", Value: is("$literal", owner)},

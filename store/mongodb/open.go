@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -17,6 +18,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
 
 	"lockstep/internal/group"
+	"lockstep/outbox"
 )
 
 // Bounds in time. An election takes up to 12 seconds with the server's
@@ -81,9 +83,13 @@ type DB struct {
 	orphans    orphans
 	condition  *condition
 	unreadable *unreadable
-	answer     time.Duration         // answerTimeout; tests have less patience
-	monitor    *event.CommandMonitor // nil but in tests, which read the wire
-	closing    sync.Once
+
+	foreign  *outbox.Unreadables // entries of the outbox that are no events
+	searched atomic.Bool         // they have been looked for
+
+	answer  time.Duration         // answerTimeout; tests have less patience
+	monitor *event.CommandMonitor // nil but in tests, which read the wire
+	closing sync.Once
 }
 
 // Open connects to the database that uri names and makes the collections and
@@ -94,7 +100,7 @@ func Open(ctx context.Context, uri string, o Options) (*DB, error) {
 }
 
 func open(ctx context.Context, uri string, o Options, m *event.CommandMonitor) (*DB, error) {
-	db := &DB{opts: o.withDefaults(), tails: newTails(), condition: newCondition(), answer: answerTimeout, monitor: m}
+	db := &DB{opts: o.withDefaults(), tails: newTails(), condition: newCondition(), foreign: outbox.NewUnreadables(o.withDefaults().Log), answer: answerTimeout, monitor: m}
 	db.unreadable = newUnreadable(db.opts.Log)
 	db.metrics = newMetrics(db.opts.Registerer, db.tails, db.unreadable)
 	if err := db.open(ctx, uri); err != nil {

@@ -25,22 +25,33 @@ var _ outbox.Store = (*Outbox)(nil)
 // Outbox returns the ports of package outbox.
 func (db *DB) Outbox() *Outbox { return &Outbox{db} }
 
+// find returns the events that filter finds.
+func (s *Outbox) find(ctx context.Context, filter bson.D, o ...options.Lister[options.FindOptions]) ([]outbox.Record, error) {
+	docs, err := list(ctx, s.events(), filter, func(raw bson.Raw) bson.Raw { return raw }, o...)
+	return s.db.readable(docs), err
+}
+
 func (s *Outbox) events() collection { return s.db.collection(eventsName) }
 
 // Oldest implements outbox.Store.
 func (s *Outbox) Oldest(ctx context.Context) (time.Time, error) {
-	oldest, err := one[eventDoc](ctx, s.events(), bson.D{}, outbox.ErrNotFound, options.FindOne().SetSort(is("$natural", 1)))
+	first, err := one[bson.Raw](ctx, s.events(), is("$expr", readable()), outbox.ErrNotFound, options.FindOne().SetSort(is("$natural", 1)))
 	if errors.Is(err, outbox.ErrNotFound) {
 		return time.Time{}, nil
 	}
-	return oldest.OccurredAt.UTC(), err
+	if err != nil {
+		return time.Time{}, err
+	}
+	if at := date(first, "occurredAt"); !at.IsZero() {
+		return at, nil
+	}
+	return time.UnixMilli(1).UTC(), nil // nobody knows
 }
 
 // Key implements outbox.Store.
 func (s *Outbox) Key(ctx context.Context, key string, after int64, limit int) ([]outbox.Record, error) {
-	filter := bson.D{{Key: "key", Value: key}, {Key: "version", Value: is("$gt", after)}}
-	return list(ctx, s.events(), filter, eventDoc.record,
-		options.Find().SetSort(asc("key", "version", "_id")).SetHint(byKey).SetLimit(int64(limit)))
+	filter := bson.D{{Key: "key", Value: key}, {Key: "version", Value: is("$gt", after)}, {Key: "$expr", Value: readable()}}
+	return s.find(ctx, filter, options.Find().SetSort(asc("key", "version", "_id")).SetHint(byKey).SetLimit(int64(limit)))
 }
 
 // Delete implements outbox.Store.
@@ -60,15 +71,22 @@ func (s *Outbox) Delete(ctx context.Context, refs []outbox.Ref) error {
 func (s *Outbox) Fail(ctx context.Context, id string, f outbox.Failure, notBefore time.Time) (outbox.Record, error) {
 	f.At = instant(f.At)
 	for range maxRounds {
-		was, err := one[eventDoc](ctx, s.events(), is("_id", id), outbox.ErrNotFound)
+		was, err := one[bson.Raw](ctx, s.events(), is("_id", id), outbox.ErrNotFound)
 		if err != nil {
 			return outbox.Record{}, err
 		}
-		now := was.record()
+		now := entry(was)
+		if now.Unreadable != nil {
+			return outbox.Record{}, outbox.ErrNotFound
+		}
+		count := any(was.Lookup("failureCount"))
+		if was.Lookup("failureCount").IsZero() {
+			count = nil // matches what is not there
+		}
 		now.Failures = now.Failures.Add(f)
 		now.Locked, now.LockedAt, now.NotBefore = false, time.Time{}, instant(notBefore)
 		result, err := s.events().UpdateOne(ctx,
-			bson.D{{Key: "_id", Value: id}, {Key: "failureCount", Value: was.FailureCount}},
+			bson.D{{Key: "_id", Value: id}, {Key: "failureCount", Value: count}},
 			bson.D{
 				{Key: "$set", Value: bson.D{
 					{Key: "isLocked", Value: false}, {Key: "notBefore", Value: now.NotBefore},

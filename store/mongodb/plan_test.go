@@ -65,9 +65,9 @@ func TestHeadsAreFoundWithoutReadingTheBacklog(t *testing.T) {
 		keys     int64
 		stages   []string
 	}{
-		"blocked": {mongodb.BlockedPipeline(), "byDue", planFailed, planFailed, []string{"IXSCAN"}},
-		"due":     {mongodb.DuePipeline(time.Now(), 500), "byDue", planFailed, planFailed, []string{"IXSCAN"}},
-		"stale":   {mongodb.StalePipeline(time.Now().Add(time.Hour), 500), "byKey", 0, planKeys + 1, []string{"DISTINCT_SCAN"}},
+		"blocked": {mongodb.BlockedPipeline(), "byFailures", planFailed, planFailed, []string{"IXSCAN"}},
+		"due":     {mongodb.DuePipeline(time.Now(), time.Now().Add(time.Hour), 500), "byDue", planFailed, planFailed, []string{"IXSCAN"}},
+		"stale":   {mongodb.StalePipeline(time.Now().Add(time.Hour), time.Now().Add(2*time.Hour), 500), "byKey", 0, planKeys + 1, []string{"DISTINCT_SCAN"}},
 	} {
 		t.Run(query, func(t *testing.T) {
 			plan := explain(t, data, tc.pipeline, tc.hint)

@@ -34,7 +34,9 @@ const (
 	byUser   = "byUser"   // orders: of one user in order of creation
 	byKey    = "byKey"    // events: versions of a key, and the head of each key
 	byDue    = "byDue"    // events: failed ones, by the time of their retry
-	active   = "active"   // orders: at most one active order for a ticket
+
+	byFailures = "byFailures" // events: those that have failed, locked again or not
+	active     = "active"     // orders: at most one active order for a ticket
 
 	byDeletion = "byDeletion" // replica: tombstones
 )
@@ -87,6 +89,7 @@ func (db *DB) schema() map[string][]index {
 			// the index, so finding heads reads no document.
 			{name: byKey, keys: asc("key", "version", "_id", "isLocked", "lockedAt")},
 			{name: byDue, keys: asc("notBefore"), partial: is("isLocked", false)},
+			{name: byFailures, keys: asc("key", "version"), partial: is("failureCount", is("$gt", 0))},
 		},
 		leasesName:     nil,
 		quarantineName: {{name: "byKey", keys: asc("key", "version"), partial: is("reason", "too_early")}},

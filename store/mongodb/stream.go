@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
 	"lockstep/outbox"
@@ -19,7 +20,7 @@ const (
 	reasonHistory reason = "history_lost" // the oplog does not reach back to where the stream was
 	reasonInvalid reason = "invalidated"  // the collection was dropped or renamed
 	reasonClosed  reason = "closed"       // the server closed the cursor without a word
-	reasonDecode  reason = "undecodable"  // a document in the collection is no event
+	reasonDecode  reason = "undecodable"  // a notice of the stream cannot be read
 	reasonError   reason = "error"        // anything else
 )
 
@@ -38,8 +39,8 @@ func (t *trouble) Unwrap() error { return t.err }
 
 // notice is what the stream reports of one change.
 type notice struct {
-	Operation string    `bson:"operationType"`
-	Event     *eventDoc `bson:"fullDocument"`
+	Operation string   `bson:"operationType"`
+	Event     bson.Raw `bson:"fullDocument"`
 }
 
 // read hands over what the stream reports until it ends or the tail is closed.
@@ -85,7 +86,7 @@ func (t *tail) batch(ctx context.Context, stream *mongo.ChangeStream) ([]outbox.
 			return nil, &trouble{reasonInvalid, fmt.Errorf("collection %s: %s", eventsName, n.Operation)}
 		}
 		if n.Event != nil {
-			records = append(records, n.Event.record())
+			records = append(records, t.db.readable([]bson.Raw{n.Event})...)
 		}
 		if stream.RemainingBatchLength() == 0 {
 			return records, nil

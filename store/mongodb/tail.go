@@ -30,7 +30,7 @@ type tail struct {
 	lost   error            // why; read after stream was closed
 	hints  chan outbox.Wake
 
-	last *eventDoc // the last record of the scan; nil before the first
+	last *outbox.Record // the last one of the scan; nil before the first
 }
 
 // Tail implements outbox.Store.
@@ -98,20 +98,16 @@ func (t *tail) Scan(ctx context.Context, limit int) ([]outbox.Record, error) {
 	o := options.Find().SetSort(asc("key", "version", "_id")).SetHint(byKey).SetLimit(int64(limit))
 	if t.last != nil {
 		o.SetMin(bson.D{
-			{Key: "key", Value: t.last.Key}, {Key: "version", Value: t.last.Version}, {Key: "_id", Value: t.last.ID},
+			{Key: "key", Value: t.last.Key}, {Key: "version", Value: t.last.Version}, {Key: "_id", Value: t.last.ID()},
 			{Key: "isLocked", Value: bson.MaxKey{}}, {Key: "lockedAt", Value: bson.MaxKey{}},
 		})
 	}
 	ctx = mongo.NewSessionContext(ctx, t.session)
-	docs, err := list(ctx, t.db.collection(eventsName), bson.D{}, func(d eventDoc) eventDoc { return d }, o)
-	if err != nil || len(docs) == 0 {
+	records, err := t.db.Outbox().find(ctx, is("$expr", readable()), o)
+	if err != nil || len(records) == 0 {
 		return nil, err
 	}
-	t.last = &docs[len(docs)-1]
-	records := make([]outbox.Record, len(docs))
-	for i, d := range docs {
-		records[i] = d.record()
-	}
+	t.last = &records[len(records)-1]
 	return records, nil
 }
 

@@ -19,6 +19,7 @@ type cursor struct {
 	conn      *sql.Conn
 	statement driver.Stmt
 	row       [eventColumns]driver.Value
+	foreign   *outbox.Unreadables
 }
 
 // selectRange selects the events behind one and up to another, the oldest
@@ -26,7 +27,7 @@ type cursor struct {
 const selectRange = selectEvent + "WHERE seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3"
 
 func (db *DB) cursor(ctx context.Context) (c *cursor, err error) {
-	c = &cursor{}
+	c = &cursor{foreign: db.unreadable}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, c.Close())
@@ -46,7 +47,8 @@ func (db *DB) cursor(ctx context.Context) (c *cursor, err error) {
 }
 
 // read appends up to limit events behind after, and up to last, to found.
-func (c *cursor) read(ctx context.Context, found []outbox.Record, after, last int64, limit int) ([]outbox.Record, error) {
+// It returns where to go on: behind the last row, which need not be an event.
+func (c *cursor) read(ctx context.Context, found []outbox.Record, after, last int64, limit int) ([]outbox.Record, int64, error) {
 	err := c.conn.Raw(func(any) (err error) {
 		rows, err := c.statement.(driver.StmtQueryContext).QueryContext(ctx, []driver.NamedValue{
 			{Ordinal: 1, Value: after}, {Ordinal: 2, Value: last}, {Ordinal: 3, Value: int64(limit)},
@@ -63,13 +65,19 @@ func (c *cursor) read(ctx context.Context, found []outbox.Record, after, last in
 				return err
 			}
 			r, err := eventOf(&c.row)
-			if err != nil {
+			after = r.Position
+			var u *unreadable
+			switch {
+			case errors.As(err, &u):
+				c.foreign.Add(outbox.Unreadable{ID: rowID(r.Position), Why: u.why})
+			case err != nil:
 				return err
+			default:
+				found = append(found, r)
 			}
-			found = append(found, r)
 		}
 	})
-	return found, err
+	return found, after, err
 }
 
 // Close releases the connection. Closing again does nothing.

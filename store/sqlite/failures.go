@@ -9,11 +9,11 @@ import (
 // history is what selectEvent tells of an event that failed or is not locked;
 // times are milliseconds since 1970, 0 for none.
 type history struct {
-	IsLocked  int       `json:"isLocked"`
-	LockedAt  int64     `json:"lockedAt"`
-	NotBefore int64     `json:"notBefore"`
-	Attempts  int       `json:"attempts"`
-	Failures  []failure `json:"failures"`
+	IsLocked  int             `json:"isLocked"`
+	LockedAt  int64           `json:"lockedAt"`
+	NotBefore int64           `json:"notBefore"`
+	Attempts  int             `json:"attempts"`
+	Failures  json.RawMessage `json:"failures"`
 }
 
 // failure is how an outbox.Failure lies in its column.
@@ -33,7 +33,12 @@ func encodeFailures(kept []outbox.Failure) (string, error) {
 	return string(b), err
 }
 
-func decodeFailures(all []failure) []outbox.Failure {
+// decodeFailures reads a history; what cannot be read is none.
+func decodeFailures(raw json.RawMessage) []outbox.Failure {
+	var all []failure
+	if json.Unmarshal(raw, &all) != nil {
+		all = nil
+	}
 	kept := make([]outbox.Failure, len(all))
 	for i, f := range all {
 		kept[i] = outbox.Failure{At: timeOf(f.At), Attempt: f.Attempt, Class: f.Class, Message: f.Message}

@@ -13,31 +13,73 @@ var _ outbox.Inspector = (*Outbox)(nil)
 // Stats implements outbox.Inspector. The oldest event is the one that was
 // committed first.
 func (s *Outbox) Stats(ctx context.Context) (outbox.Stats, error) {
+	foreign, err := s.unreadable(ctx)
+	if err != nil {
+		return outbox.Stats{}, err
+	}
 	return one(ctx, s.db.read, nil, func(row scanner) (st outbox.Stats, err error) {
-		var oldest int64
-		err = row.Scan(&st.Pending, &oldest, &st.BlockedKeys)
-		st.Oldest = timeOf(oldest)
+		st.Unreadable = foreign
+		var at int64
+		err = row.Scan(&st.Pending, &at, &st.BlockedKeys)
+		st.Oldest = timeOf(at)
 		return st, err
-	}, "SELECT (SELECT count(*) FROM events), coalesce((SELECT occurredAt FROM events ORDER BY seq LIMIT 1), 0),"+
-		" (SELECT count(*) FROM events WHERE isLocked = 0 AND "+isHead+")")
+	}, "SELECT (SELECT count(*) FROM events), "+oldest+", ("+countBlocked+")")
 }
 
-const selectBehind = selectEvent + "WHERE (keyHash, version, key, subject) > (?1, ?3, ?2, ?4) ORDER BY keyHash, version, key, subject LIMIT ?5"
+// countBlocked counts the keys whose head has failed, also while it is tried
+// again.
+const countBlocked = "SELECT count(*) FROM (SELECT 1 FROM events WHERE attempts > 0 AND " + isEvent + " AND " + isHead + " LIMIT 10000)"
+
+// unreadable counts the rows that are no events. They are looked for once;
+// later ones are noticed as they come.
+func (s *Outbox) unreadable(ctx context.Context) (int, error) {
+	if !s.db.searched.Load() {
+		if _, err := s.list(ctx, selectEvent+"WHERE NOT ("+isEvent+") LIMIT 1000"); err != nil {
+			return 0, err
+		}
+		s.db.searched.Store(true)
+	}
+	return s.db.unreadable.Count(func(id string) (bool, error) {
+		r, err := s.Record(ctx, id)
+		if errors.Is(err, outbox.ErrNotFound) {
+			return false, nil
+		}
+		return r.Unreadable != nil, err
+	})
+}
+
+const selectBehind = selectEvent + "WHERE " + isEvent + " AND (keyHash, version, key, subject) > (?1, ?3, ?2, ?4) ORDER BY keyHash, version, key, subject LIMIT ?5"
 
 // List implements outbox.Inspector. The order is that of an index; that of the
 // ids would sort the whole table for each page.
 func (s *Outbox) List(ctx context.Context, after string, limit int) ([]outbox.Record, error) {
+	if seq, ok := rowOf(after); ok {
+		return s.foreign(ctx, seq, limit)
+	}
 	behind := []any{-1, "", 0, ""}
 	if places := split(after); len(places) > 0 {
 		behind = places[len(places)-1] // no subject of ours holds a number
 	}
-	return s.list(ctx, selectBehind, append(behind, limit)...)
+	found, err := s.list(ctx, selectBehind, append(behind, limit)...)
+	if err != nil || len(found) == limit {
+		return found, err
+	}
+	more, err := s.foreign(ctx, 0, limit-len(found))
+	return append(found, more...), err
+}
+
+// foreign returns rows that are no events, which come last in a list.
+func (s *Outbox) foreign(ctx context.Context, after int64, limit int) ([]outbox.Record, error) {
+	return all(ctx, s.db.read, scanEntry, selectEvent+"WHERE seq > ? AND NOT ("+isEvent+") ORDER BY seq LIMIT ?", after, limit)
 }
 
 // Record implements outbox.Inspector.
 func (s *Outbox) Record(ctx context.Context, id string) (outbox.Record, error) {
+	if seq, ok := rowOf(id); ok {
+		return one(ctx, s.db.read, outbox.ErrNotFound, scanEntry, selectEvent+"WHERE seq = ?", seq)
+	}
 	for _, parts := range split(id) {
-		r, err := one(ctx, s.db.read, outbox.ErrNotFound, scanEvent, selectEvent+withID, parts...)
+		r, err := one(ctx, s.db.read, outbox.ErrNotFound, scanEntry, selectEvent+withID, parts...)
 		if !errors.Is(err, outbox.ErrNotFound) {
 			return r, err
 		}
@@ -52,7 +94,21 @@ func (s *Outbox) Retry(ctx context.Context, id string, now time.Time) error {
 
 // Discard implements outbox.Inspector.
 func (s *Outbox) Discard(ctx context.Context, id string) error {
+	if seq, ok := rowOf(id); ok {
+		return s.discardRow(ctx, seq)
+	}
 	return s.must(ctx, "DELETE FROM events"+withID, id)
+}
+
+// discardRow deletes a row that is no event.
+func (s *Outbox) discardRow(ctx context.Context, seq int64) error {
+	return s.db.do(ctx, func(ctx context.Context, w *writer) error {
+		n, err := w.exec(ctx, "DELETE FROM events WHERE seq = ? AND NOT ("+isEvent+")", seq)
+		if err == nil && n == 0 {
+			err = outbox.ErrNotFound
+		}
+		return err
+	})
 }
 
 // must runs a statement that changes the record with the id, or returns

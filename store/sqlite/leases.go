@@ -12,7 +12,7 @@ import (
 var _ outbox.Leases = (*Outbox)(nil)
 
 const acquireLease = "INSERT INTO leases (name, owner, epoch, expiresAt) VALUES (?1, ?2, 1, ?3)" +
-	" ON CONFLICT (name) DO UPDATE SET owner = ?2, epoch = epoch + 1, expiresAt = ?3 WHERE expiresAt <= ?4 OR owner = ?2" +
+	" ON CONFLICT (name) DO UPDATE SET owner = ?2, epoch = epoch + 1, expiresAt = ?3 WHERE expiresAt <= ?4 OR expiresAt > ?5 OR owner = ?2" +
 	" RETURNING epoch"
 
 // Acquire implements outbox.Leases.
@@ -23,7 +23,7 @@ func (s *Outbox) Acquire(ctx context.Context, name, owner string, ttl time.Durat
 		if err != nil {
 			return err
 		}
-		row, err := w.row(ctx, acquireLease, name, owner, millis(now.Add(ttl)), millis(now))
+		row, err := w.row(ctx, acquireLease, name, owner, millis(now.Add(ttl)), millis(now), millis(now.Add(2*ttl)))
 		if err != nil {
 			return err
 		}

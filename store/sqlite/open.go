@@ -5,16 +5,19 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"modernc.org/sqlite"
 
 	"lockstep/internal/group"
+	"lockstep/outbox"
 )
 
 // ErrInUse: another process, or another DB of this one, has the file open.
@@ -22,6 +25,7 @@ var ErrInUse = errors.New("the file is in use by another process; several proces
 
 // Options of a DB; the zero value is right for production.
 type Options struct {
+	Log      *slog.Logger     // slog.Default if nil
 	Now      func() time.Time // the clock of the leases and of new locks; time.Now if nil
 	MaxBatch int              // callers that share one transaction at most; group.DefaultMaxBatch if 0
 	Readers  int              // connections that read; one per processor, at least 4, if 0
@@ -39,13 +43,19 @@ type DB struct {
 	read   *reader
 	bell   *bell
 
+	unreadable *outbox.Unreadables // rows of the outbox that are no events
+	searched   atomic.Bool         // they have been looked for
+
 	closing sync.Once
 }
 
 // Open opens the file at path, and creates it and its tables if need be. It
 // returns ErrInUse if another process has it.
 func Open(ctx context.Context, path string, o Options) (*DB, error) {
-	db := &DB{now: o.Now, bell: newBell()}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	db := &DB{now: o.Now, bell: newBell(), unreadable: outbox.NewUnreadables(o.Log)}
 	if db.now == nil {
 		db.now = time.Now
 	}

@@ -6,8 +6,8 @@ import (
 	"database/sql/driver"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"hash/crc32"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -58,12 +58,20 @@ const (
 	// locked and never failed: then the last one is lockedAt, else a history.
 	selectEvent = "SELECT seq, key, version, subject, occurredAt, payload, " +
 		"CASE WHEN isLocked = 1 AND notBefore = 0 AND attempts = 0 THEN lockedAt ELSE json_object(" +
-		"'isLocked', isLocked, 'lockedAt', lockedAt, 'notBefore', notBefore, 'attempts', attempts, 'failures', json(failures)" +
+		"'isLocked', isLocked, 'lockedAt', lockedAt, 'notBefore', notBefore, 'attempts', attempts," +
+		" 'failures', json(CASE WHEN json_valid(failures) THEN failures ELSE '[]' END)" +
 		") END FROM events "
 	eventColumns = 7
 
 	// isHead: no older version of the key waits.
-	isHead = "NOT EXISTS (SELECT 1 FROM events AS older WHERE older.keyHash = events.keyHash AND older.version < events.version AND older.key = events.key)"
+	isHead = "NOT EXISTS (SELECT 1 FROM events AS older WHERE older.keyHash = events.keyHash AND older.version < events.version AND older.key = events.key" +
+		" AND typeof(older.version) = 'integer' AND typeof(older.subject) = 'text' AND typeof(older.payload) IN ('blob', 'text') AND older.isLocked IN (0, 1)" +
+		" AND typeof(older.notBefore) = 'integer' AND typeof(older.lockedAt) = 'integer' AND typeof(older.attempts) = 'integer')"
+
+	// isEvent: eventOf can make something of it. A column keeps a value of any
+	// type, whatever the schema says.
+	isEvent = "typeof(key) = 'text' AND typeof(version) = 'integer' AND typeof(subject) = 'text' AND typeof(payload) IN ('blob', 'text') AND isLocked IN (0, 1)" +
+		" AND typeof(notBefore) = 'integer' AND typeof(lockedAt) = 'integer' AND typeof(attempts) = 'integer'"
 )
 
 // withID selects the event by the parts of its id that split returns.
@@ -95,7 +103,32 @@ func cutVersion(s string) (version int64, rest string, ok bool) {
 // keyHash is what the index knows a key by.
 func keyHash(key string) int64 { return int64(crc32.ChecksumIEEE([]byte(key))) }
 
-// scanEvent reads a row of selectEvent.
+// scanEntry reads a row of selectEvent, event or not.
+func scanEntry(row scanner) (outbox.Record, error) {
+	r, err := scanEvent(row)
+	var u *unreadable
+	if errors.As(err, &u) {
+		return outbox.Record{Position: r.Position, Unreadable: &outbox.Unreadable{ID: rowID(r.Position), Why: u.Error()}}, nil
+	}
+	return r, err
+}
+
+// rowID names a row that is no event; rowOf reverses it.
+func rowID(seq int64) string { return "#" + strconv.FormatInt(seq, 10) }
+
+func rowOf(id string) (seq int64, ok bool) {
+	digits, ok := strings.CutPrefix(id, "#")
+	seq, err := strconv.ParseInt(digits, 10, 64)
+	return seq, ok && err == nil
+}
+
+// unreadable is why a row is no event.
+type unreadable struct{ why string }
+
+func (u *unreadable) Error() string { return u.why }
+
+// scanEvent reads a row of selectEvent. Its error is an *unreadable if the row
+// is no event.
 func scanEvent(row scanner) (outbox.Record, error) {
 	var columns [eventColumns]driver.Value
 	var dest [eventColumns]any
@@ -110,17 +143,33 @@ func scanEvent(row scanner) (outbox.Record, error) {
 
 // eventOf makes a record of a row of selectEvent, whose bytes become its own.
 func eventOf(columns *[eventColumns]driver.Value) (r outbox.Record, err error) {
-	r.Position, r.Key, r.Version = integer(columns[0]), text(columns[1]), integer(columns[2])
-	r.Subject, r.OccurredAt = event.Subject(text(columns[3])), timeOf(integer(columns[4]))
-	payload, _ := columns[5].([]byte)
-	r.Payload = blob(payload)
+	var key, version, subject bool
+	r.Position = integer(columns[0])
+	r.Key, key = columns[1].(string)
+	r.Version, version = columns[2].(int64)
+	named, subject := columns[3].(string)
+	r.Subject, r.OccurredAt = event.Subject(named), timeOf(integer(columns[4]))
+	if !key || !version || !subject {
+		return r, &unreadable{"key and subject must be texts, version a whole number"}
+	}
+	switch payload := columns[5].(type) {
+	case []byte:
+		r.Payload = blob(payload)
+	case string:
+		r.Payload = []byte(payload)
+	default:
+		return r, &unreadable{"payload is neither blob nor text"}
+	}
 	if lockedAt, ok := columns[6].(int64); ok {
 		r.Locked, r.LockedAt, r.Failures.Kept = true, timeOf(lockedAt), []outbox.Failure{}
 		return r, nil
 	}
 	var h history
 	if err := json.Unmarshal([]byte(text(columns[6])), &h); err != nil {
-		return r, fmt.Errorf("history of event %s: %w", r.ID(), err)
+		return r, &unreadable{"isLocked, lockedAt, notBefore and attempts must be whole numbers"}
+	}
+	if h.IsLocked != 0 && h.IsLocked != 1 {
+		return r, &unreadable{"isLocked is neither 0 nor 1"}
 	}
 	r.Locked, r.LockedAt, r.NotBefore = h.IsLocked != 0, timeOf(h.LockedAt), timeOf(h.NotBefore)
 	r.Failures = outbox.Failures{Total: h.Attempts, Kept: decodeFailures(h.Failures)}
@@ -132,30 +181,48 @@ func integer(v any) int64 { n, _ := v.(int64); return n }
 
 func text(v any) string { s, _ := v.(string); return s }
 
+// list returns the events among the rows of a query.
 func (s *Outbox) list(ctx context.Context, query string, args ...any) ([]outbox.Record, error) {
-	return all(ctx, s.db.read, scanEvent, query, args...)
+	found, err := all(ctx, s.db.read, scanEntry, query, args...)
+	return s.db.events(found), err
 }
+
+// events returns those that are events and remembers the others.
+func (db *DB) events(found []outbox.Record) []outbox.Record {
+	return slices.DeleteFunc(found, func(r outbox.Record) bool {
+		if r.Unreadable != nil {
+			db.unreadable.Add(*r.Unreadable)
+		}
+		return r.Unreadable != nil
+	})
+}
+
+// oldest is when the first event occurred: 0 without one, 1 if it does not tell.
+const oldest = "coalesce((SELECT CASE typeof(occurredAt) WHEN 'integer' THEN max(occurredAt, 1) ELSE 1 END FROM events WHERE " + isEvent + " ORDER BY seq LIMIT 1), 0)"
 
 // Oldest implements outbox.Store.
 func (s *Outbox) Oldest(ctx context.Context) (time.Time, error) {
-	ms, err := one(ctx, s.db.read, nil, number, "SELECT coalesce((SELECT occurredAt FROM events ORDER BY seq LIMIT 1), 0)")
+	ms, err := one(ctx, s.db.read, nil, number, "SELECT "+oldest)
 	return timeOf(ms), err
 }
 
 // Key implements outbox.Store.
 func (s *Outbox) Key(ctx context.Context, key string, after int64, limit int) ([]outbox.Record, error) {
-	return s.list(ctx, selectEvent+"WHERE keyHash = ? AND key = ? AND version > ? ORDER BY version LIMIT ?", keyHash(key), key, after, limit)
+	return s.list(ctx, selectEvent+"WHERE keyHash = ? AND key = ? AND version > ? AND "+isEvent+" ORDER BY version LIMIT ?", keyHash(key), key, after, limit)
 }
 
+const isDue = "WHERE isLocked = 0 AND (notBefore <= ? OR notBefore > ?) AND " + isEvent + " AND " + isHead
+
 // Due implements outbox.Store.
-func (s *Outbox) Due(ctx context.Context, now time.Time, limit int) ([]outbox.Record, error) {
-	return s.list(ctx, selectEvent+"WHERE isLocked = 0 AND notBefore <= ? AND "+isHead+" ORDER BY notBefore, seq LIMIT ?", millis(now), limit)
+func (s *Outbox) Due(ctx context.Context, now, latest time.Time, limit int) ([]outbox.Record, error) {
+	return s.list(ctx, selectEvent+isDue+" ORDER BY notBefore, seq LIMIT ?", millis(now), millis(latest), limit)
 }
 
 // Stale implements outbox.Store. It reads the table from its oldest event on,
 // where stale ones lie, and stops when it has enough.
-func (s *Outbox) Stale(ctx context.Context, before time.Time, limit int) ([]outbox.Record, error) {
-	return s.list(ctx, selectEvent+"WHERE isLocked = 1 AND lockedAt < ? AND "+isHead+" ORDER BY seq LIMIT ?", millis(before), limit)
+func (s *Outbox) Stale(ctx context.Context, before, latest time.Time, limit int) ([]outbox.Record, error) {
+	return s.list(ctx, selectEvent+"WHERE isLocked = 1 AND (lockedAt < ? OR lockedAt > ?) AND "+isEvent+" AND "+isHead+" ORDER BY seq LIMIT ?",
+		millis(before), millis(latest), limit)
 }
 
 // Relock implements outbox.Store.
@@ -224,7 +291,8 @@ func (w *writer) event(ctx context.Context, id string) (outbox.Record, error) {
 			return outbox.Record{}, err
 		}
 		r, err := scanEvent(row)
-		if !errors.Is(err, sql.ErrNoRows) {
+		var u *unreadable
+		if !errors.Is(err, sql.ErrNoRows) && !errors.As(err, &u) {
 			return r, err
 		}
 	}

@@ -26,10 +26,10 @@ func TestQueriesUseTheirIndexes(t *testing.T) {
 	db := openFile(t, filepath.Join(t.TempDir(), "store.db"))
 	bound := regexp.MustCompile(`\?[0-9]`).ReplaceAllLiteralString
 	for query, index := range map[string]string{
-		selectEvent + "WHERE isLocked = 0 AND notBefore <= 1 AND " + isHead + " ORDER BY notBefore, seq LIMIT 1": "eventsDue",
-		selectEvent + "WHERE keyHash = 1 AND key = 'k' AND version > 1 ORDER BY version LIMIT 1":                 "eventsByKey",
-		"DELETE FROM events WHERE keyHash = 1 AND key = 'k' AND version = 1 AND subject = 's'":                   "eventsByKey",
-		"SELECT count(*) FROM events WHERE isLocked = 0 AND " + isHead:                                           "eventsDue",
+		strings.ReplaceAll(selectEvent+isDue+" ORDER BY notBefore, seq LIMIT 1", "?", "1"):       "eventsDue",
+		selectEvent + "WHERE keyHash = 1 AND key = 'k' AND version > 1 ORDER BY version LIMIT 1": "eventsByKey",
+		"DELETE FROM events WHERE keyHash = 1 AND key = 'k' AND version = 1 AND subject = 's'":   "eventsByKey",
+		countBlocked:             "eventsFailed",
 		bound(selectRange, "1"):  "INTEGER PRIMARY KEY",
 		bound(selectBehind, "1"): "eventsByKey",
 		bound(deleteRun, "1"):    "INTEGER PRIMARY KEY",

@@ -19,6 +19,8 @@ var (
 	incidents string
 	//go:embed marks.sql
 	exactMarks string
+	//go:embed failed.sql
+	failedEvents string
 )
 
 // migration leads a file to the next version of the schema.
@@ -32,6 +34,7 @@ type migration struct {
 func migrations() []migration {
 	return []migration{
 		{statements: schema}, {slimOutbox, hashKeys}, {statements: payments}, {statements: incidents}, {statements: exactMarks},
+		{statements: failedEvents},
 	}
 }
 

@@ -1,9 +1,12 @@
 package sqlite_test
 
 import (
+	"database/sql"
+	"hash/crc32"
 	"path/filepath"
 	"testing"
 
+	"lockstep/event"
 	"lockstep/store/sqlite"
 	"lockstep/test/storetest"
 )
@@ -36,6 +39,12 @@ func backend(t *testing.T, path string) storetest.Backend {
 	return storetest.Backend{
 		Tickets: db.Tickets(), Orders: db.Orders(), Replica: db.Replica(), OrderTickets: db.OrderTickets(),
 		Outbox: db.Outbox(), Quarantine: db.Quarantine(), Marks: db.Marks(), Incidents: db.Incidents(),
+		Foreign: func(t *testing.T, key string) int { return foreign(t, path, key) },
+		Careless: func(t *testing.T, e event.Event) {
+			t.Helper()
+			execute(t, path, "INSERT INTO events (keyHash, key, version, subject, occurredAt, isLocked, lockedAt, notBefore, attempts, failures, payload)"+
+				" VALUES (?, ?, ?, ?, 'noon', 1, 0, 0, 0, 'null', ?)", int64(crc32.ChecksumIEEE([]byte(e.Key))), e.Key, e.Version, string(e.Subject), string(e.Payload))
+		},
 		Reopen: func(t *testing.T) storetest.Backend {
 			t.Helper()
 			if err := db.Close(); err != nil {
@@ -43,5 +52,37 @@ func backend(t *testing.T, path string) storetest.Backend {
 			}
 			return backend(t, path)
 		},
+	}
+}
+
+// foreign writes rows that are no events.
+func foreign(t *testing.T, path, key string) int {
+	t.Helper()
+	hash := int64(crc32.ChecksumIEEE([]byte(key)))
+	rows := [][]any{ // version, subject, isLocked, notBefore, payload
+		{"first", "s", 1, 0, []byte("{}")},
+		{1.5, "s", 1, 0, []byte("{}")},
+		{1, []byte("s"), 1, 0, []byte("{}")},
+		{1, "s", 1, 0, 17},
+		{1, "s2", "yes", 0, []byte("{}")},
+		{1, "s3", 0, "tomorrow", []byte("{}")},
+	}
+	for _, r := range rows {
+		execute(t, path, "INSERT INTO events (keyHash, key, version, subject, occurredAt, isLocked, lockedAt, notBefore, attempts, failures, payload)"+
+			" VALUES (?, ?, ?, ?, 1, ?, 1, ?, 1, '[', ?)", append([]any{hash, key}, r...)...)
+	}
+	return len(rows)
+}
+
+// execute writes as another program.
+func execute(t *testing.T, path, statement string, args ...any) {
+	t.Helper()
+	other, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(10000)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	if _, err := other.ExecContext(t.Context(), statement, args...); err != nil {
+		t.Fatal(err)
 	}
 }

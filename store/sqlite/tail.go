@@ -77,12 +77,16 @@ func (s *Outbox) Tail(ctx context.Context) (outbox.Tail, error) {
 
 // Scan implements outbox.Tail.
 func (t *tail) Scan(ctx context.Context, limit int) ([]outbox.Record, error) {
-	rows, err := t.cursor.read(ctx, make([]outbox.Record, 0, limit), t.scanned, t.opened, limit)
-	if err != nil || len(rows) == 0 {
-		return nil, err
+	for {
+		rows, last, err := t.cursor.read(ctx, make([]outbox.Record, 0, limit), t.scanned, t.opened, limit)
+		if err != nil || last == t.scanned {
+			return nil, err
+		}
+		t.scanned = last
+		if len(rows) > 0 {
+			return rows, nil
+		}
 	}
-	t.scanned = rows[len(rows)-1].Position
-	return rows, nil
 }
 
 // Next implements outbox.Tail.
@@ -91,12 +95,12 @@ func (t *tail) Next(ctx context.Context) (outbox.Wake, error) {
 	idle := time.NewTimer(tailIdle)
 	defer idle.Stop()
 	for {
-		rows, err := t.cursor.read(ctx, nil, t.seen, math.MaxInt64, tailPage)
+		rows, last, err := t.cursor.read(ctx, nil, t.seen, math.MaxInt64, tailPage)
 		if err != nil {
 			return outbox.Wake{}, err
 		}
+		t.seen = last
 		if len(rows) > 0 {
-			t.seen = rows[len(rows)-1].Position
 			wake.Records = rows
 			return wake, nil
 		}

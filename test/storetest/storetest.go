@@ -3,6 +3,7 @@ package storetest
 import (
 	"testing"
 
+	"lockstep/event"
 	"lockstep/incident"
 	"lockstep/listeners"
 	"lockstep/order"
@@ -29,6 +30,14 @@ type Backend struct {
 	Marks        listeners.Marks
 	Incidents    incident.Store
 
+	// Foreign writes entries into the outbox that are no events, as another
+	// program might under the key, and returns how many.
+	Foreign func(t *testing.T, key string) int
+
+	// Careless writes an event as a program would that leaves out or muddles
+	// whatever publishing does not need.
+	Careless func(t *testing.T, e event.Event)
+
 	// Reopen closes the store and opens it again on the same data.
 	Reopen func(t *testing.T) Backend
 }
@@ -50,6 +59,7 @@ func Run(t *testing.T, open func(t *testing.T) Backend) {
 		"Replica":    replicaCases,
 		"Outbox":     outboxCases,
 		"Failures":   failureCases,
+		"Foreign":    foreignCases,
 		"Tail":       tailCases,
 		"Leases":     leaseCases,
 		"Quarantine": quarantineCases,
