@@ -2,67 +2,110 @@ package outbox
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"math"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
 
+// After a look at the figures the next one is put off by statsShare times what
+// it took, but by statsRest at most: a long outbox must not be counted all the
+// time.
+const (
+	statsShare = 50
+	statsRest  = 5 * time.Minute
+)
+
 // Gauges show what waits in an outbox. They are refreshed by Watch and never
-// read the store when they are scraped. Every process may show them, whether
-// its relay leads or stands by.
+// read the store when they are scraped; ages are computed then, from what is
+// known. What was never read is NaN. Every process may show them, whether its
+// relay leads or stands by.
 type Gauges struct {
-	pending, oldest, blocked, refreshed prometheus.Gauge
+	mu    sync.Mutex
+	stats Stats
+	read  time.Time // when stats were read; zero if never
+	err   error     // why they could not be read at the last look
 }
 
 // NewGauges registers the gauges with reg; nil registers nothing.
 func NewGauges(reg prometheus.Registerer) *Gauges {
-	gauge := func(name, help string) prometheus.Gauge {
-		return prometheus.NewGauge(prometheus.GaugeOpts{Name: "lockstep_outbox_" + name, Help: help})
+	g := &Gauges{}
+	if reg == nil {
+		return g
 	}
-	g := &Gauges{
-		pending:   gauge("pending", "Events that wait to be published."),
-		oldest:    gauge("oldest_age_seconds", "Age of the oldest event that waits; 0 if none does."),
-		blocked:   gauge("blocked_keys", "Keys whose next event has failed and waits for its retry or an operator."),
-		refreshed: gauge("stats_last_success_timestamp_seconds", "When the figures of what waits were last read."),
+	gauge := func(name, help string, value func(Stats) float64) {
+		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "lockstep_outbox_" + name, Help: help}, func() float64 {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			if g.read.IsZero() {
+				return math.NaN()
+			}
+			return value(g.stats)
+		}))
 	}
-	if reg != nil {
-		reg.MustRegister(g.pending, g.oldest, g.blocked, g.refreshed)
-	}
+	gauge("pending", "Events that wait to be published; beyond 10,000 it may be an estimate.", func(s Stats) float64 { return float64(s.Pending) })
+	gauge("oldest_age_seconds", "Age of the oldest event that waits, 0 if none does; negative if a clock was ahead, NaN if not known.", age)
+	gauge("blocked_keys", "Keys whose next event has failed and is not published yet.", func(s Stats) float64 { return float64(s.BlockedKeys) })
+	gauge("unreadable", "Entries of the outbox that are no events: somebody else wrote them.", func(s Stats) float64 { return float64(s.Unreadable) })
+	gauge("stats_last_success_timestamp_seconds", "When the figures of what waits were last read.", func(Stats) float64 {
+		return float64(g.read.UnixMilli()) / 1000
+	})
 	return g
 }
 
+func age(s Stats) float64 {
+	switch {
+	case s.Pending == s.Unreadable:
+		return 0
+	case s.Oldest.IsZero() || s.Oldest.Unix() == 0:
+		return math.NaN() // published between two looks, or it does not tell
+	}
+	return time.Since(s.Oldest).Seconds()
+}
+
 // Watch refreshes the gauges from i once per interval (5 s if 0) until ctx
-// ends, and returns nil then. When the store cannot be read the gauges stay as
-// they are, and the time of the last success tells.
+// ends, and returns nil then. Where a look takes long the next one comes later.
+// When the store cannot be read the figures stay as they are, and the time of
+// the last success tells.
 func (g *Gauges) Watch(ctx context.Context, i Inspector, interval time.Duration, log *slog.Logger) error {
 	set(&interval, 5*time.Second)
-	tick := time.NewTicker(interval)
-	defer tick.Stop()
 	for {
-		if err := g.refresh(ctx, i); err != nil && ctx.Err() == nil {
+		began, pause := time.Now(), interval
+		err := g.refresh(ctx, i)
+		if err == nil {
+			pause = max(interval, min(statsShare*time.Since(began), statsRest))
+		} else if ctx.Err() == nil {
 			log.WarnContext(ctx, "figures of the outbox are out of date", "err", err)
 		}
-		select {
-		case <-ctx.Done():
+		if wait(ctx, pause) != nil {
 			return nil
-		case <-tick.C:
 		}
 	}
 }
 
 func (g *Gauges) refresh(ctx context.Context, i Inspector) error {
 	stats, err := i.Stats(ctx)
-	if err != nil {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.err = err; err != nil {
 		return err
 	}
-	now := time.Now()
-	g.pending.Set(float64(stats.Pending))
-	g.blocked.Set(float64(stats.BlockedKeys))
-	g.oldest.Set(0)
-	if stats.Pending > 0 {
-		g.oldest.Set(max(now.Sub(stats.Oldest).Seconds(), 0))
+	g.stats, g.read = stats, time.Now()
+	return nil
+}
+
+// Check returns what is wrong with the outbox as far as the figures tell.
+func (g *Gauges) Check() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.err != nil {
+		return fmt.Errorf("what waits to be published cannot be read: %w", g.err)
 	}
-	g.refreshed.Set(float64(now.UnixMilli()) / 1000)
+	if n := g.stats.Unreadable; n > 0 {
+		return fmt.Errorf("%d entries of the outbox are no events: see lockstep outbox list, then discard them", n)
+	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -99,13 +100,13 @@ func TestGaugesShowWhatWaitsAndKeepTheLastFigures(t *testing.T) {
 		go func() { done <- g.Watch(ctx, i, time.Second, slog.New(slog.DiscardHandler)) }()
 		after(90 * time.Second)
 		want := `
-# HELP lockstep_outbox_blocked_keys Keys whose next event has failed and waits for its retry or an operator.
+# HELP lockstep_outbox_blocked_keys Keys whose next event has failed and is not published yet.
 # TYPE lockstep_outbox_blocked_keys gauge
 lockstep_outbox_blocked_keys 2
-# HELP lockstep_outbox_oldest_age_seconds Age of the oldest event that waits; 0 if none does.
+# HELP lockstep_outbox_oldest_age_seconds Age of the oldest event that waits, 0 if none does; negative if a clock was ahead, NaN if not known.
 # TYPE lockstep_outbox_oldest_age_seconds gauge
 lockstep_outbox_oldest_age_seconds 90
-# HELP lockstep_outbox_pending Events that wait to be published.
+# HELP lockstep_outbox_pending Events that wait to be published; beyond 10,000 it may be an estimate.
 # TYPE lockstep_outbox_pending gauge
 lockstep_outbox_pending 7
 `
@@ -115,6 +116,10 @@ lockstep_outbox_pending 7
 		}
 		i.down.Store(true)
 		after(10 * time.Second)
+		want = strings.ReplaceAll(want, "age_seconds 90", "age_seconds 100") // Case 11.10: ages go on
+		if g.Check() == nil {
+			t.Error("the check is content although the store cannot be read")
+		}
 		if err := testutil.GatherAndCompare(reg, strings.NewReader(want), names...); err != nil {
 			t.Error(err)
 		}
@@ -123,4 +128,88 @@ lockstep_outbox_pending 7
 			t.Errorf("Watch = %v, want nil after its context ended", err)
 		}
 	})
+}
+
+// Cases 10.3, 10.12 and 11.10: what is not known is no figure, and no age is
+// made to look right.
+func TestGaugesDoNotMakeUpFigures(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		stats   outbox.Stats
+		down    bool
+		pending float64
+		age     float64
+	}{
+		"never read":                  {down: true, pending: math.NaN(), age: math.NaN()},
+		"counted, then found nothing": {stats: outbox.Stats{Pending: 1}, pending: 1, age: math.NaN()},
+		"nothing waits":               {age: 0},
+		"only what is no event":       {stats: outbox.Stats{Pending: 2, Unreadable: 2}, pending: 2, age: 0},
+		"written by a clock that was ahead": {
+			stats: outbox.Stats{Pending: 1, Oldest: time.Date(2000, 1, 1, 1, 0, 0, 0, time.UTC)}, pending: 1, age: -3600,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { // which begins with the year 2000
+				reg := prometheus.NewRegistry()
+				g := outbox.NewGauges(reg)
+				i := &inspector{stats: tc.stats}
+				i.down.Store(tc.down)
+				ctx, cancel := context.WithCancel(t.Context())
+				done := make(chan error, 1)
+				go func() { done <- g.Watch(ctx, i, time.Hour, slog.New(slog.DiscardHandler)) }()
+				synctest.Wait()
+				for name, want := range map[string]float64{"lockstep_outbox_pending": tc.pending, "lockstep_outbox_oldest_age_seconds": tc.age} {
+					if got := gauge(t, reg, name); got != want && !(math.IsNaN(got) && math.IsNaN(want)) {
+						t.Errorf("%s is %v, want %v", name, got, want)
+					}
+				}
+				cancel()
+				<-done
+			})
+		})
+	}
+}
+
+func gauge(t *testing.T, reg *prometheus.Registry, name string) float64 {
+	t.Helper()
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			return f.GetMetric()[0].GetGauge().GetValue()
+		}
+	}
+	t.Fatalf("no metric %s", name)
+	return 0
+}
+
+// Case 10.13: figures that take long are read less often.
+func TestGaugesDoNotCountAllTheTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		i := &slow{}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- outbox.NewGauges(nil).Watch(ctx, i, time.Second, slog.New(slog.DiscardHandler)) }()
+		after(10 * time.Minute)
+		if busy := i.looks.Load(); busy > 12 {
+			t.Errorf("%d looks of a second each in ten minutes, want a fiftieth of the time", busy)
+		}
+		cancel()
+		<-done
+	})
+}
+
+// slow takes a second for its figures.
+type slow struct {
+	outbox.Inspector
+	looks atomic.Int64
+}
+
+func (s *slow) Stats(context.Context) (outbox.Stats, error) {
+	s.looks.Add(1)
+	time.Sleep(time.Second)
+	return outbox.Stats{}, nil
 }

@@ -93,6 +93,7 @@ func (b *bench) newService(name string, st *store, published []event.Subject) (*
 		{Name: name + " store", Probe: st.ping},
 		{Name: name + " broker", Probe: s.connected, Optional: true},
 		{Name: name + " quarantine", Probe: s.lookout.quarantineEmpty, Optional: true},
+		{Name: name + " outbox", Probe: s.outboxReadable, Optional: true},
 	}
 	return s, nil
 }
@@ -148,6 +149,8 @@ func (b *bench) lag(s *service, group string, subjects []event.Subject) error {
 	s.jobs = append(s.jobs, l.Run)
 	return nil
 }
+
+func (s *service) outboxReadable(context.Context) error { return s.gauges.Check() }
 
 func (s *service) connected(context.Context) error { return s.session.State().Err }
 
