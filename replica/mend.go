@@ -55,17 +55,20 @@ func (v *Verifier) Mend(ctx context.Context, o MendOptions) (Mended, error) {
 	if o.Progress == nil {
 		o.Progress = func(Mended) {}
 	}
-	m := &mending{comparison: c, opts: o, sum: Mended{Left: []Drift{}, Public: c.public}}
-	err = m.run(ctx)
+	m := &mending{comparison: c, opts: o, sum: Mended{Left: []Drift{}, Public: c.public}, drifted: map[Kind]int{}}
+	if err = m.run(ctx); err == nil {
+		o.Metrics.comparedAll(m.drifted)
+	}
 	return m.sum, err
 }
 
 // mending is one run of Mend.
 type mending struct {
 	*comparison
-	opts  MendOptions
-	sum   Mended
-	batch []Write
+	opts    MendOptions
+	sum     Mended
+	drifted map[Kind]int
+	batch   []Write
 }
 
 func (m *mending) run(ctx context.Context) error {
@@ -85,6 +88,7 @@ func (m *mending) run(ctx context.Context) error {
 
 // file decides what is done about d.
 func (m *mending) file(d Drift) {
+	m.drifted[d.Kind]++
 	switch {
 	case d.Kind != Ahead && d.Kind != Extra, d.Kind == Ahead && m.opts.TrustOwner:
 		m.batch = append(m.batch, Write{From: versionOf(d.Replica), Row: *d.Canonical})

@@ -7,6 +7,8 @@ type Metrics struct {
 	rows      prometheus.Gauge
 	repairs   *prometheus.CounterVec
 	conflicts prometheus.Counter
+	drift     *prometheus.GaugeVec
+	compared  prometheus.Gauge
 }
 
 // NewMetrics registers the metrics of this package with reg; nil registers
@@ -26,11 +28,22 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Help: "Events that had the version of the stored row and another content.",
 		}),
 	}
+	m.drift = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "lockstep_replica_drift_rows",
+		Help: "Rows that differed from their owner in the last whole comparison, before it mended them.",
+	}, []string{"kind"})
+	m.compared = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "lockstep_replica_compared_timestamp_seconds",
+		Help: "When the last whole comparison with the owner ended, in seconds since 1970; 0 if there was none.",
+	})
+	for _, k := range Kinds() {
+		m.drift.WithLabelValues(string(k))
+	}
 	for _, c := range causes() {
 		m.repairs.WithLabelValues(string(c))
 	}
 	if reg != nil {
-		reg.MustRegister(m.rows, m.repairs, m.conflicts)
+		reg.MustRegister(m.rows, m.repairs, m.conflicts, m.drift, m.compared)
 	}
 	return m
 }
@@ -39,3 +52,11 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 func (m *Metrics) Rows(n int) { m.rows.Set(float64(n)) }
 
 func (m *Metrics) repaired(by Cause) { m.repairs.WithLabelValues(string(by)).Inc() }
+
+// comparedAll tells what a whole comparison found.
+func (m *Metrics) comparedAll(drifted map[Kind]int) {
+	for _, k := range Kinds() {
+		m.drift.WithLabelValues(string(k)).Set(float64(drifted[k]))
+	}
+	m.compared.SetToCurrentTime()
+}

@@ -94,6 +94,7 @@ type listenerFlags struct {
 	MaxInFlight  int           `env:"MAX_IN_FLIGHT" default:"1024" min:"1" max:"100000" help:"Unacknowledged messages per subscription."`
 	HoldFor      time.Duration `env:"HOLD_FOR" default:"30s" min:"1s" max:"24h" help:"How long an early message waits for its predecessor before its record is repaired, or it is set aside."`
 	CanonicalURL string        `name:"canonical-url" env:"CANONICAL_URL" form:"url" help:"Ops address of the service that owns what is replicated here; gaps are mended from it."`
+	CompareEvery time.Duration `env:"COMPARE_EVERY" default:"10m" min:"5s" max:"24h" help:"How often all is compared with the owner and mended, if CANONICAL_URL is set."`
 }
 
 // ticketFlags hold the rules of tickets.

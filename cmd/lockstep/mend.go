@@ -16,24 +16,27 @@ import (
 )
 
 // A comparison that fails is tried again after mendPause, later and later up
-// to mendLongest.
+// to mendLongest. The first one that nothing asked for comes after firstLook at
+// the latest: the owner may be starting too.
 const (
 	mendPause   = time.Second
 	mendLongest = time.Minute
+	firstLook   = time.Minute
 )
 
-// mending compares a service with the owner of what it copies when it is told
-// that something may be missing.
+// mending compares a service with the owner of what it copies: when it is told
+// that something may be missing, and from time to time.
 type mending struct {
 	what   string // for the log
+	every  time.Duration
 	wanted chan struct{}
-	mend   func(context.Context) error
+	mend   func(context.Context, replica.Cause) error
 	mended func() // called after a whole comparison, unless another one is wanted; nil does nothing
 	log    *slog.Logger
 }
 
-func newMending(what string, log *slog.Logger, mend func(context.Context) error) *mending {
-	return &mending{what: what, wanted: make(chan struct{}, 1), mend: mend, log: log}
+func newMending(what string, every time.Duration, log *slog.Logger, mend func(context.Context, replica.Cause) error) *mending {
+	return &mending{what: what, every: every, wanted: make(chan struct{}, 1), mend: mend, log: log}
 }
 
 // want asks for a comparison. It does not block; while one is asked for, more
@@ -52,28 +55,49 @@ func (m *mending) done() {
 	}
 }
 
-// run compares whenever it is wanted, until ctx ends.
+// run compares whenever it is wanted or due, until ctx ends.
 func (m *mending) run(ctx context.Context) error {
-	for {
+	for wait := min(m.every, firstLook); ; wait = m.every {
+		due := time.NewTimer(wait + rand.N(wait/8)) // not all processes at once
+		cause := replica.ByLook
 		select {
 		case <-ctx.Done():
-			return nil
 		case <-m.wanted:
+			cause = replica.ByLoss
+		case <-due.C:
 		}
-		for wait := mendPause; ; wait = min(2*wait, mendLongest) {
-			err := m.mend(ctx)
-			if err == nil || ctx.Err() != nil {
-				break
-			}
-			m.log.WarnContext(ctx, "comparison with the owner is tried again", "what", m.what, "in", wait, "err", err)
-			pause := time.NewTimer(wait + rand.N(wait/4))
-			select {
-			case <-ctx.Done():
-			case <-pause.C:
-			}
-			pause.Stop()
+		due.Stop()
+		m.try(ctx, cause)
+		if ctx.Err() != nil {
+			return nil
 		}
 	}
+}
+
+// try compares until a comparison succeeds or ctx ends.
+func (m *mending) try(ctx context.Context, cause replica.Cause) {
+	for wait := mendPause; ctx.Err() == nil; wait = min(2*wait, mendLongest) {
+		err := m.mend(ctx, cause)
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		m.log.WarnContext(ctx, "comparison with the owner is tried again", "what", m.what, "in", wait, "err", err)
+		pause := time.NewTimer(wait + rand.N(wait/4))
+		select {
+		case <-ctx.Done():
+		case <-pause.C:
+		}
+		pause.Stop()
+	}
+}
+
+// level is how loud a comparison is told of: nothing is said of one that nobody
+// asked for and that found nothing.
+func level(cause replica.Cause, found int) slog.Level {
+	if cause == replica.ByLook && found == 0 {
+		return slog.LevelDebug
+	}
+	return slog.LevelInfo
 }
 
 // lookForLosses looks for what was lost in the channels of the group, and has
@@ -107,7 +131,7 @@ func (c comparer) Verify(ctx context.Context, progress replica.Progress, drifted
 func (c comparer) Mend(ctx context.Context, o replica.MendOptions) (replica.Mended, error) {
 	o.Metrics = c.metrics
 	v := c.mend
-	if o.TrustOwner {
+	if o.TrustOwner || o.Cause == replica.ByLook {
 		v = c.look
 	}
 	sum, err := v.Mend(ctx, o)
@@ -129,10 +153,10 @@ func (p *program) mendReplica(s *service, owner *api.Owner, repairer *replica.Re
 		mend: replica.NewVerifier(s.store.replica, owner, 0), repairer: repairer, metrics: metrics, mended: s.raiseDrift,
 	}
 	p.compare = c
-	s.mending = newMending("replica", s.log, func(ctx context.Context) error {
-		sum, err := c.Mend(ctx, replica.MendOptions{Cause: replica.ByLoss})
+	s.mending = newMending("replica", p.listening.CompareEvery, s.log, func(ctx context.Context, cause replica.Cause) error {
+		sum, err := c.Mend(ctx, replica.MendOptions{Cause: cause})
 		if err == nil {
-			s.log.InfoContext(ctx, "replica compared with its owner", "compared", sum.Compared, "repaired", sum.Repaired,
+			s.log.Log(ctx, level(cause, sum.Repaired+sum.LeftOver), "replica compared with its owner", "compared", sum.Compared, "repaired", sum.Repaired,
 				"left_over", sum.LeftOver, "public_api_only", sum.Public)
 			s.mending.done()
 		}
@@ -173,17 +197,17 @@ func (p *program) mendLocks(s *service, tickets *ticket.Service) error {
 	r := reconciler{tickets: tickets, orders: owner.Orders()}
 	p.conform = r
 	after := "" // where the last attempt broke off
-	s.mending = newMending("locks", s.log, func(ctx context.Context) error {
+	s.mending = newMending("locks", p.listening.CompareEvery, s.log, func(ctx context.Context, cause replica.Cause) error {
 		sum, err := r.Reconcile(ctx, after, nil)
 		after = sum.After
 		if errors.Is(err, replica.ErrPublic) {
-			s.log.WarnContext(ctx, "locks cannot be compared: CANONICAL_URL is a public API, which does not list orders", "err", err)
+			s.log.Log(ctx, level(cause, 0), "locks cannot be compared: CANONICAL_URL is a public API, which does not list orders", "err", err)
 			return nil
 		}
 		if err == nil {
 			after = ""
 			s.mending.done()
-			s.log.InfoContext(ctx, "locks compared with the orders service", "compared", sum.Compared, "locked", sum.Locked, "released", sum.Released)
+			s.log.Log(ctx, level(cause, sum.Locked+sum.Released), "locks compared with the orders service", "compared", sum.Compared, "locked", sum.Locked, "released", sum.Released)
 		}
 		return err
 	})

@@ -180,6 +180,28 @@ func TestForgedContentIsFoundAndMended(t *testing.T) {
 	})
 }
 
+// TestDriftIsFoundByItself: nothing is lost and nobody asks, and a row that was
+// forged and one that a foreign hand changed are found. Case 11.6.
+func TestDriftIsFoundByItself(t *testing.T) {
+	t.Parallel()
+	onEachEngine(t, func(t *testing.T, e engine) {
+		s := newSystem(t, e, "COMPARE_EVERY=5s")
+		bus := s.observe(t)
+		id, ghost := s.create(t, "ann@example.com").id(), objectid.New()
+		s.untilReplica(t, id, 0)
+		bus.say(t, event.TicketUpdated, fmt.Sprintf(`{"id":%q,"title":"t","price":0.01,"userId":"u","version":1}`, id))
+		bus.say(t, event.TicketCreated, fmt.Sprintf(`{"id":%q,"title":"t","price":1,"userId":"u","version":0}`, ghost))
+		s.untilReplica(t, id, 1)
+		s.untilReplica(t, ghost, 0)
+		s.do(t, "ann@example.com", http.MethodPut, s.ticketsURL+"/api/tickets/"+id, draft{"new", 102}, http.StatusOK)
+		until(t, "the forged price is gone", func() bool { return s.replica(t, id).body["price"] == 102.0 })
+		until(t, "the ghost is counted", func() bool {
+			m := s.do(t, "", http.MethodGet, s.ordersOps+"/metrics", nil, http.StatusOK).raw
+			return strings.Contains(m, `lockstep_replica_drift_rows{kind="extra",service="orders"} 1`)
+		})
+	})
+}
+
 // TestAFailedRepairIsAFailure: whatever else succeeds. Case 10.20.
 func TestAFailedRepairIsAFailure(t *testing.T) {
 	t.Parallel()
