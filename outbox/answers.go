@@ -139,7 +139,8 @@ func (d *dispatcher) report(ctx context.Context, r Record, f Failure) {
 		log.WarnContext(ctx, "event not published: its key waits", "not_before", r.NotBefore)
 		return
 	}
-	log.ErrorContext(ctx, "event not published after many attempts: retry or discard it, its key waits", "not_before", r.NotBefore)
+	log.ErrorContext(ctx, "event not published after many attempts: retry or discard it, its key waits", "not_before", r.NotBefore,
+		"commands", "lockstep outbox show|retry|discard "+r.ID())
 	if r.Failures.Total == d.opts.Threshold {
 		d.metrics.parked.Inc()
 		if d.opts.OnThreshold != nil {
