@@ -77,6 +77,13 @@ func (s *service) raiseRefund(_ context.Context, p order.Payment) {
 		p.PaymentID, p.StripeID, p.OrderID, p.Reason, p.UserID, p.Price, p.TicketID, word(p.ID())))
 }
 
+// raiseLockLeft raises a ticket that stays locked for an order that is over.
+func (s *service) raiseLockLeft(_ context.Context, o order.Order) {
+	s.incidents.Raise(incident.LockNotReleased, o.ID, fmt.Sprintf(
+		"ticket %s stays locked by order %s, which is cancelled, after %d announcements: its owner cannot edit it."+
+			" Look whether the tickets service receives order:cancelled; to see what it knows: /ops/locks/%s", o.TicketID, o.ID, o.Version, o.ID))
+}
+
 // word returns s as a word of a shell's command.
 func word(s string) string {
 	plain := strings.IndexFunc(s, func(r rune) bool {

@@ -155,6 +155,24 @@ func TestEveryCauseOpensAndEnds(t *testing.T) {
 		}
 		r.closes(incident.MoneyWithoutGoods)
 	})
+	r.sub(incident.LockNotReleased, func(t *testing.T) {
+		o := order.Order{ID: objectid.New(), TicketID: objectid.New(), UserID: "u", Status: order.Cancelled, Version: 7, ExpiresAt: time.Now().UTC().Truncate(time.Millisecond)}
+		if err := r.orderStore.orders.Commit(ctx, order.Change{Now: o}); err != nil {
+			t.Fatal(err)
+		}
+		locked := replica.Row{ID: o.TicketID, Title: "locked", Price: 1, OrderID: o.ID}
+		free := locked
+		free.Version, free.OrderID = 1, ""
+		if _, err := r.orderStore.replica.Write(ctx, []replica.Write{{From: event.None, Row: locked}}); err != nil {
+			t.Fatal(err)
+		}
+		orders.raiseLockLeft(ctx, o)
+		r.opens(incident.LockNotReleased)
+		if _, err := r.orderStore.replica.Write(ctx, []replica.Write{{From: 0, Row: free}}); err != nil {
+			t.Fatal(err)
+		}
+		r.closes(incident.LockNotReleased)
+	})
 	r.end()
 }
 

@@ -61,8 +61,8 @@ func (p *program) newOrders(st *store, f orderFlags) (*service, error) {
 		Window: f.OrderWindow, Payments: listeners.NewPayments(s.session), Metrics: metrics, Log: s.log,
 		OnRefund: s.raiseRefund,
 	})
-	s.lookout.recorded = append(s.lookout.recorded, s.refunds())
-	releases := order.NewReleases(orders, order.ReleasesOptions{Metrics: metrics, Log: s.log})
+	s.lookout.recorded = append(s.lookout.recorded, s.refunds(), s.locksLeft())
+	releases := order.NewReleases(orders, order.ReleasesOptions{OnGivenUp: s.raiseLockLeft, Metrics: metrics, Log: s.log})
 	s.jobs = append(s.jobs, releases.Run)
 	ended := listeners.NewOrders(orders)
 	s.lookForLosses(listeners.OrdersService, slices.Concat(event.TicketSubjects(), ended.Subjects()), event.TicketSubjects())

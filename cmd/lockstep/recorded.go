@@ -24,7 +24,7 @@ type recorded struct {
 	over func(ctx context.Context, subject string) (ending string, err error)
 
 	// bad returns the records that call for an incident, as a function by
-	// subject that raises it.
+	// subject that raises it; nil if whoever finds them finds them again.
 	bad func(ctx context.Context) (map[string]func(), error)
 
 	behind string          // the open incident to go on behind
@@ -32,6 +32,9 @@ type recorded struct {
 }
 
 func (r *recorded) look(ctx context.Context) error {
+	if r.bad == nil {
+		return r.resolve(ctx)
+	}
 	return errors.Join(r.resolve(ctx), r.raise(ctx))
 }
 
@@ -127,6 +130,21 @@ func (s *service) refunds() *recorded {
 				bad[p.ID()] = func() { s.raiseRefund(ctx, p) }
 			}
 			return bad, err
+		},
+	}
+}
+
+// locksLeft are the locks of cancelled orders that nothing releases. A process
+// that starts announces them again, or gives them up again.
+func (s *service) locksLeft() *recorded {
+	return &recorded{
+		log: s.incidents, cause: incident.LockNotReleased,
+		over: func(ctx context.Context, orderID string) (string, error) {
+			left, err := s.store.orderTickets.LeftLocked(ctx, []string{orderID})
+			if err == nil && len(left) == 0 {
+				return "the ticket is not locked by it any more", nil
+			}
+			return "", err
 		},
 	}
 }
