@@ -123,7 +123,7 @@ func TestEveryCauseOpensAndEnds(t *testing.T) {
 		r.closes(incident.QuarantineGrown)
 	})
 	r.sub(incident.BrokerLoss, func(t *testing.T) {
-		orders.raiseLoss(listeners.Loss{Group: listeners.OrdersService, Channel: event.TicketUpdated, From: 3, To: 9, Cause: listeners.Truncated})
+		orders.raiseLoss(listeners.Loss{Group: listeners.OrdersService, Channel: event.TicketUpdated, From: 3, To: 9, Cause: listeners.Truncated}, true)
 		r.opens(incident.BrokerLoss)
 		orders.mending.want()
 		r.closes(incident.BrokerLoss)
