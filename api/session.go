@@ -1,12 +1,18 @@
 package api
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
+	"slices"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/golang-jwt/jwt/v5"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // maxToken bounds a token in bytes before anything of it is parsed. Those of
@@ -16,23 +22,49 @@ const maxToken = 4 << 10
 // Sessions signs session cookies and tells whose they are. It may be used from
 // many goroutines.
 type Sessions struct {
-	key    []byte
+	keys   jwt.VerificationKeySet // the first one signs
 	now    func() time.Time
 	parser *jwt.Parser
+	seen   *prometheus.CounterVec
 }
 
-// NewSessions returns sessions under key, the secret that every service
-// shares. now is the clock; time.Now if nil.
-func NewSessions(key string, now func() time.Time) (*Sessions, error) {
-	if key == "" {
-		return nil, errors.New("the key of sessions is empty")
+// What became of the session of a request. A request without one is not
+// counted: most need none.
+const (
+	sessionOK         = "ok"
+	sessionForEver    = "ok_without_expiry"
+	sessionUnreadable = "unreadable" // no token, or one that is not written as tokens are
+	sessionForeign    = "signature"  // signed by another key, or not by HS256
+	sessionOver       = "expired"    // or not valid yet
+	sessionNobodys    = "nobody"     // no id of a user in it
+)
+
+// NewSessions returns sessions under the keys, secrets that every service
+// shares: the first one signs, all of them verify, so that one can be replaced
+// by another while both are about. Metrics are registered with reg; nil
+// registers none. now is the clock; time.Now if nil.
+func NewSessions(keys []string, reg prometheus.Registerer, now func() time.Time) (*Sessions, error) {
+	if len(keys) == 0 || slices.Contains(keys, "") {
+		return nil, errors.New("a key of sessions is empty")
 	}
 	if now == nil {
 		now = time.Now
 	}
 	// Tokens of the auth service never expire, so exp is honoured, not asked for.
-	parser := jwt.NewParser(jwt.WithValidMethods([]string{"HS256", "HS384", "HS512"}), jwt.WithTimeFunc(now))
-	return &Sessions{key: []byte(key), now: now, parser: parser}, nil
+	s := &Sessions{now: now, parser: jwt.NewParser(jwt.WithValidMethods([]string{"HS256"}), jwt.WithTimeFunc(now), jwt.WithStrictDecoding())}
+	for _, key := range keys {
+		s.keys.Keys = append(s.keys.Keys, []byte(key))
+	}
+	s.seen = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "lockstep_sessions_total", Help: "Requests that bore a session, by what became of it.",
+	}, []string{"outcome"})
+	for _, outcome := range []string{sessionOK, sessionForEver, sessionUnreadable, sessionForeign, sessionOver, sessionNobodys} {
+		s.seen.WithLabelValues(outcome)
+	}
+	if reg != nil {
+		reg.MustRegister(s.seen)
+	}
+	return s, nil
 }
 
 // User is who a session belongs to.
@@ -48,10 +80,27 @@ type claims struct {
 	jwt.RegisteredClaims
 }
 
+// UnmarshalJSON reads the claims that decide, under exactly their names: "ID"
+// is no id.
+func (c *claims) UnmarshalJSON(data []byte) error {
+	var all map[string]json.RawMessage
+	if err := json.Unmarshal(data, &all); err != nil {
+		return err
+	}
+	for name, into := range map[string]any{"id": &c.UserID, "exp": &c.ExpiresAt, "nbf": &c.NotBefore, "iat": &c.IssuedAt} {
+		if raw, said := all[name]; said {
+			if err := json.Unmarshal(raw, into); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // Cookie returns a session cookie of u, in the form "name=value".
 func (s *Sessions) Cookie(u User) (string, error) {
 	issued := jwt.RegisteredClaims{IssuedAt: jwt.NewNumericDate(s.now())}
-	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims{u.ID, u.Email, issued}).SignedString(s.key)
+	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims{u.ID, u.Email, issued}).SignedString(s.keys.Keys[0])
 	if err != nil {
 		return "", fmt.Errorf("sign token: %w", err)
 	}
@@ -59,30 +108,59 @@ func (s *Sessions) Cookie(u User) (string, error) {
 }
 
 // user returns the id of the user whose session the request carries, or
-// errUnauthorized.
+// errUnauthorized. Of two cookies of one name the first one counts; of the two
+// names, the first one that is a session.
 func (s *Sessions) user(r *http.Request) (string, error) {
+	outcome := ""
 	for _, name := range cookieNames {
 		cookie, ok := cookieValue(r.Header, name)
 		if !ok {
 			continue
 		}
+		outcome = sessionUnreadable
 		if token, ok := tokenOf(cookie); ok {
-			if id, ok := s.verify(token); ok {
+			var id string
+			if id, outcome = s.verify(token); id != "" {
+				s.seen.WithLabelValues(outcome).Inc()
 				return id, nil
 			}
 		}
 	}
+	if outcome != "" {
+		s.seen.WithLabelValues(outcome).Inc()
+	}
 	return "", errUnauthorized
 }
 
-func (s *Sessions) verify(token string) (string, bool) {
-	if len(token) > maxToken {
-		return "", false
+// canonical is how a token is written: decoders of base64 pass over line breaks.
+var canonical = regexp.MustCompile(`^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$`)
+
+// verify returns whose token it is, "" for nobody's, and what became of it.
+func (s *Sessions) verify(token string) (id, outcome string) {
+	if len(token) > maxToken || !canonical.MatchString(token) {
+		return "", sessionUnreadable
 	}
 	var c claims
-	if _, err := s.parser.ParseWithClaims(token, &c, func(*jwt.Token) (any, error) { return s.key, nil }); err != nil {
-		return "", false
+	_, err := s.parser.ParseWithClaims(token, &c, func(t *jwt.Token) (any, error) {
+		if _, critical := t.Header["crit"]; critical { // it must be understood, and nothing is
+			return nil, jwt.ErrTokenUnverifiable
+		}
+		return s.keys, nil
+	})
+	switch {
+	case errors.Is(err, jwt.ErrTokenSignatureInvalid), errors.Is(err, jwt.ErrTokenUnverifiable):
+		return "", sessionForeign
+	case errors.Is(err, jwt.ErrTokenExpired), errors.Is(err, jwt.ErrTokenNotValidYet):
+		return "", sessionOver
+	case err != nil:
+		return "", sessionUnreadable
 	}
-	id, _ := c.UserID.(string)
-	return id, id != ""
+	id, _ = c.UserID.(string)
+	switch {
+	case strings.TrimSpace(id) == "" || strings.ContainsFunc(id, unicode.IsControl):
+		return "", sessionNobodys
+	case c.ExpiresAt == nil:
+		return id, sessionForEver
+	}
+	return id, sessionOK
 }

@@ -9,13 +9,15 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
 const testKey = "asdf"
 
 func newSessions(t *testing.T) *Sessions {
 	t.Helper()
-	s, err := NewSessions(testKey, nil)
+	s, err := NewSessions([]string{testKey}, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,10 +70,20 @@ func TestWhoASessionBelongsTo(t *testing.T) {
 		{"first of a duplicated name wins", "express:sess=" + session(valid) + "; express:sess=garbage", "u1"},
 		{"first of a duplicated name is garbage", "express:sess=garbage; express:sess=" + session(valid), ""},
 		{"garbage under one name, a session under the other", "express:sess=garbage; session=" + session(valid), "u1"},
-		{"HS384", "express:sess=" + session(token(t, jwt.SigningMethodHS384, key, jwt.MapClaims{"id": "u1"})), "u1"},
-		{"HS512", "express:sess=" + session(token(t, jwt.SigningMethodHS512, key, jwt.MapClaims{"id": "u1"})), "u1"},
+		{"HS384", "express:sess=" + session(token(t, jwt.SigningMethodHS384, key, jwt.MapClaims{"id": "u1"})), ""},
+		{"HS512", "express:sess=" + session(token(t, jwt.SigningMethodHS512, key, jwt.MapClaims{"id": "u1"})), ""},
 		{"exp in the future", "express:sess=" + with(jwt.MapClaims{"id": "u1", "exp": now + 60}), "u1"},
 		{"iat in the future", "express:sess=" + with(jwt.MapClaims{"id": "u1", "iat": now + 3600}), "u1"},
+
+		// Case 11.7.
+		{"ID instead of id", "express:sess=" + with(jwt.MapClaims{"ID": "u1"}), ""},
+		{"EXP instead of exp", "express:sess=" + with(jwt.MapClaims{"id": "u1", "EXP": 1}), "u1"},
+		{"blank id", "express:sess=" + with(jwt.MapClaims{"id": " \t "}), ""},
+		{"NUL in the id", "express:sess=" + with(jwt.MapClaims{"id": "u1\x00"}), ""},
+		{"claims that must be understood", "express:sess=" + session(critical(t)), ""},
+		{"line break in the signature", "express:sess=" + session(valid[:len(valid)-4]+`\n`+valid[len(valid)-4:]), ""},
+		{"unused bits in the signature", "express:sess=" + session(valid[:len(valid)-1]+unusedBit(valid)), ""},
+		{"padded signature", "express:sess=" + session(valid+"="), ""},
 
 		{"none", "", ""},
 		{"another name", "sess=" + session(valid), ""},
@@ -114,6 +126,68 @@ func TestWhoASessionBelongsTo(t *testing.T) {
 	}
 }
 
+// critical returns a token whose header names something to be understood.
+func critical(t *testing.T) string {
+	t.Helper()
+	made := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{"id": "u1"})
+	made.Header["crit"] = []string{"exp"}
+	s, err := made.SignedString([]byte(testKey))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// unusedBit returns the last letter of a token with a bit set that a lenient
+// decoder does not look at.
+func unusedBit(token string) string {
+	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	return string(letters[strings.IndexByte(letters, token[len(token)-1])+1])
+}
+
+// TestAKeyIsReplacedWhileBothAreAbout: the first key signs, each verifies.
+// Case 11.7.
+func TestAKeyIsReplacedWhileBothAreAbout(t *testing.T) {
+	t.Parallel()
+	reg := prometheus.NewRegistry()
+	both, err := NewSessions([]string{"new key", testKey}, reg, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	after, err := NewSessions([]string{"new key"}, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	made, err := both.Cookie(User{ID: "u2"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	user := func(s *Sessions, cookie string) string {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
+		r.Header.Set("Cookie", cookie)
+		id, _ := s.user(r) // "" with an error
+		return id
+	}
+	if got := user(both, cookieOf(t, "u1")) + user(both, made) + user(after, made) + user(after, cookieOf(t, "u1")); got != "u1u2u2" {
+		t.Errorf("users %q, want both keys to verify and the first one to sign", got)
+	}
+	user(both, "express:sess=x")
+	user(both, "express:sess="+session(token(t, jwt.SigningMethodHS256, []byte("other"), jwt.MapClaims{"id": "u1"})))
+	user(both, "")
+	want := `# HELP lockstep_sessions_total Requests that bore a session, by what became of it.
+# TYPE lockstep_sessions_total counter
+lockstep_sessions_total{outcome="expired"} 0
+lockstep_sessions_total{outcome="nobody"} 0
+lockstep_sessions_total{outcome="ok"} 0
+lockstep_sessions_total{outcome="ok_without_expiry"} 2
+lockstep_sessions_total{outcome="signature"} 1
+lockstep_sessions_total{outcome="unreadable"} 1
+`
+	if err := testutil.GatherAndCompare(reg, strings.NewReader(want)); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestOwnCookiesAreAccepted(t *testing.T) {
 	t.Parallel()
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
@@ -125,8 +199,10 @@ func TestOwnCookiesAreAccepted(t *testing.T) {
 
 func TestAnEmptyKeyIsRefused(t *testing.T) {
 	t.Parallel()
-	if _, err := NewSessions("", nil); err == nil {
-		t.Error("sessions without a key, want an error")
+	for _, keys := range [][]string{nil, {""}, {"key", ""}} {
+		if _, err := NewSessions(keys, nil, nil); err == nil {
+			t.Errorf("sessions with the keys %q, want an error", keys)
+		}
 	}
 }
 
@@ -134,7 +210,7 @@ func FuzzCookie(f *testing.F) {
 	f.Add(`express:sess="` + session("a.b.c") + `"; x=y`)
 	f.Add("session=e30=; express:sess=")
 	f.Add(`express:sess="`)
-	s, err := NewSessions(testKey, nil)
+	s, err := NewSessions([]string{testKey}, nil, nil)
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -23,6 +23,7 @@ type doctorCmd struct {
 	natsFlags  `set:"cluster_id="`
 	jwtFlags
 	listenerFlags
+	Strict bool `help:"A weak JWT_KEY or OPS_TOKEN is a failure, not a warning."`
 }
 
 const (
@@ -76,7 +77,7 @@ func oneLine(err error) string { return printable(strings.ReplaceAll(err.Error()
 func (c *doctorCmd) examinations() []examination {
 	all := []examination{
 		{"settings", c.lookAtSettings},
-		{"session key", c.lookAtKey},
+		{"secrets", c.lookAtSecrets},
 	}
 	if c.MongoURI != "" {
 		all = append(all, examination{"MongoDB", c.lookAtMongoDB})
@@ -94,16 +95,32 @@ func (c *doctorCmd) lookAtSettings(context.Context) (string, error) {
 // samples are keys that stand in tutorials.
 func samples() []string { return []string{"asdf", "asdfasdf", "secret", "changeme", "test"} }
 
-func (c *doctorCmd) lookAtKey(context.Context) (string, error) {
+// guessable says why a secret is weak; "" if it is not.
+func guessable(name, secret string) string {
 	switch {
-	case c.JWTKey == "":
-		return "", errors.New("JWT_KEY must be defined")
-	case slices.Contains(samples(), c.JWTKey):
-		return "", warning{errors.New("JWT_KEY is a sample that everybody knows: whoever tries it signs sessions of your users")}
-	case len(c.JWTKey) < 16:
-		return "", warning{errors.New("JWT_KEY is short: 32 random characters cannot be guessed")}
+	case slices.Contains(samples(), secret):
+		return name + " is a sample that everybody knows: whoever tries it is let in"
+	case len(secret) < 16:
+		return name + " is short: 32 random characters cannot be guessed"
 	}
-	return "is no known sample", nil
+	return ""
+}
+
+func (c *doctorCmd) lookAtSecrets(context.Context) (string, error) {
+	if _, err := c.keys(); err != nil {
+		return "", err
+	}
+	if c.JWTKey+c.JWTKeysFile == "" {
+		return "", errors.New("JWT_KEY must be defined")
+	}
+	weak := append(c.weakKeys(), c.weakToken()...)
+	switch {
+	case len(weak) == 0:
+		return "none is short or a known sample", nil
+	case c.Strict:
+		return "", errors.New(strings.Join(weak, "; "))
+	}
+	return "", warning{errors.New(strings.Join(weak, "; "))}
 }
 
 func (c *doctorCmd) lookAtMongoDB(ctx context.Context) (string, error) {

@@ -12,7 +12,7 @@ func TestDoctorFindsEverythingWell(t *testing.T) {
 	t.Parallel()
 	b := brokertest.Start(t, brokertest.Stored(t.TempDir()))
 	out, errs, code := output(t, "doctor", "--data-dir", t.TempDir(), "--nats-url", b.URL(), "--nats-cluster-id", brokertest.ClusterID,
-		"--nats-client-id", "pod-1", "--nats-monitor-url", b.MonitorURL(), "--jwt-key", strings.Repeat("k", 32), "--ops-token", "t")
+		"--nats-client-id", "pod-1", "--nats-monitor-url", b.MonitorURL(), "--jwt-key", strings.Repeat("k", 32), "--ops-token", strings.Repeat("t", 32))
 	if code != 0 || strings.Contains(out, "✗") || !strings.Contains(out, "takes and confirms messages") || !strings.Contains(out, "keeps its messages in files") {
 		t.Errorf("exit %d\n%s%s", code, out, errs)
 	}
@@ -36,6 +36,9 @@ func TestDoctorNamesWhatIsWrong(t *testing.T) {
 		},
 		"key from a tutorial": {
 			[]string{"--nats-url", inMemory.URL(), "--nats-cluster-id", brokertest.ClusterID, "--jwt-key", "asdf"}, "that everybody knows", 0,
+		},
+		"key that is short, strictly": { // case 11.7
+			[]string{"--nats-url", inMemory.URL(), "--nats-cluster-id", brokertest.ClusterID, "--ops-token", "short", "--strict"}, "OPS_TOKEN is short", 1,
 		},
 		"data directory under a file": {
 			[]string{"--nats-url", inMemory.URL(), "--nats-cluster-id", brokertest.ClusterID, "--data-dir", filepath.Join("doctor.go", "x")},

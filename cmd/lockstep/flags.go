@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"strings"
 	"time"
 
@@ -43,6 +44,14 @@ func chooseOps(parsed *kong.Context) {
 	}
 }
 
+// weakToken returns a sentence if the token could be guessed.
+func (f opsFlags) weakToken() []string {
+	if why := guessable("OPS_TOKEN", f.OpsToken); f.OpsToken != "" && why != "" {
+		return []string{why}
+	}
+	return nil
+}
+
 func (f opsFlags) missing() missing {
 	if f.OpsToken == "" && !api.Loopback(f.OpsAddr) {
 		return missing{"OPS_TOKEN must be defined, because OPS_ADDR=" + f.OpsAddr + " is open to other machines; without both, the operator's routes are served to this machine only"}
@@ -83,10 +92,50 @@ type brokerFlags struct {
 
 // jwtFlags hold the key of sessions.
 type jwtFlags struct {
-	JWTKey string `name:"jwt-key" env:"JWT_KEY" secret:"" form:"text" help:"Key that signs sessions (HS256)."`
+	JWTKey      string `name:"jwt-key" env:"JWT_KEY" secret:"" form:"text" help:"Key that signs sessions (HS256)."`
+	JWTKeysFile string `name:"jwt-keys-file" env:"JWT_KEYS_FILE" form:"text" help:"Instead of it, a file with one key a line: the first one signs, all of them verify."`
 }
 
-func (f jwtFlags) missing() missing { return undefined("JWT_KEY", f.JWTKey) }
+func (f jwtFlags) missing() missing { return undefined("JWT_KEY", f.JWTKey+f.JWTKeysFile) }
+
+// keys returns the keys of sessions, the one that signs first.
+func (f jwtFlags) keys() ([]string, error) {
+	if f.JWTKeysFile == "" {
+		return []string{f.JWTKey}, nil
+	}
+	if f.JWTKey != "" {
+		return nil, &usageError{"JWT_KEY and JWT_KEYS_FILE are both set: unset one of them"}
+	}
+	data, err := os.ReadFile(f.JWTKeysFile)
+	if err != nil {
+		return nil, &usageError{"JWT_KEYS_FILE: " + err.Error()}
+	}
+	var keys []string
+	for line := range strings.Lines(string(data)) {
+		if key := strings.TrimRight(line, "\r\n"); key != "" {
+			keys = append(keys, key)
+		}
+	}
+	if len(keys) == 0 {
+		return nil, &usageError{"JWT_KEYS_FILE: " + f.JWTKeysFile + " holds no key"}
+	}
+	return keys, nil
+}
+
+// weakKeys returns a sentence for each key that could be guessed.
+func (f jwtFlags) weakKeys() []string {
+	keys, err := f.keys()
+	if err != nil {
+		return nil // told elsewhere
+	}
+	var weak []string
+	for _, key := range keys {
+		if why := guessable("JWT_KEY", key); why != "" {
+			weak = append(weak, why)
+		}
+	}
+	return weak
+}
 
 // listenerFlags tune the subscriptions.
 type listenerFlags struct {

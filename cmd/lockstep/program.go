@@ -101,7 +101,14 @@ type settings struct {
 
 // assemble builds the services whose stores were opened.
 func (p *program) assemble(s settings) (err error) {
-	if p.sessions, err = api.NewSessions(s.jwt.JWTKey, nil); err != nil {
+	keys, err := s.jwt.keys()
+	if err != nil {
+		return err
+	}
+	for _, weak := range append(s.jwt.weakKeys(), p.ops.weakToken()...) {
+		p.log.Warn("a secret can be guessed", "why", weak)
+	}
+	if p.sessions, err = api.NewSessions(keys, p.registry, nil); err != nil {
 		return err
 	}
 	if p.notifier, err = s.notify.notifier(); err != nil {

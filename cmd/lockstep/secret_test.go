@@ -58,3 +58,25 @@ func TestSecretFileThatIsNotThere(t *testing.T) {
 		t.Errorf("exit %d: %s, want the variable named", code, errs)
 	}
 }
+
+// TestKeysOfSessionsComeFromAFile, the first one signs. Case 11.7.
+func TestKeysOfSessionsComeFromAFile(t *testing.T) {
+	t.Setenv("JWT_KEY", "")
+	both := secret(t, "new key\n\nold key\n")
+	if keys, err := (jwtFlags{JWTKeysFile: both}).keys(); err != nil || len(keys) != 2 || keys[0] != "new key" || keys[1] != "old key" {
+		t.Errorf("keys %q, %v", keys, err)
+	}
+	if out, errs, code := output(t, "token", "--user=ann@example.com", "--jwt-keys-file="+both); code != 0 || out == "" {
+		t.Errorf("exit %d: %s", code, errs)
+	}
+	for want, args := range map[string][]string{
+		"both set":     {"--jwt-key=here", "--jwt-keys-file=" + both},
+		"no such":      {"--jwt-keys-file=" + both + "-gone"},
+		"holds no key": {"--jwt-keys-file=" + secret(t, "\n\n")},
+	} {
+		_, errs, code := output(t, append([]string{"token", "--user=ann@example.com"}, args...)...)
+		if code != exitUsage || !strings.Contains(errs, want) || !strings.Contains(errs, "JWT_KEYS_FILE") {
+			t.Errorf("%s: exit %d: %s", want, code, errs)
+		}
+	}
+}

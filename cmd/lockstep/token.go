@@ -17,7 +17,11 @@ type tokenCmd struct {
 
 // Run prints name=value, ready for a Cookie header.
 func (c *tokenCmd) Run(s streams) error {
-	sessions, err := api.NewSessions(c.JWTKey, nil)
+	keys, err := c.keys()
+	if err != nil {
+		return err
+	}
+	sessions, err := api.NewSessions(keys, nil, nil)
 	if err != nil {
 		return err
 	}

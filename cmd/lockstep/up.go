@@ -71,7 +71,7 @@ func (s *system) assembleUp(ctx context.Context) error {
 	if c.CanonicalURL == "" {
 		c.CanonicalURL = urlOf(s.opsAt)
 	}
-	if c.JWTKey == "" {
+	if c.JWTKey == "" && c.JWTKeysFile == "" {
 		var err error
 		if c.JWTKey, s.keyFile, err = keepKey(c.DataDir); err != nil {
 			return err
