@@ -40,7 +40,7 @@ type Locks interface {
 // Quarantine gives the messages that were set aside; listeners.Quarantine has
 // it.
 type Quarantine interface {
-	List(ctx context.Context, after string, limit int) ([]listeners.Quarantined, error)
+	List(ctx context.Context, f listeners.Filter, after string, limit int) ([]listeners.Quarantined, error)
 	Get(ctx context.Context, id string) (listeners.Quarantined, error)
 	Count(ctx context.Context) (int, error)
 }

@@ -76,7 +76,7 @@ type quarantinedAnswer struct {
 	Reason   listeners.Reason `json:"reason"`
 	Detail   string           `json:"detail"`
 	At       string           `json:"at"`
-	Payload  string           `json:"payload"`
+	Payload  string           `json:"payload,omitempty"` // not in lists
 }
 
 func answerQuarantined(service string, q listeners.Quarantined) quarantinedAnswer {
@@ -97,11 +97,11 @@ func (o *ops) listQuarantine(w http.ResponseWriter, r request) error {
 	}
 	answers := []quarantinedAnswer{}
 	for _, s := range services {
-		aside, err := s.Quarantine.List(r.Context(), p.after, p.limit)
+		page, err := s.Quarantine.List(r.Context(), listeners.Filter{}, p.after, p.limit)
 		if err != nil {
 			return fmt.Errorf("list quarantine of %s: %w", s.Name, err)
 		}
-		for _, q := range aside {
+		for _, q := range page {
 			answers = append(answers, answerQuarantined(s.Name, q))
 		}
 	}

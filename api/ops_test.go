@@ -56,7 +56,13 @@ func (shelf) Retry(_ context.Context, id string) error {
 
 func (shelf) Check() error { return nil }
 
-func (s shelf) Discard(ctx context.Context, id string) error { return s.store.Remove(ctx, id) }
+func (s shelf) Discard(ctx context.Context, id string) error {
+	n, err := s.store.Remove(ctx, []string{id})
+	if err == nil && n == 0 {
+		err = listeners.ErrNotFound
+	}
+	return err
+}
 
 // elsewhere is a listener that set nothing aside.
 type elsewhere struct{}
@@ -201,13 +207,13 @@ func TestOpsShowsAndDiscardsWhatWasSetAside(t *testing.T) {
 	t.Parallel()
 	f, h := newOps(t, nil)
 	q := listeners.Quarantined{ID: "q1", Group: "orders-service", Subject: event.TicketUpdated, Sequence: 3, Payload: []byte("{bad"), Reason: listeners.Undecodable, Detail: "no JSON", At: noon}
-	if err := f.db.Quarantine().Put(t.Context(), q); err != nil {
+	if err := f.db.Quarantine().Put(t.Context(), []listeners.Quarantined{q}); err != nil {
 		t.Fatal(err)
 	}
-	line := `{"id":"q1","service":"tickets","group":"orders-service","subject":"ticket:updated","sequence":3,"version":0,"reason":"undecodable","detail":"no JSON","at":"2026-11-23T12:00:00.630Z","payload":"{bad"}`
+	line := `{"id":"q1","service":"tickets","group":"orders-service","subject":"ticket:updated","sequence":3,"version":0,"reason":"undecodable","detail":"no JSON","at":"2026-11-23T12:00:00.630Z"`
 	const path = "/ops/replica/quarantine"
-	want(t, local(t, h, http.MethodGet, path), 200, `{"messages":[`+line+`]}`)
-	want(t, local(t, h, http.MethodGet, path+"/q1"), 200, line)
+	want(t, local(t, h, http.MethodGet, path), 200, `{"messages":[`+line+`}]}`)
+	want(t, local(t, h, http.MethodGet, path+"/q1"), 200, line+`,"payload":"{bad"}`)
 	want(t, local(t, h, http.MethodPost, path+"/q1/retry"), 409, `{"errors":[{"message":"retry message q1: its predecessor is still missing"}]}`)
 	want(t, local(t, h, http.MethodPost, path+"/q1/discard"), 204, "")
 	want(t, local(t, h, http.MethodPost, path+"/q1/discard"), 404, notFound)

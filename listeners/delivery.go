@@ -4,15 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"time"
-
-	"lockstep/event"
 )
 
 // acker acknowledges one delivery; *stan.Msg is one.
 type acker interface{ Ack() error }
 
-// delivery is a message of the broker, from its arrival until it is
-// acknowledged or forgotten. Its lane owns it.
+// delivery is a message on its way through a lane, from the broker or from
+// quarantine, until it is durable or forgotten. Its lane owns it.
 type delivery struct {
 	channel  *channel
 	sequence uint64
@@ -22,30 +20,38 @@ type delivery struct {
 
 	item   Item
 	poison error  // why the message cannot be applied; nil for all others
-	reason Reason // of its poison
+	reason Reason // why it is set aside, if it is
+	detail string // the same as a sentence
 	key    string // the item's; a name of its own for what has no key
 
 	arrived time.Time
 	copies  int  // how often it was delivered to this member
 	held    bool // was counted as held
-	early   bool // is counted in its channel's window as waiting for something
+	waiting bool // is counted in its channel as held now
 
-	// borrowed: a scout read it from the channel. It fills no window and is
-	// not acknowledged, unless the group delivers it too.
-	borrowed bool
+	// entry is its id in quarantine, where it stays until it is applied; "" of
+	// a message that is not there. The broker wants no acknowledgement of it.
+	entry string
+	reply chan<- Verdict // takes the verdict for the operator; nil if nobody asked
 }
 
-// position identifies a message within a generation.
+// position identifies a delivery within a generation.
 type position struct {
-	subject  event.Subject
+	channel  *channel
 	sequence uint64
+	entry    string
 }
 
-func (d *delivery) position() position { return position{d.channel.subject, d.sequence} }
+func (d *delivery) position() position {
+	if d.entry != "" {
+		return position{entry: d.entry}
+	}
+	return position{channel: d.channel, sequence: d.sequence}
+}
 
 // condemn marks d as a message that cannot be applied, now or ever.
 func (d *delivery) condemn(why error) {
-	d.poison, d.reason = why, Undecodable
+	d.poison, d.reason, d.detail = why, Undecodable, why.Error()
 	if p := (*panicError)(nil); errors.As(why, &p) {
 		d.reason = Failing
 	}
@@ -57,16 +63,17 @@ func (d *delivery) follows(version int64) bool {
 	return d.poison == nil && d.item.Predecessor >= version
 }
 
-// countEarly counts d in its channel's window, or no more.
-func (d *delivery) countEarly(early bool) {
-	early = early && !d.borrowed
-	if early == d.early {
+// count counts d in its channel as held, or no more.
+func (d *delivery) count(waiting bool) {
+	if waiting == d.waiting {
 		return
 	}
-	d.early = early
-	if early {
-		d.channel.early.Add(1)
+	d.waiting = waiting
+	if waiting {
+		d.channel.waiting.Add(1)
+		d.channel.bytes.Add(int64(len(d.payload)))
 		return
 	}
-	d.channel.early.Add(-1)
+	d.channel.waiting.Add(-1)
+	d.channel.bytes.Add(-int64(len(d.payload)))
 }

@@ -16,10 +16,12 @@
 // One message's way: receive (receive.go) decodes it and queues it in the
 // lane of its key (lane.go); the lane's worker takes all that is queued, has
 // the Handler apply it in one call (worker.go) and acknowledges what became
-// durable. An early message is held in the lane (hold.go) and looked at again
+// durable. An early message is held in the lane (waiting.go) and looked at again
 // when its predecessor was applied here, when a peer hints that it was applied
-// there (hint.go), and from time to time. One that waits too long, or stands
-// in the way of others (pressure.go), is rescued (rescue.go): its record is
-// repaired, or it goes to quarantine (quarantine.go), from where it is applied
-// by itself once it can be.
+// there (hint.go), and from time to time. When held messages would stop others,
+// in number, in bytes, or because their time is used up (hold.go), they are put
+// into quarantine in batches (quarantine.go), acknowledged because they are
+// durable there, and taken from it in order as soon as their predecessor is
+// applied by any member: whoever applies it looks there for what follows, and a
+// slow sweep (sweep.go) finds what came by other means.
 package listeners

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/stan.go"
 
+	"lockstep/event"
 	"lockstep/internal/session"
 )
 
@@ -23,11 +24,11 @@ type generation struct {
 	lanes    []*lane
 	hints    *hints
 	hearing  *nats.Subscription
-	rescues  chan struct{} // a place for each rescue that goes on
-	errands  chan errand   // for scouts
+	repairs  chan struct{} // a place for each repair that goes on
 
 	shut  atomic.Bool   // nothing is taken in any more
 	drain chan struct{} // closed: lanes finish what is queued
+	over  chan struct{} // closed: nothing is handled any more
 
 	handling, helping             sync.WaitGroup     // workers; everything else
 	cancelHandling, cancelHelping context.CancelFunc // never nil once started
@@ -35,8 +36,7 @@ type generation struct {
 
 func newGeneration(l *Listener, conn *session.Conn) *generation {
 	g := &generation{
-		Listener: l, conn: conn, drain: make(chan struct{}),
-		rescues: make(chan struct{}, maxRescues), errands: make(chan errand, len(l.counters)),
+		Listener: l, conn: conn, drain: make(chan struct{}), over: make(chan struct{}), repairs: make(chan struct{}, maxRepairs),
 	}
 	for _, s := range l.handler.Subjects() {
 		g.channels = append(g.channels, &channel{subject: s, count: l.counters[s]})
@@ -44,7 +44,7 @@ func newGeneration(l *Listener, conn *session.Conn) *generation {
 	for range l.opts.Lanes {
 		g.lanes = append(g.lanes, newLane(l.opts.AckWait/2))
 	}
-	g.hints = newHints(conn.NATS(), l.opts.Group, l.member, l.opts.Metrics, g.heard)
+	g.hints = newHints(conn.NATS(), l.opts.Group, l.member, l.opts.Metrics, g.reached, g.stored)
 	return g
 }
 
@@ -73,7 +73,17 @@ func (g *generation) start(ctx context.Context) error {
 	if g.opts.Losses != nil {
 		g.helping.Go(func() { g.watchLosses(helping) })
 	}
-	g.helping.Go(func() { g.aside.run(helping, g.progress) })
+	g.helping.Go(func() { g.sweep(helping) })
+	return nil
+}
+
+// channel returns the channel of a subject; nil if the handler has none.
+func (g *generation) channel(subject event.Subject) *channel {
+	for _, c := range g.channels {
+		if c.subject == subject {
+			return c
+		}
+	}
 	return nil
 }
 
@@ -90,7 +100,7 @@ func (g *generation) join(c *channel) error {
 	if err != nil {
 		return fmt.Errorf("subscribe to %s: %w", c.subject, err)
 	}
-	c.subs = append(c.subs, sub)
+	c.sub = sub
 	return nil
 }
 
@@ -105,6 +115,7 @@ func (g *generation) finish(ctx context.Context) {
 	close(g.drain)
 	late := context.AfterFunc(stop, g.cancelHandling)
 	g.handling.Wait()
+	close(g.over)
 	late()
 	g.storeMarks(stop)
 	g.leave(ctx)
@@ -117,6 +128,7 @@ func (g *generation) abandon(ctx context.Context) {
 	g.cancelHandling()
 	g.helping.Wait()
 	g.handling.Wait()
+	close(g.over)
 	g.leave(ctx)
 }
 
@@ -131,8 +143,8 @@ func (g *generation) leave(ctx context.Context) {
 	}
 	var closing sync.WaitGroup // a broker that does not answer is waited for once
 	for _, c := range g.channels {
-		for _, sub := range c.subs {
-			closing.Go(func() { g.ended(ctx, string(c.subject), sub.Close()) })
+		if c.sub != nil {
+			closing.Go(func() { g.ended(ctx, string(c.subject), c.sub.Close()) })
 		}
 	}
 	closing.Wait()

@@ -8,8 +8,10 @@ import (
 
 // Item is what a message says, as its handler decoded it.
 type Item struct {
-	// Key names the record. Items of one key are never handled at the same
-	// time.
+	// Key names the record. One listener never handles items of one key at the
+	// same time, wherever they come from: the broker, the quarantine, an
+	// operator's retry. Two members of a group may: the store's own conditions
+	// must decide between them.
 	Key string
 
 	// Version is the item's place among those of its key, and Predecessor the

@@ -2,12 +2,11 @@ package listeners
 
 import (
 	"encoding/json"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
-
-	"lockstep/event"
 )
 
 const (
@@ -20,29 +19,35 @@ const (
 	// many keys one message names. Whoever is left out looks at the store.
 	maxWanted = 16 << 10
 	maxHints  = 256
+
+	// maxHintKey is how long a key may be that is told to peers: ids have 24
+	// bytes, and what is remembered must stay small.
+	maxHintKey = 128
+
+	// hotKey is how many messages of one key wait when it is worth bringing
+	// what the members hold of it together in the quarantine, instead of
+	// handing the key from member to member version by version.
+	hotKey = 8
 )
 
 // hint is what members of a group tell each other over core NATS. It may get
-// lost and it may be wrong: it is a reason to look at the store or to read the
-// channel, nothing more.
+// lost and it may be wrong: it is a reason to look at the store, nothing more.
 type hint struct {
 	Member  string           `json:"member"`
 	Wanted  []want           `json:"wanted,omitempty"`  // keys that wait here
 	Reached map[string]int64 `json:"reached,omitempty"` // wanted keys that got on here, with their version
+	Stored  []string         `json:"stored,omitempty"`  // keys of which messages were set aside here
 }
 
 // want says that a key waits for something.
 type want struct {
-	Key      string        `json:"key"`
-	Subject  event.Subject `json:"subject"`  // of the first message that waits
-	Sequence uint64        `json:"sequence"` // of the same
-	Waiting  int           `json:"waiting"`  // messages of the key
+	Key     string `json:"key"`
+	Waiting int    `json:"waiting"` // messages of the key
 }
 
 // peers is what is known of a key that waits elsewhere.
 type peers struct {
 	until  time.Time // believed until then
-	from   uint64    // lowest sequence that waits
 	hotFor string    // lowest name of a member the key is hot for; "" if it is for none
 }
 
@@ -53,14 +58,15 @@ type hints struct {
 	nc      *nats.Conn
 	metrics *Metrics
 	reached func(key string, version int64) // a peer says so
+	stored  func(key string)                // a peer says that it set messages of key aside
 
 	mu     sync.Mutex
 	wanted map[string]peers
 }
 
-func newHints(nc *nats.Conn, group, member string, m *Metrics, reached func(string, int64)) *hints {
+func newHints(nc *nats.Conn, group, member string, m *Metrics, reached func(string, int64), stored func(string)) *hints {
 	return &hints{
-		member: member, subject: "lockstep.hint." + group, nc: nc, metrics: m, reached: reached,
+		member: member, subject: "lockstep.hint." + group, nc: nc, metrics: m, reached: reached, stored: stored,
 		wanted: map[string]peers{},
 	}
 }
@@ -81,6 +87,9 @@ func (h *hints) hear(data []byte, now time.Time) {
 	for key, version := range said.Reached {
 		h.reached(key, version)
 	}
+	for _, key := range said.Stored {
+		h.stored(key)
+	}
 }
 
 func (h *hints) remember(said hint, now time.Time) {
@@ -88,13 +97,13 @@ func (h *hints) remember(said hint, now time.Time) {
 	defer h.mu.Unlock()
 	for _, w := range said.Wanted {
 		p, known := h.wanted[w.Key]
-		if !known && len(h.wanted) >= maxWanted {
+		if !known && len(h.wanted) >= maxWanted || len(w.Key) > maxHintKey {
 			continue
 		}
 		if now.After(p.until) {
-			p = peers{from: w.Sequence}
+			p = peers{}
 		}
-		p.until, p.from = now.Add(wantedFor), min(p.from, w.Sequence)
+		p.until = now.Add(wantedFor)
 		if w.Waiting >= hotKey && (p.hotFor == "" || said.Member < p.hotFor) {
 			p.hotFor = said.Member
 		}
@@ -110,27 +119,31 @@ func (h *hints) remember(said hint, now time.Time) {
 	}
 }
 
-// contended reports whether peers wait for the same key and this member is the
-// one to read the channel, and from where.
-func (h *hints) contended(w want, now time.Time) (from uint64, ours bool) {
+// elsewhere reports whether a key that is hot here is so for a peer too that is
+// to bring its messages together.
+func (h *hints) elsewhere(key string, now time.Time) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	p, ok := h.wanted[w.Key]
-	if !ok || now.After(p.until) || p.hotFor != "" && p.hotFor < h.member {
-		return 0, false
-	}
-	return min(p.from, w.Sequence), true
+	p, ok := h.wanted[key]
+	return ok && now.Before(p.until) && p.hotFor != "" && p.hotFor < h.member
 }
 
-// tell tells the group which keys wait here, and which of those that wait
-// elsewhere got on here. Most batches have nothing to tell.
-func (h *hints) tell(advanced map[string]int64, wanted []want, now time.Time) {
+// tell tells the group which keys wait here, which of those that wait
+// elsewhere got on here, and of which messages were set aside. Most batches
+// have nothing to tell.
+func (h *hints) tell(advanced map[string]int64, wanted []want, stored map[string]struct{}, now time.Time) {
 	said := hint{Member: h.member, Wanted: wanted, Reached: h.useful(advanced, now)}
+	for key := range stored {
+		if len(key) <= maxHintKey {
+			said.Stored = append(said.Stored, key)
+		}
+	}
+	said.Wanted = slices.DeleteFunc(said.Wanted, func(w want) bool { return len(w.Key) > maxHintKey })
 	for len(said.Wanted) > maxHints {
 		h.send(hint{Member: h.member, Wanted: said.Wanted[:maxHints]})
 		said.Wanted = said.Wanted[maxHints:]
 	}
-	if len(said.Wanted) > 0 || len(said.Reached) > 0 {
+	if len(said.Wanted)+len(said.Reached)+len(said.Stored) > 0 {
 		h.send(said)
 	}
 }

@@ -1,6 +1,7 @@
 package listeners
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -118,16 +119,15 @@ func (p *play) newMember() *generation {
 		l.unstored[s] = &unstored{}
 		l.counters[s] = l.opts.Metrics.of(s)
 	}
-	l.aside = newAside(p.aside, p, l.opts, l.owns)
-	g := &generation{Listener: l}
+	l.quarantine = newQuarantine(p.aside, l.opts)
+	g := &generation{Listener: l, repairs: make(chan struct{}, 1)}
 	for _, s := range p.Subjects() {
 		g.channels = append(g.channels, &channel{subject: s, count: l.counters[s]})
 	}
 	for range l.opts.Lanes {
 		g.lanes = append(g.lanes, newLane(time.Second))
 	}
-	g.errands = make(chan errand, 2)
-	g.hints = newHints(nil, "group", "member", l.opts.Metrics, g.heard)
+	g.hints = newHints(nil, "group", "member", l.opts.Metrics, g.reached, g.stored)
 	return g
 }
 
@@ -153,8 +153,8 @@ func (r receipt) Ack() error {
 	return nil
 }
 
-// deliver hands message i to a member, as the group's or by a scout.
-func (p *play) deliver(g *generation, i int, borrowed bool) {
+// deliver hands message i to a member.
+func (p *play) deliver(g *generation, i int) {
 	payload := p.sent[i]
 	c := g.channels[0]
 	if strings.HasPrefix(payload, "!") {
@@ -162,16 +162,15 @@ func (p *play) deliver(g *generation, i int, borrowed bool) {
 	}
 	m := &stan.Msg{MsgProto: pb.MsgProto{Sequence: uint64(i + 1), Data: []byte(payload)}}
 	d := g.decode(c, m)
-	d.ack, d.borrowed = receipt{p, m.Sequence}, borrowed
-	if borrowed && d.poison != nil {
-		return
-	}
-	g.lane(d.key).add(d, borrowed || c.unacked.Load() < g.room())
+	d.ack = receipt{p, m.Sequence}
+	g.lane(d.key).add(d, c.unacked.Load() < g.room())
 }
 
 // work lets one lane of a member handle what it has.
 func (p *play) work(ctx context.Context, g *generation, l *lane) {
 	w := &worker{generation: g, lane: l}
+	w.setAside(ctx)
+	w.lookBehind(ctx)
 	if batch := l.next(p.now, 1+p.rng.IntN(8), true); len(batch) > 0 {
 		w.process(ctx, batch)
 	}
@@ -186,23 +185,24 @@ func (p *play) step(ctx context.Context) {
 	switch n := p.rng.IntN(100); {
 	case n < 45:
 		if !p.acked[uint64(i+1)] {
-			p.deliver(g, i, false)
+			p.deliver(g, i)
 		}
 	case n < 80:
 		p.work(ctx, g, l)
 	case n < 85:
 		p.now = p.now.Add(time.Duration(p.rng.IntN(300)) * time.Millisecond)
-	case n < 88:
-		p.deliver(g, i, true)
 	case n < 92:
 		item, _ := p.Decode(versioned, []byte(p.sent[i]))
-		g.heard(item.Key, p.rng.Int64N(10)) // true or not
-	case n < 95:
+		g.reached(item.Key, p.rng.Int64N(10)) // true or not
+		g.stored(item.Key)
+	case n < 94:
 		for _, key := range l.stuck(p.now, 1) {
-			g.rescue(ctx, l, key, replica.ByGap)
+			l.unrepaired(key, "in this play")
 		}
+	case n < 95:
+		l.relieve(g.channels[0], p.rng.Float64())
 	case n < 97:
-		_ = g.aside.sweep(ctx, g.progress) // what fails is tried by the next one
+		_, _ = g.sweepPage(ctx, "") // what fails is tried by the next one
 	case n < 98:
 		p.members[at] = p.newMember()
 	default:
@@ -219,14 +219,14 @@ func (p *play) rest(ctx context.Context) {
 	for range 200 {
 		for i := range p.sent {
 			if !p.acked[uint64(i+1)] {
-				p.deliver(p.members[p.rng.IntN(len(p.members))], i, false)
+				p.deliver(p.members[p.rng.IntN(len(p.members))], i)
 			}
 		}
 		for _, g := range p.members {
 			for _, l := range g.lanes {
 				p.work(ctx, g, l)
 			}
-			if err := g.aside.sweep(ctx, g.progress); err != nil {
+			if _, err := g.sweepPage(ctx, ""); err != nil {
 				p.t.Fatalf("sweep: %v", err)
 			}
 		}
@@ -301,9 +301,9 @@ func playHistory(t *testing.T, seed uint64) {
 	}
 	for _, g := range p.members {
 		for _, c := range g.channels {
-			if c.unacked.Load() != 0 || c.early.Load() != 0 || c.borrowed.Load() != 0 {
-				t.Errorf("counters of %s at rest: %d unacknowledged, %d early, %d borrowed; want none",
-					c.subject, c.unacked.Load(), c.early.Load(), c.borrowed.Load())
+			if c.unacked.Load() != 0 || c.waiting.Load() != 0 || c.bytes.Load() != 0 {
+				t.Errorf("counters of %s at rest: %d unacknowledged, %d held, %d bytes of them; want none",
+					c.subject, c.unacked.Load(), c.waiting.Load(), c.bytes.Load())
 			}
 		}
 	}
@@ -331,34 +331,47 @@ func (q *memoryQuarantine) fails() error {
 	return nil
 }
 
-func (q *memoryQuarantine) Put(_ context.Context, e Quarantined) error {
+func (q *memoryQuarantine) Put(_ context.Context, messages []Quarantined) error {
 	if err := q.fails(); err != nil {
 		return err
 	}
-	if _, ok := q.entries[e.ID]; !ok {
-		q.entries[e.ID] = e
+	for _, e := range messages {
+		if _, ok := q.entries[e.ID]; !ok {
+			q.entries[e.ID] = e
+		}
 	}
 	return nil
 }
 
-func (q *memoryQuarantine) List(_ context.Context, after string, limit int) ([]Quarantined, error) {
-	var page []Quarantined
-	for _, id := range slices.Sorted(maps.Keys(q.entries)) {
-		if id > after && len(page) < limit {
-			page = append(page, q.entries[id])
-		}
-	}
-	return page, q.fails()
+func (q *memoryQuarantine) List(context.Context, Filter, string, int) ([]Quarantined, error) {
+	return nil, errStore
 }
 
-func (q *memoryQuarantine) OfKey(_ context.Context, key string, limit int) ([]Quarantined, error) {
+func (q *memoryQuarantine) byKey(limit int, match func(Quarantined) bool) ([]Quarantined, error) {
 	var found []Quarantined
-	for _, id := range slices.Sorted(maps.Keys(q.entries)) {
-		if e := q.entries[id]; e.Key == key && e.Reason == TooEarly && len(found) < limit {
+	for _, e := range q.entries {
+		if e.waits() && match(e) {
 			found = append(found, e)
 		}
 	}
-	return found, q.fails()
+	slices.SortFunc(found, func(a, b Quarantined) int {
+		return cmp.Or(cmp.Compare(a.Key, b.Key), cmp.Compare(a.Predecessor, b.Predecessor))
+	})
+	return found[:min(limit, len(found))], q.fails()
+}
+
+func (q *memoryQuarantine) Waiting(_ context.Context, _, after string, limit int) ([]Quarantined, error) {
+	return q.byKey(limit, func(e Quarantined) bool { return e.Key > after })
+}
+
+func (q *memoryQuarantine) Applicable(_ context.Context, _ string, reached map[string]int64, limit int) ([]Quarantined, error) {
+	first := map[string]bool{}
+	for _, e := range q.entries {
+		if v, ok := reached[e.Key]; ok && e.Predecessor <= v {
+			first[e.Key] = true
+		}
+	}
+	return q.byKey(limit, func(e Quarantined) bool { return first[e.Key] })
 }
 
 func (q *memoryQuarantine) Get(_ context.Context, id string) (Quarantined, error) {
@@ -368,15 +381,17 @@ func (q *memoryQuarantine) Get(_ context.Context, id string) (Quarantined, error
 	return Quarantined{}, ErrNotFound
 }
 
-func (q *memoryQuarantine) Remove(_ context.Context, id string) error {
+func (q *memoryQuarantine) Remove(_ context.Context, ids []string) (n int, err error) {
 	if err := q.fails(); err != nil {
-		return err
+		return 0, err
 	}
-	if _, ok := q.entries[id]; !ok {
-		return ErrNotFound
+	for _, id := range ids {
+		if _, ok := q.entries[id]; ok {
+			n++
+		}
+		delete(q.entries, id)
 	}
-	delete(q.entries, id)
-	return nil
+	return n, nil
 }
 
 func (q *memoryQuarantine) Count(context.Context) (int, error) { return len(q.entries), q.fails() }

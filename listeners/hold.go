@@ -1,80 +1,126 @@
 package listeners
 
 import (
-	"cmp"
-	"slices"
+	"context"
 	"time"
+
+	"lockstep/replica"
 )
 
-// waiting holds the deliveries of one key that were looked at and could not be
-// applied yet, lowest version first. It outlives the moments in which they are
-// with the handler, since it remembers how long to wait between looks.
-type waiting struct {
-	deliveries []*delivery
-	failed     error         // why the last look failed; nil if something is missing
-	pause      time.Duration // between the last look and the next
-	next       time.Time     // when to look again
-	announced  time.Time     // when peers were last told that this key waits
-	hot        bool          // many messages wait; peers were told
-	rescued    bool          // somebody is repairing the record or setting the deliveries aside
-}
-
-// How long a key waits between two looks at the store. While something is
-// missing, a look is cheap and the gap mostly short; while the store fails,
-// looks are what it can least bear.
 const (
-	minEarlyPause  = 10 * time.Millisecond
-	maxEarlyPause  = 250 * time.Millisecond
-	minFailedPause = 50 * time.Millisecond
+	// watchEvery is how often windows and waiting times are looked at, and
+	// watchFlood how often while messages are set aside to make room.
+	watchEvery = 50 * time.Millisecond
+	watchFlood = 5 * time.Millisecond
+
+	// A window is full when this part of it is held; then messages are set
+	// aside until the smaller one is.
+	fullPart, relievedPart = 0.75, 0.25
+
+	// maxHeldBytes is what the held messages of a channel may take.
+	maxHeldBytes = 16 << 20
+
+	// stallAfter is how long a full window may stand still.
+	stallAfter = 50 * time.Millisecond
+
+	// floodFor is how long a channel counts as flooded.
+	floodFor = time.Second
+
+	// maxRepairs bounds how many records are repaired side by side.
+	maxRepairs = 256
 )
 
-func (w *waiting) put(d *delivery) {
-	i, _ := slices.BinarySearchFunc(w.deliveries, d, func(a, b *delivery) int {
-		return cmp.Or(cmp.Compare(a.item.Version, b.item.Version), cmp.Compare(a.sequence, b.sequence))
-	})
-	w.deliveries = slices.Insert(w.deliveries, i, d)
-}
-
-// pull takes what can be applied once version is, up to limit deliveries.
-func (w *waiting) pull(version int64, limit int) []*delivery {
-	n := 0
-	for n < min(len(w.deliveries), limit) && w.deliveries[n].item.Predecessor <= version {
-		version = max(version, w.deliveries[n].item.Version)
-		n++
+// watch keeps held messages from filling the windows, and from waiting for
+// ever.
+func (g *generation) watch(ctx context.Context) {
+	tick := time.NewTimer(watchEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		now, next := g.now(), watchEvery
+		for _, c := range g.channels {
+			if g.relieve(c, now) {
+				next = watchFlood
+			}
+		}
+		tick.Reset(next)
+		g.repairStuck(ctx, now.Add(-g.opts.HoldFor))
 	}
-	return w.cut(n)
 }
 
-// cut takes the first n deliveries.
-func (w *waiting) cut(n int) []*delivery {
-	taken := slices.Clone(w.deliveries[:n])
-	w.deliveries = slices.Delete(w.deliveries, 0, n)
-	return taken
-}
-
-// postpone doubles the pause between looks.
-func (w *waiting) postpone(now time.Time, maxFailedPause time.Duration) {
-	low, high := minEarlyPause, maxEarlyPause
-	if w.failed != nil {
-		low, high = minFailedPause, maxFailedPause
+// relieve makes room in a window that is full of held messages: what they wait
+// for may be behind them, and the broker sends nothing more. It reports whether
+// the channel has to be looked at again soon.
+func (g *generation) relieve(c *channel, now time.Time) bool {
+	held, bytes := float64(c.waiting.Load()), c.bytes.Load()
+	window := float64(g.opts.MaxInFlight)
+	flooded := now.Sub(c.relieved) < floodFor
+	switch {
+	case held < fullPart*window && bytes < maxHeldBytes:
+		c.fullSince = time.Time{}
+		return flooded
+	case c.fullSince.IsZero():
+		c.fullSince = now
 	}
-	w.pause = min(max(2*w.pause, low), high)
-	w.next = now.Add(w.pause)
+	moved := time.Unix(0, c.moved.Load())
+	if !flooded && bytes < maxHeldBytes && (now.Sub(c.fullSince) < stallAfter || now.Sub(moved) < stallAfter) {
+		return true
+	}
+	c.relieved = now
+	share := 1 - relievedPart*window/max(held, 1)
+	if bytes >= maxHeldBytes {
+		share = 1
+	}
+	for _, l := range g.lanes {
+		l.relieve(c, share)
+	}
+	return true
 }
 
-// hurry asks for a look at once, and for short pauses after it.
-func (w *waiting) hurry() {
-	w.pause = 0
-	w.next = time.Time{}
-}
-
-// since returns when the oldest delivery arrived.
-func (w *waiting) since() time.Time {
-	var oldest time.Time
-	for _, d := range w.deliveries {
-		if oldest.IsZero() || d.arrived.Before(oldest) {
-			oldest = d.arrived
+// repairStuck ends the wait of what has waited since before a time: by moving
+// the record to its owner's version, or else by setting the messages aside.
+func (g *generation) repairStuck(ctx context.Context, before time.Time) {
+	for _, l := range g.lanes {
+		for _, key := range l.stuck(before, cap(g.repairs)-len(g.repairs)) {
+			if g.opts.Repairer == nil {
+				l.unrepaired(key, "its predecessor did not come in time")
+				continue
+			}
+			g.repairInBackground(ctx, l, key)
 		}
 	}
-	return oldest
+}
+
+// repairInBackground begins to repair a record. Only the watch and the sweep
+// call it; with no place free, nothing happens.
+func (g *generation) repairInBackground(ctx context.Context, l *lane, key string) {
+	select {
+	case g.repairs <- struct{}{}:
+	default:
+		return
+	}
+	g.helping.Go(func() {
+		defer func() { <-g.repairs }()
+		g.repair(ctx, l, key)
+	})
+}
+
+func (g *generation) repair(ctx context.Context, l *lane, key string) {
+	reached, err := g.opts.Repairer.Repair(ctx, key, replica.ByGap)
+	if ctx.Err() != nil {
+		return
+	}
+	if err != nil {
+		l.unrepaired(key, "its predecessor did not come in time; repair: "+err.Error())
+		return
+	}
+	if l.repaired(key, reached) {
+		g.opts.Metrics.rescues.WithLabelValues("repair").Inc()
+	}
+	g.hints.tell(map[string]int64{key: reached}, nil, nil, g.now())
+	l.got(key, reached)
 }

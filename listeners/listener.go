@@ -25,15 +25,15 @@ const retryPause = 200 * time.Millisecond
 // Listener is one member of a queue group on the subjects of its handler. Its
 // methods may be called from many goroutines; Run once.
 type Listener struct {
-	session  *session.Session
-	handler  *guard
-	opts     Options
-	log      *slog.Logger
-	now      func() time.Time
-	member   string // tells our own hints from those of others
-	aside    *aside
-	counters map[event.Subject]*subjectMetrics
-	unstored map[event.Subject]*unstored
+	session    *session.Session
+	handler    *guard
+	opts       Options
+	log        *slog.Logger
+	now        func() time.Time
+	member     string // tells our own hints from those of others
+	quarantine *quarantine
+	counters   map[event.Subject]*subjectMetrics
+	unstored   map[event.Subject]*unstored
 
 	mu      sync.Mutex
 	current *generation // nil while not subscribed
@@ -54,7 +54,7 @@ func New(s *session.Session, h Handler, q Quarantine, o Options) (*Listener, err
 		l.unstored[subject] = &unstored{}
 		l.counters[subject] = o.Metrics.of(subject)
 	}
-	l.aside = newAside(q, l.handler, o, l.owns)
+	l.quarantine = newQuarantine(q, o)
 	o.Metrics.watch(l)
 	return l, nil
 }

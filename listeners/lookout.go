@@ -111,7 +111,7 @@ func (w *lookout) sent(last uint64) uint64 {
 		since = w.joined
 	}
 	// A member with room that gets nothing has been sent all there was.
-	if now.Sub(since) >= w.g.opts.AckWait && w.c.unacked.Load() < int64(w.g.opts.MaxInFlight) && !w.c.refused.Load() {
+	if now.Sub(since) >= w.g.opts.AckWait && w.c.unacked.Load() < int64(w.g.opts.MaxInFlight) {
 		s.sent = max(s.sent, last)
 	}
 	w.sights = append(w.sights, s)
@@ -141,7 +141,7 @@ func (g *generation) inHand(c *channel) Spans {
 	for _, l := range g.lanes {
 		l.mu.Lock()
 		for at, d := range l.known {
-			if at.subject == c.subject && !d.borrowed {
+			if d.channel == c && d.entry == "" {
 				hand = append(hand, at.sequence)
 			}
 		}
@@ -254,35 +254,40 @@ func (w *lookout) redo(ctx context.Context, batch []*stan.Msg) (handled, news Sp
 	return spansOf(done), spansOf(fresh), err
 }
 
-// judge has deliveries handled and yields their verdicts.
+// judge has deliveries handled by the lanes of their keys and yields their
+// verdicts. They come like entries of the quarantine: the broker wants no
+// acknowledgement, and one of them that is there can go once it is applied.
 func (w *lookout) judge(ctx context.Context, ds []*delivery) iter.Seq2[*delivery, Verdict] {
 	return func(yield func(*delivery, Verdict) bool) {
-		if len(ds) == 0 {
-			return
-		}
 		slices.SortStableFunc(ds, func(a, b *delivery) int { return cmp.Compare(a.item.Version, b.item.Version) })
-		items := make([]Item, len(ds))
+		replies := make([]chan Verdict, len(ds))
 		for i, d := range ds {
-			items[i] = d.item
-		}
-		advanced := map[string]int64{}
-		for i, v := range w.g.handler.Handle(ctx, items) {
-			if v.Err == nil && v.Outcome == event.Applied {
-				advanced[ds[i].key] = max(advanced[ds[i].key], ds[i].item.Version)
-			}
-			if !yield(ds[i], v) {
-				break
+			d.entry, replies[i] = w.g.quarantine.id(d), make(chan Verdict, 1)
+			d.reply = replies[i]
+			if !w.g.lane(d.key).recall(d) { // it is being tried out of quarantine at this moment
+				replies[i] <- Verdict{Outcome: event.Duplicate}
 			}
 		}
-		w.g.progress(advanced)
+		for i, d := range ds {
+			v := Verdict{Err: ErrNotSubscribed}
+			select {
+			case v = <-replies[i]:
+			case <-ctx.Done():
+			case <-w.g.over:
+			}
+			if !yield(d, v) {
+				return
+			}
+		}
 	}
 }
 
 // keep sets d aside, and reports whether it was not there yet.
 func (w *lookout) keep(ctx context.Context, d *delivery, reason Reason, detail string) (bool, error) {
-	_, err := w.g.aside.store.Get(ctx, QuarantineID(w.g.opts.Group, d.channel.subject, d.payload))
+	_, err := w.g.quarantine.store.Get(ctx, w.g.quarantine.id(d))
 	if !errors.Is(err, ErrNotFound) {
 		return false, err
 	}
-	return true, w.g.aside.put(ctx, d, reason, detail)
+	d.reason, d.detail = reason, detail
+	return true, w.g.quarantine.put(ctx, []*delivery{d})
 }

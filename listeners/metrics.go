@@ -17,8 +17,6 @@ type Metrics struct {
 	refused   prometheus.Counter
 	ackErrors prometheus.Counter
 	hints     *prometheus.CounterVec
-	overflow  prometheus.Counter
-	scouts    prometheus.Counter
 	rescues   *prometheus.CounterVec
 
 	mu        sync.Mutex
@@ -54,14 +52,6 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "lockstep_listener_hints_total",
 			Help: "Messages between the members of a group about keys that wait or got on.",
 		}, []string{"direction"}),
-		overflow: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "lockstep_listener_overflow_members_total",
-			Help: "Extra members that were subscribed because early messages filled a window.",
-		}),
-		scouts: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "lockstep_listener_scouts_total",
-			Help: "Times a channel was read past the group for what early messages wait for.",
-		}),
 		rescues: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "lockstep_listener_rescues_total",
 			Help: "Records whose early messages waited too long or stood in the way, by how it ended.",
@@ -69,7 +59,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	}
 	m.preset()
 	if reg != nil {
-		reg.MustRegister(m.received, m.messages, m.lag, m.refused, m.ackErrors, m.hints, m.overflow, m.scouts, m.rescues)
+		reg.MustRegister(m.received, m.messages, m.lag, m.refused, m.ackErrors, m.hints, m.rescues)
 		reg.MustRegister(m.gauges()...)
 	}
 	return m

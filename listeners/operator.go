@@ -41,7 +41,7 @@ func (l *Listener) Held() []HeldMessage {
 	held := []HeldMessage{}
 	if g := l.generation(); g != nil {
 		for _, lane := range g.lanes {
-			held = append(held, lane.deliveries()...)
+			held = append(held, lane.held()...)
 		}
 	}
 	slices.SortFunc(held, func(a, b HeldMessage) int {
@@ -50,11 +50,14 @@ func (l *Listener) Held() []HeldMessage {
 	return held
 }
 
-// Check returns ErrNotSubscribed while the listener gets no messages, nil
-// otherwise.
+// Check returns ErrNotSubscribed while the listener gets no messages,
+// ErrQuarantineFull while it may set nothing more aside, nil otherwise.
 func (l *Listener) Check() error {
 	if g := l.generation(); g == nil || !g.conn.Connected() {
 		return fmt.Errorf("listener %s: %w", l.opts.Group, ErrNotSubscribed)
+	}
+	if err := l.quarantine.full(); err != nil {
+		return fmt.Errorf("listener %s: %w", l.opts.Group, err)
 	}
 	return nil
 }
@@ -68,24 +71,34 @@ func (l *Listener) Retry(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	item, err := l.handler.Decode(q.Subject, q.Payload)
-	if err != nil {
+	g := l.generation()
+	if g == nil {
+		return fmt.Errorf("retry message %s: %w", id, ErrNotSubscribed)
+	}
+	if _, err := l.handler.Decode(q.Subject, q.Payload); err != nil {
 		return fmt.Errorf("retry message %s: %w", id, err)
 	}
-	verdict := l.handler.Handle(ctx, []Item{item})[0]
+	reply := make(chan Verdict, 1)
+	for !g.recall(q, reply) { // it is being tried at this moment
+		pause(ctx, retryPause)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	var verdict Verdict
+	select {
+	case verdict = <-reply:
+	case <-g.over:
+		verdict.Err = ErrNotSubscribed
+	case <-ctx.Done():
+		verdict.Err = ctx.Err()
+	}
 	switch {
 	case verdict.Err != nil:
 		return fmt.Errorf("retry message %s: %w", id, verdict.Err)
 	case verdict.Outcome == event.Early:
 		return fmt.Errorf("retry message %s: %w", id, ErrTooEarly)
 	}
-	if err := l.aside.remove(ctx, id); err != nil && !errors.Is(err, ErrNotFound) {
-		return fmt.Errorf("retry message %s: %w", id, err)
-	}
-	if g := l.generation(); g != nil {
-		g.progress(map[string]int64{item.Key: item.Version})
-	}
-	l.aside.reached(item.Key)
 	return nil
 }
 
@@ -95,14 +108,14 @@ func (l *Listener) Discard(ctx context.Context, id string) error {
 	if _, err := l.own(ctx, id); err != nil {
 		return err
 	}
-	if err := l.aside.remove(ctx, id); err != nil {
+	if err := l.quarantine.remove(ctx, []string{id}); err != nil {
 		return fmt.Errorf("discard message %s: %w", id, err)
 	}
 	return nil
 }
 
 func (l *Listener) own(ctx context.Context, id string) (Quarantined, error) {
-	q, err := l.aside.store.Get(ctx, id)
+	q, err := l.quarantine.store.Get(ctx, id)
 	if err == nil && !l.owns(q) {
 		err = ErrNotFound
 	}
@@ -114,7 +127,7 @@ func (l *Listener) own(ctx context.Context, id string) (Quarantined, error) {
 
 // state is read by the gauges.
 func (l *Listener) state() state {
-	s := state{quarantined: l.aside.count()}
+	s := state{quarantined: int(l.quarantine.total.Load())}
 	g := l.generation()
 	if g == nil {
 		return s

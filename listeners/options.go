@@ -33,10 +33,10 @@ type Options struct {
 	// broker lets this member have; 1024 if 0.
 	MaxInFlight int
 
-	// MaxOverflow is how many more members may be subscribed while early
-	// messages fill the window; 3 if 0. Memory is bounded by MaxInFlight ×
-	// (2 + MaxOverflow) messages per subject.
-	MaxOverflow int
+	// QuarantineLimit is how many messages may be in quarantine; past it
+	// nothing more is set aside, and what would have to be stays
+	// unacknowledged. 1,000,000 if 0.
+	QuarantineLimit int
 
 	// Lanes is how many batches are handled side by side; 4 if 0.
 	Lanes int
@@ -62,7 +62,7 @@ var legalGroup = regexp.MustCompile(`^[A-Za-z0-9_-]{1,100}$`)
 func (o Options) withDefaults() Options {
 	o.AckWait = or(o.AckWait, 5*time.Second)
 	o.MaxInFlight = or(o.MaxInFlight, 1024)
-	o.MaxOverflow = or(o.MaxOverflow, 3)
+	o.QuarantineLimit = or(o.QuarantineLimit, 1_000_000)
 	o.Lanes = or(o.Lanes, 4)
 	o.HoldFor = or(o.HoldFor, 30*time.Second)
 	o.StopWait = or(o.StopWait, 5*time.Second)
@@ -94,8 +94,8 @@ func (o Options) validate(subjects []event.Subject) error {
 	if o.AckWait < time.Second || o.AckWait%time.Second != 0 {
 		errs = append(errs, fmt.Errorf("ack wait %s must be whole seconds, at least one", o.AckWait))
 	}
-	if o.MaxInFlight < 1 || o.MaxOverflow < 0 || o.Lanes < 1 || o.HoldFor < 0 || o.StopWait < 0 {
-		errs = append(errs, errors.New("window, overflow, lanes and waits must not be negative"))
+	if o.MaxInFlight < 1 || o.QuarantineLimit < 1 || o.Lanes < 1 || o.HoldFor < 0 || o.StopWait < 0 {
+		errs = append(errs, errors.New("window, quarantine limit, lanes and waits must not be negative"))
 	}
 	if len(subjects) == 0 {
 		errs = append(errs, errors.New("the handler handles no subject"))

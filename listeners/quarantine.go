@@ -2,68 +2,78 @@ package listeners
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
-const (
-	// sweepEvery is how often all that is in quarantine is tried: its
-	// predecessor may have been applied by another member, or by a repair.
-	sweepEvery = 5 * time.Second
+// ErrQuarantineFull: the group has as much in quarantine as it may. Nothing is
+// dropped: what would have to be set aside stays unacknowledged.
+var ErrQuarantineFull = errors.New("quarantine is full")
 
-	sweepPage = 256 // entries tried together
-	maxDetail = 500 // bytes of the sentence that says why
+const (
+	quarantinePage = 256 // entries taken from quarantine together
+	maxDetail      = 500 // bytes of the sentence that says why
 )
 
-// aside is a listener's part of the quarantine: it puts messages there and
-// applies the early ones once they can be.
-type aside struct {
-	store   Quarantine
-	handler Handler
-	group   string
-	owns    func(Quarantined) bool
-	log     *slog.Logger
-	ready   chan string // keys of which something may be applicable; the sweep finds what does not fit
+// quarantine is a listener's side of the store of messages that were set
+// aside.
+type quarantine struct {
+	store Quarantine
+	group string
+	limit int
+	log   *slog.Logger
+	waits atomic.Bool  // something in it may wait to be applied
+	total atomic.Int64 // entries, as of the last count and what was done since
 
-	mu    sync.Mutex
-	early map[string]struct{} // keys with early entries, as far as known here
-	fresh map[string]struct{} // those that came while a sweep goes on
-	total int                 // entries, as of the last sweep and what was done since
+	mu     sync.Mutex
+	told   time.Time // when it was logged last that messages were set aside
+	untold int       // how many were since
 }
 
-func newAside(store Quarantine, h Handler, o Options, owns func(Quarantined) bool) *aside {
-	return &aside{
-		store: store, handler: h, group: o.Group, owns: owns, log: o.Log,
-		ready: make(chan string, 1024), early: map[string]struct{}{}, fresh: map[string]struct{}{},
-	}
+func newQuarantine(store Quarantine, o Options) *quarantine {
+	return &quarantine{store: store, group: o.Group, limit: o.QuarantineLimit, log: o.Log}
 }
 
-// put sets d aside, durably.
-func (a *aside) put(ctx context.Context, d *delivery, reason Reason, detail string) error {
-	q := Quarantined{
-		ID:    QuarantineID(a.group, d.channel.subject, d.payload),
-		Group: a.group, Subject: d.channel.subject, Sequence: d.sequence,
-		Key: d.item.Key, Version: d.item.Version, Payload: d.payload,
-		Reason: reason, Detail: sentence(detail), At: time.Now().UTC(),
+func (q *quarantine) id(d *delivery) string {
+	return QuarantineID(q.group, d.channel.subject, d.payload)
+}
+
+// full returns ErrQuarantineFull if nothing more may be set aside.
+func (q *quarantine) full() error {
+	if n := q.total.Load(); n >= int64(q.limit) {
+		return fmt.Errorf("%w: %d messages, QUARANTINE_LIMIT is %d: discard or retry some (lockstep replica quarantine)", ErrQuarantineFull, n, q.limit)
 	}
-	if err := a.store.Put(ctx, q); err != nil {
+	return nil
+}
+
+// put sets deliveries aside, durably.
+func (q *quarantine) put(ctx context.Context, ds []*delivery) error {
+	if err := q.full(); err != nil {
 		return err
 	}
-	level := slog.LevelWarn
-	if reason == TooEarly { // a flood of them is counted, not told one by one
-		level = slog.LevelDebug
+	entries := make([]Quarantined, len(ds))
+	for i, d := range ds {
+		entries[i] = Quarantined{
+			ID: q.id(d), Group: q.group, Subject: d.channel.subject, Sequence: d.sequence,
+			Key: d.item.Key, Version: d.item.Version, Predecessor: d.item.Predecessor, Payload: d.payload,
+			Reason: d.reason, Detail: sentence(d.detail), At: time.Now().UTC(),
+		}
 	}
-	a.log.Log(ctx, level, "message set aside", "group", a.group, "subject", q.Subject, "sequence", q.Sequence,
-		"key", q.Key, "version", q.Version, "reason", q.Reason, "detail", q.Detail)
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.total++
-	if reason == TooEarly {
-		a.early[q.Key] = struct{}{}
-		a.fresh[q.Key] = struct{}{}
+	if err := q.store.Put(ctx, entries); err != nil {
+		return err
 	}
+	q.total.Add(int64(len(entries)))
+	if slices.ContainsFunc(entries, Quarantined.waits) {
+		q.waits.Store(true)
+	}
+	q.tell(ctx, entries)
 	return nil
 }
 
@@ -72,59 +82,47 @@ func sentence(detail string) string {
 	return strings.ToValidUTF8(detail[:min(len(detail), maxDetail)], "")
 }
 
-// advanced takes note of keys that got on.
-func (a *aside) advanced(keys map[string]int64) {
-	a.mu.Lock()
-	none := len(a.early) == 0
-	a.mu.Unlock()
-	if none {
-		return
-	}
-	for key := range keys {
-		a.reached(key)
-	}
-}
-
-// reached takes note that key may have got on.
-func (a *aside) reached(key string) {
-	a.mu.Lock()
-	_, ok := a.early[key]
-	a.mu.Unlock()
-	if !ok {
-		return
-	}
-	select {
-	case a.ready <- key:
-	default:
+// tell logs that messages were set aside: one of them, and how many there were
+// since the last time.
+func (q *quarantine) tell(ctx context.Context, entries []Quarantined) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.untold += len(entries)
+	if now := time.Now(); now.Sub(q.told) >= reportEvery {
+		e := entries[0]
+		q.log.WarnContext(ctx, "messages were set aside, of which this is one", "group", q.group, "messages", q.untold,
+			"in_quarantine", q.total.Load(), "id", e.ID, "subject", e.Subject, "sequence", e.Sequence, "key", sentence(e.Key),
+			"version", e.Version, "reason", e.Reason, "detail", e.Detail)
+		q.told, q.untold = now, 0
 	}
 }
 
-func (a *aside) count() int {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.total
+func (q *quarantine) remove(ctx context.Context, ids []string) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	n, err := q.store.Remove(ctx, ids)
+	q.total.Add(-int64(n))
+	return err
 }
 
-// run applies early entries when they can be, until ctx ends. progress is
-// called with the keys that got on by it.
-func (a *aside) run(ctx context.Context, progress func(map[string]int64)) {
-	tick := time.NewTicker(sweepEvery)
-	defer tick.Stop()
-	a.logged(ctx, a.sweep(ctx, progress))
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case key := <-a.ready:
-			a.logged(ctx, a.release(ctx, key, progress))
-		case <-tick.C:
-			a.logged(ctx, a.sweep(ctx, progress))
-		}
+// applicable returns what waits of the keys that reached a version and can be
+// applied, and the keys that did not fit.
+func (q *quarantine) applicable(ctx context.Context, reached map[string]int64) (entries []Quarantined, more map[string]int64, err error) {
+	if entries, err = q.store.Applicable(ctx, q.group, reached, quarantinePage); err != nil || len(entries) == 0 {
+		return nil, nil, err
 	}
+	// What follows of the last key is asked for once this is applied.
+	last := entries[len(entries)-1].Key
+	maps.DeleteFunc(reached, func(key string, _ int64) bool { return key <= last })
+	return entries, reached, nil
 }
 
-func (a *aside) logged(ctx context.Context, err error) {
-	if err != nil && ctx.Err() == nil {
-		a.log.WarnContext(ctx, "quarantine will be looked at again", "group", a.group, "err", err)
+// count refreshes how many entries there are.
+func (q *quarantine) count(ctx context.Context) error {
+	n, err := q.store.Count(ctx)
+	if err == nil {
+		q.total.Store(int64(n))
 	}
+	return err
 }

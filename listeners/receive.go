@@ -22,22 +22,20 @@ func (g *generation) receive(c *channel, m *stan.Msg) {
 	} else {
 		c.count.first.Inc()
 	}
-	if m.Sequence > c.seen.Load() { // its members' goroutines may race; then it is a little behind
+	if m.Sequence > c.seen.Load() { // one goroutine calls this
 		c.seen.Store(m.Sequence)
 	}
 	c.came.Store(g.now().UnixNano())
 	d := g.decode(c, m)
 	if !g.lane(d.key).add(d, c.unacked.Load() < g.room()) {
-		c.refused.Store(true)
 		g.opts.Metrics.refused.Inc()
 	}
 }
 
-// room is how many messages of one channel are kept at most. What finds none is
-// reclaimed later.
-func (g *generation) room() int64 {
-	return int64(g.opts.MaxInFlight * (2 + g.opts.MaxOverflow))
-}
+// room is how many messages of one channel are kept at most: those of the
+// window, and others that the broker forces on this member when one leaves. What
+// finds none comes again.
+func (g *generation) room() int64 { return 4 * int64(g.opts.MaxInFlight) }
 
 func (g *generation) decode(c *channel, m *stan.Msg) *delivery {
 	d := &delivery{
@@ -59,30 +57,24 @@ func (g *generation) lane(key string) *lane {
 	return g.lanes[crc32.ChecksumIEEE([]byte(key))%uint32(len(g.lanes))]
 }
 
-// heard takes a peer's word that key reached version.
-func (g *generation) heard(key string, version int64) {
-	if g.shut.Load() {
-		return
-	}
-	g.lane(key).look(key, version)
-	g.aside.reached(key)
-}
-
-// progress takes note of keys that got on by other means than a lane.
-func (g *generation) progress(advanced map[string]int64) {
-	for key, version := range advanced {
+// reached takes a peer's word that key reached version.
+func (g *generation) reached(key string, version int64) {
+	if !g.shut.Load() {
 		g.lane(key).look(key, version)
 	}
-	g.hints.tell(advanced, nil, g.now())
+}
+
+// stored takes a peer's word that it set messages of key aside.
+func (g *generation) stored(key string) {
+	if !g.shut.Load() {
+		g.quarantine.waits.Store(true)
+		g.lane(key).stores(key)
+	}
 }
 
 // acknowledge tells the broker that d, which no lane knows any more, is
 // durable. An ack that gets lost brings d again, as a duplicate.
 func (g *generation) acknowledge(ctx context.Context, d *delivery, now time.Time) {
-	if d.borrowed {
-		d.channel.borrowed.Add(-1)
-		return
-	}
 	d.channel.finished(now)
 	g.unstored[d.channel.subject].add(d.sequence, d.sentAt)
 	if err := d.ack.Ack(); err != nil {

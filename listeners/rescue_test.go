@@ -115,9 +115,9 @@ func TestAnOperatorSeesWhatWaitsAndDecides(t *testing.T) {
 	put := func(e event.Event, reason listeners.Reason, group string) string {
 		entry := listeners.Quarantined{
 			ID: listeners.QuarantineID(group, e.Subject, e.Payload), Group: group, Subject: e.Subject,
-			Key: e.Key, Version: e.Version, Payload: e.Payload, Reason: reason, At: time.Now(),
+			Key: e.Key, Version: e.Version, Predecessor: e.Version - 1, Payload: e.Payload, Reason: reason, At: time.Now(),
 		}
-		if err := q.Put(t.Context(), entry); err != nil {
+		if err := q.Put(t.Context(), []listeners.Quarantined{entry}); err != nil {
 			t.Fatal(err)
 		}
 		return entry.ID

@@ -9,7 +9,7 @@ import (
 
 // settled is what the verdicts on a batch lead to.
 type settled struct {
-	done     []*delivery      // durable: to be acknowledged
+	done     []*delivery      // durable: to be acknowledged, or removed from quarantine
 	advanced map[string]int64 // keys that got on, with the version they reached
 	wanted   []want           // keys that wait and should be announced to peers
 	hot      []want           // keys that many messages wait for
@@ -25,18 +25,21 @@ func (l *lane) settle(batch []*delivery, verdicts []Verdict, now time.Time) sett
 	for i, d := range batch {
 		v := verdicts[i]
 		switch {
-		case hopeless(v.Err) && d.poison == nil:
-			d.condemn(v.Err)
-			l.queue = append(l.queue, d)
-		case v.Err != nil:
-			s.failed = v.Err
-			d.channel.count.failed.Inc()
-			looked[d.key] = l.wait(d, v.Err)
-		case v.Outcome == event.Early:
-			looked[d.key] = l.wait(d, nil)
-		default:
+		case v.Err == nil && v.Outcome != event.Early:
 			delete(l.known, d.position())
 			s.finish(d)
+		case d.entry != "": // it is safe where it is, and looked at again from there
+			delete(l.known, d.position())
+		case hopeless(v.Err) && d.poison == nil:
+			d.condemn(v.Err)
+			l.arrived = append(l.arrived, d)
+		default:
+			if v.Err != nil {
+				s.failed = v.Err
+				d.channel.count.failed.Inc()
+			}
+			looked[d.key] = l.wait(d)
+			looked[d.key].looked(v.Err, l.succeeded, now)
 		}
 	}
 	for key, w := range looked {
@@ -45,7 +48,7 @@ func (l *lane) settle(batch []*delivery, verdicts []Verdict, now time.Time) sett
 			s.note(key, w, now)
 		}
 	}
-	l.tidy(batch, s.advanced)
+	l.tidy(batch, s.advanced, now)
 	return s
 }
 
@@ -68,9 +71,8 @@ func (s *settled) finish(d *delivery) {
 
 // note files what there is to tell of a key that waits.
 func (s *settled) note(key string, w *waiting, now time.Time) {
-	first, n := w.deliveries[0], len(w.deliveries)
-	say := want{Key: key, Subject: first.channel.subject, Sequence: first.sequence, Waiting: n}
-	hot := n >= hotKey
+	say := want{Key: key, Waiting: len(w.deliveries)}
+	hot := say.Waiting >= hotKey
 	if hot {
 		s.hot = append(s.hot, say)
 	}
@@ -82,26 +84,22 @@ func (s *settled) note(key string, w *waiting, now time.Time) {
 }
 
 // wait files d as one that cannot be applied yet.
-func (l *lane) wait(d *delivery, why error) *waiting {
+func (l *lane) wait(d *delivery) *waiting {
 	w := l.waiting[d.key]
 	if w == nil {
 		w = &waiting{}
 		l.waiting[d.key] = w
 	}
-	if (w.failed == nil) != (why == nil) { // what was counted as early is no longer, or the reverse
-		for _, other := range w.deliveries {
-			other.countEarly(why == nil)
-		}
-		w.pause = 0
-	}
-	w.failed = why
 	l.hold(w, d)
 	return w
 }
 
 // tidy drops what waits for nothing any more, and looks at once again at keys
 // that got on.
-func (l *lane) tidy(batch []*delivery, advanced map[string]int64) {
+func (l *lane) tidy(batch []*delivery, advanced map[string]int64, now time.Time) {
+	if len(advanced) > 0 {
+		l.succeeded = now
+	}
 	for _, d := range batch {
 		w := l.waiting[d.key]
 		if w == nil {

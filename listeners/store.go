@@ -16,16 +16,17 @@ var ErrNotFound = errors.New("not found")
 // Quarantined is a message that was set aside, durably, so that it could be
 // acknowledged without being applied.
 type Quarantined struct {
-	ID       string // derived from group, subject and payload: the same message twice is one entry
-	Group    string // the queue group that set it aside
-	Subject  event.Subject
-	Sequence uint64 // of the delivery that was set aside; a broker with an empty store renumbers
-	Key      string // id of the record; "" if the payload did not tell
-	Version  int64
-	Payload  []byte
-	Reason   Reason
-	Detail   string // one sentence for a person, at most 500 bytes
-	At       time.Time
+	ID          string // derived from group, subject and payload: the same message twice is one entry
+	Group       string // the queue group that set it aside
+	Subject     event.Subject
+	Sequence    uint64 // of the delivery that was set aside; a broker with an empty store renumbers
+	Key         string // id of the record; "" if the payload did not tell
+	Version     int64
+	Predecessor int64 // version that must be applied first; event.None if none must
+	Payload     []byte
+	Reason      Reason
+	Detail      string // one sentence for a person, at most 500 bytes
+	At          time.Time
 }
 
 // Reason says why a message was set aside.
@@ -46,26 +47,47 @@ func QuarantineID(group string, subject event.Subject, payload []byte) string {
 	return hex.EncodeToString(h.Sum(nil)[:12])
 }
 
-// Quarantine keeps messages that were set aside. Its methods may be called
-// from many goroutines and many processes.
+// Filter chooses entries of a quarantine; what is zero chooses all.
+type Filter struct {
+	Group   string
+	Reason  Reason
+	Subject event.Subject
+	Key     string
+	Before  time.Time // set aside before
+}
+
+// PageBytes bounds the payloads that Waiting and Applicable return together,
+// but for the last one.
+const PageBytes = 4 << 20
+
+// Quarantine keeps messages that were set aside. Entries that wait, TooEarly
+// or Failing ones, are applied from there. Its methods may be called from many
+// goroutines and many processes.
 type Quarantine interface {
-	// Put stores q durably; an entry with the same id is left as it is.
-	Put(ctx context.Context, q Quarantined) error
+	// Put stores messages durably; an entry with the same id is left as it is.
+	// With an error any part may have been stored.
+	Put(ctx context.Context, messages []Quarantined) error
 
-	// List returns up to limit entries with an id above after, by id.
-	List(ctx context.Context, after string, limit int) ([]Quarantined, error)
+	// List returns up to limit entries that f chooses with an id above after,
+	// by id, without their payloads.
+	List(ctx context.Context, f Filter, after string, limit int) ([]Quarantined, error)
 
-	// OfKey returns up to limit entries of one record that wait for a
-	// predecessor (TooEarly), by version.
-	OfKey(ctx context.Context, key string, limit int) ([]Quarantined, error)
+	// Waiting returns up to limit entries of a group that wait, of records with
+	// a key above after, by key and predecessor.
+	Waiting(ctx context.Context, group, after string, limit int) ([]Quarantined, error)
+
+	// Applicable returns up to limit entries of a group that wait, by key and
+	// predecessor: of those records of which one waits for the version that was
+	// reached or an older one.
+	Applicable(ctx context.Context, group string, reached map[string]int64, limit int) ([]Quarantined, error)
 
 	// Get returns one entry, or ErrNotFound.
 	Get(ctx context.Context, id string) (Quarantined, error)
 
-	// Remove deletes an entry; ErrNotFound if there is none.
-	Remove(ctx context.Context, id string) error
+	// Remove deletes entries and returns how many there were.
+	Remove(ctx context.Context, ids []string) (int, error)
 
-	// Count returns how many entries there are.
+	// Count returns about how many entries there are, of all groups.
 	Count(ctx context.Context) (int, error)
 }
 

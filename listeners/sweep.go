@@ -1,128 +1,86 @@
 package listeners
 
 import (
-	"cmp"
 	"context"
-	"errors"
-	"maps"
-	"slices"
-
-	"lockstep/event"
+	"time"
 )
 
-// sweep tries every early entry.
-func (a *aside) sweep(ctx context.Context, progress func(map[string]int64)) error {
-	a.mu.Lock()
-	clear(a.fresh)
-	a.mu.Unlock()
-	n, err := a.store.Count(ctx)
+const (
+	// sweepEvery is how often a page of what waits in quarantine is tried: its
+	// predecessor may have come by other means than this group's messages.
+	sweepEvery = 5 * time.Second
+
+	// recountEvery is how often a large quarantine is counted.
+	recountEvery = time.Minute
+	large        = 10_000
+
+	// sweepRepairs is how many records of a page are repaired.
+	sweepRepairs = 16
+)
+
+// sweep tries what waits in quarantine, a page at a time, until ctx ends.
+func (g *generation) sweep(ctx context.Context) {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	after, counted := "", time.Time{}
+	for ctx.Err() == nil {
+		var err error
+		if now := g.now(); g.quarantine.total.Load() < large || now.Sub(counted) >= recountEvery {
+			err, counted = g.quarantine.count(ctx), now
+		}
+		if err == nil && g.quarantine.total.Load() > 0 {
+			after, err = g.sweepPage(ctx, after)
+		}
+		if err != nil && ctx.Err() == nil {
+			g.log.WarnContext(ctx, "quarantine will be looked at again", "group", g.opts.Group, "err", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
+		}
+	}
+}
+
+// sweepPage tries the records behind one and returns the last it came to, or ""
+// at the end.
+func (g *generation) sweepPage(ctx context.Context, after string) (string, error) {
+	page, err := g.quarantine.store.Waiting(ctx, g.opts.Group, after, quarantinePage)
 	if err != nil {
-		return err
+		return after, err
 	}
-	early, total := map[string]struct{}{}, 0
-	for after := ""; n > 0; {
-		page, err := a.store.List(ctx, after, sweepPage)
-		if err != nil {
-			return err
-		}
-		var tried []Quarantined
-		for _, q := range page {
-			if !a.owns(q) {
-				continue
-			}
-			total++
-			if q.Reason == TooEarly {
-				tried = append(tried, q)
-				early[q.Key] = struct{}{}
-			}
-		}
-		if err := a.try(ctx, tried, progress); err != nil {
-			return err
-		}
-		if len(page) < sweepPage {
-			break
-		}
-		after = page[len(page)-1].ID
+	if after == "" {
+		g.quarantine.waits.Store(len(page) > 0)
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	maps.Copy(early, a.fresh)
-	a.early, a.total = early, total
-	return nil
+	repairs := sweepRepairs
+	for i, q := range page {
+		g.recall(q, nil)
+		first := i == 0 || page[i-1].Key != q.Key
+		if first && repairs > 0 && g.opts.Repairer != nil && g.now().Sub(q.At) > g.opts.HoldFor {
+			repairs--
+			g.repairInBackground(ctx, g.lane(q.Key), q.Key)
+		}
+	}
+	if len(page) == 0 {
+		return "", nil
+	}
+	return page[len(page)-1].Key, nil
 }
 
-// try applies what can be of a page, and what can be after it.
-func (a *aside) try(ctx context.Context, page []Quarantined, progress func(map[string]int64)) error {
-	advanced, err := a.apply(ctx, page)
-	progress(advanced)
-	for key := range advanced {
-		err = errors.Join(err, a.release(ctx, key, progress))
+// recall takes an entry of the quarantine into the lane of its key. It reports
+// false if it is there already, cannot be read any more (a person decides
+// then), or belongs to another listener.
+func (g *generation) recall(q Quarantined, reply chan<- Verdict) bool {
+	c := g.channel(q.Subject)
+	if c == nil {
+		return false
 	}
-	return err
+	item, err := g.handler.Decode(q.Subject, q.Payload)
+	if err != nil {
+		return false
+	}
+	d := &delivery{channel: c, sequence: q.Sequence, payload: q.Payload, item: item, key: item.Key, arrived: g.now(), entry: q.ID, reply: reply}
+	return g.lane(d.key).recall(d)
 }
 
-// release applies what can be of one record.
-func (a *aside) release(ctx context.Context, key string, progress func(map[string]int64)) error {
-	for {
-		entries, err := a.store.OfKey(ctx, key, sweepPage)
-		if err != nil {
-			return err
-		}
-		entries = slices.DeleteFunc(entries, func(q Quarantined) bool { return !a.owns(q) })
-		if len(entries) == 0 {
-			a.mu.Lock()
-			delete(a.early, key)
-			a.mu.Unlock()
-			return nil
-		}
-		advanced, err := a.apply(ctx, entries)
-		if err != nil || len(advanced) == 0 {
-			return err
-		}
-		progress(advanced)
-	}
-}
-
-// apply has entries handled, removes those that are durable now, and returns
-// the keys that got on with the version they reached.
-func (a *aside) apply(ctx context.Context, entries []Quarantined) (map[string]int64, error) {
-	slices.SortFunc(entries, func(x, y Quarantined) int {
-		return cmp.Or(cmp.Compare(x.Key, y.Key), cmp.Compare(x.Version, y.Version))
-	})
-	var items []Item
-	var ids []string
-	for _, q := range entries {
-		// What was decodable once may no longer be; a person decides then.
-		if item, err := a.handler.Decode(q.Subject, q.Payload); err == nil {
-			items, ids = append(items, item), append(ids, q.ID)
-		}
-	}
-	if len(items) == 0 {
-		return nil, nil
-	}
-	advanced := map[string]int64{}
-	var failed error
-	for i, v := range a.handler.Handle(ctx, items) {
-		if v.Err != nil {
-			failed = v.Err
-		}
-		if v.Err != nil || v.Outcome == event.Early {
-			continue
-		}
-		if err := a.remove(ctx, ids[i]); err != nil && !errors.Is(err, ErrNotFound) {
-			failed = err
-		}
-		advanced[items[i].Key] = items[i].Version
-	}
-	return advanced, failed
-}
-
-func (a *aside) remove(ctx context.Context, id string) error {
-	if err := a.store.Remove(ctx, id); err != nil {
-		return err
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.total--
-	return nil
-}
+// waits reports whether q is applied by itself once it can be.
+func (q Quarantined) waits() bool { return q.Reason == TooEarly || q.Reason == Failing }

@@ -164,7 +164,7 @@ type switched struct {
 	failing atomic.Bool
 }
 
-func (q *switched) Put(ctx context.Context, e listeners.Quarantined) error {
+func (q *switched) Put(ctx context.Context, e []listeners.Quarantined) error {
 	if q.failing.Load() {
 		return errDown
 	}
@@ -189,15 +189,17 @@ func TestPoisonIsKeptWithItsReasonBeforeItIsAcknowledged(t *testing.T) {
 	until(t, "another ticket is applied", func() bool { return w.version(t, ticketID(1)) == 0 })
 	q.failing.Store(false)
 	until(t, "it is acknowledged", func() bool { return w.pending(t, event.TicketUpdated) == 0 })
-	got, err := q.List(t.Context(), "", 10)
-	if err != nil || len(got) != 1 {
-		t.Fatalf("quarantine holds %+v (%v), want one message", got, err)
+	id := listeners.QuarantineID(listeners.OrdersService, event.TicketUpdated, poison.Payload)
+	entry, err := q.Get(t.Context(), id)
+	if err != nil {
+		t.Fatalf("not in quarantine: %v", err)
 	}
+	got := []listeners.Quarantined{entry}
 	if got[0].Detail == "" || time.Since(got[0].At) > time.Minute {
 		t.Errorf("entry %+v lacks why or when", got[0])
 	}
 	want := listeners.Quarantined{
-		ID:    listeners.QuarantineID(listeners.OrdersService, event.TicketUpdated, poison.Payload),
+		ID:    id,
 		Group: listeners.OrdersService, Subject: event.TicketUpdated, Sequence: 1, Payload: poison.Payload,
 		Reason: listeners.Undecodable, Detail: got[0].Detail, At: got[0].At,
 	}

@@ -139,11 +139,12 @@ func (f jwtFlags) weakKeys() []string {
 
 // listenerFlags tune the subscriptions.
 type listenerFlags struct {
-	AckWait      time.Duration `env:"ACK_WAIT" default:"5s" min:"1s" max:"10m" step:"1s" help:"How long the broker waits for an ack before it delivers again."`
-	MaxInFlight  int           `env:"MAX_IN_FLIGHT" default:"1024" min:"1" max:"100000" help:"Unacknowledged messages per subscription."`
-	HoldFor      time.Duration `env:"HOLD_FOR" default:"30s" min:"1s" max:"24h" help:"How long an early message waits for its predecessor before its record is repaired, or it is set aside."`
-	CanonicalURL string        `name:"canonical-url" env:"CANONICAL_URL" form:"url" help:"Ops address of the service that owns what is replicated here; gaps are mended from it."`
-	CompareEvery time.Duration `env:"COMPARE_EVERY" default:"10m" min:"5s" max:"24h" help:"How often all is compared with the owner and mended, if CANONICAL_URL is set."`
+	AckWait         time.Duration `env:"ACK_WAIT" default:"5s" min:"1s" max:"10m" step:"1s" help:"How long the broker waits for an ack before it delivers again."`
+	MaxInFlight     int           `env:"MAX_IN_FLIGHT" default:"1024" min:"1" max:"100000" help:"Unacknowledged messages per subscription."`
+	HoldFor         time.Duration `env:"HOLD_FOR" default:"30s" min:"1s" max:"24h" help:"How long an early message waits for its predecessor before its record is repaired, or it is set aside."`
+	CanonicalURL    string        `name:"canonical-url" env:"CANONICAL_URL" form:"url" help:"Ops address of the service that owns what is replicated here; gaps are mended from it."`
+	CompareEvery    time.Duration `env:"COMPARE_EVERY" default:"10m" min:"5s" max:"24h" help:"How often all is compared with the owner and mended, if CANONICAL_URL is set."`
+	QuarantineLimit int           `env:"QUARANTINE_LIMIT" default:"1000000" min:"1000" max:"100000000" help:"Messages in quarantine; past it nothing more is set aside."`
 }
 
 // ticketFlags hold the rules of tickets.

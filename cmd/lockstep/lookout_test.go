@@ -88,7 +88,7 @@ func TestEveryCauseOpensAndEnds(t *testing.T) {
 	r.sub(incident.QuarantineGrown, func(t *testing.T) {
 		for n := range 3 {
 			q := listeners.Quarantined{ID: fmt.Sprint(n), Group: listeners.OrdersService, Subject: event.TicketCreated, Reason: listeners.Undecodable, At: time.Now()}
-			if err := r.orderStore.quarantine.Put(ctx, q); err != nil {
+			if err := r.orderStore.quarantine.Put(ctx, []listeners.Quarantined{q}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -115,10 +115,8 @@ func TestEveryCauseOpensAndEnds(t *testing.T) {
 		if status := r.get("/ops/replica/status"); !strings.Contains(status, "3 messages are in quarantine and were not applied") {
 			t.Errorf("the status names no problem: %s", status)
 		}
-		for _, id := range []string{"0", "1"} {
-			if err := r.orderStore.quarantine.Remove(ctx, id); err != nil {
-				t.Fatal(err)
-			}
+		if _, err := r.orderStore.quarantine.Remove(ctx, []string{"0", "1"}); err != nil {
+			t.Fatal(err)
 		}
 		r.closes(incident.QuarantineGrown)
 	})

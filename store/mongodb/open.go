@@ -136,6 +136,9 @@ func (db *DB) open(ctx context.Context, uri string) (err error) {
 	if _, err := db.prepare(ctx); err != nil {
 		return err
 	}
+	if err := db.Quarantine().fillPredecessors(ctx); err != nil {
+		return db.explain(ctx, err, quarantineName, "")
+	}
 	if err := db.tryStream(ctx); err != nil {
 		return err
 	}

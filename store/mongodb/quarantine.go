@@ -2,6 +2,8 @@ package mongodb
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -30,6 +32,7 @@ type quarantineDoc struct {
 	Sequence int64            `bson:"sequence"`
 	Key      payload          `bson:"key"` // text, but nothing checked it
 	Version  int64            `bson:"version"`
+	After    *int64           `bson:"predecessor"` // the last release left it out
 	Payload  payload          `bson:"payload"`
 	Reason   listeners.Reason `bson:"reason"`
 	Detail   payload          `bson:"detail"` // may quote what is no text
@@ -37,33 +40,118 @@ type quarantineDoc struct {
 }
 
 func (d quarantineDoc) message() listeners.Quarantined {
-	return listeners.Quarantined{
+	q := listeners.Quarantined{
 		ID: d.ID, Group: d.Group, Subject: d.Subject, Sequence: uint64(d.Sequence), Key: string(d.Key), Version: d.Version,
-		Payload: d.Payload, Reason: d.Reason, Detail: string(d.Detail), At: d.At.UTC(),
+		Predecessor: d.Version - 1, Payload: d.Payload, Reason: d.Reason, Detail: string(d.Detail), At: d.At.UTC(),
+	}
+	if d.After != nil {
+		q.Predecessor = *d.After
+	}
+	return q
+}
+
+func quarantineDocOf(q listeners.Quarantined) quarantineDoc {
+	return quarantineDoc{
+		ID: q.ID, Group: q.Group, Subject: q.Subject, Sequence: int64(q.Sequence), Key: payload(q.Key), Version: q.Version,
+		After: &q.Predecessor, Payload: q.Payload, Reason: q.Reason, Detail: payload(q.Detail), At: instant(q.At),
 	}
 }
 
 // Put implements listeners.Quarantine.
-func (s *Quarantine) Put(ctx context.Context, q listeners.Quarantined) error {
-	_, err := s.messages().InsertOne(ctx, quarantineDoc{
-		ID: q.ID, Group: q.Group, Subject: q.Subject, Sequence: int64(q.Sequence), Key: payload(q.Key), Version: q.Version,
-		Payload: q.Payload, Reason: q.Reason, Detail: payload(q.Detail), At: instant(q.At),
-	})
-	if mongo.IsDuplicateKeyError(err) {
+func (s *Quarantine) Put(ctx context.Context, messages []listeners.Quarantined) error {
+	if len(messages) == 0 {
+		return nil
+	}
+	docs := make([]quarantineDoc, len(messages))
+	for i, q := range messages {
+		docs[i] = quarantineDocOf(q)
+	}
+	_, err := s.messages().InsertMany(ctx, docs, options.InsertMany().SetOrdered(false))
+	if onlyDuplicates(err) {
 		return nil
 	}
 	return err
 }
 
-// List implements listeners.Quarantine.
-func (s *Quarantine) List(ctx context.Context, after string, limit int) ([]listeners.Quarantined, error) {
-	return first(ctx, s.messages(), is("_id", is("$gt", after)), quarantineDoc.message, limit, options.Find().SetSort(asc("_id")))
+// onlyDuplicates reports whether all that failed of a bulk write was there
+// before.
+func onlyDuplicates(err error) bool {
+	var bulk mongo.BulkWriteException
+	if !errors.As(err, &bulk) || bulk.WriteConcernError != nil {
+		return false
+	}
+	return !slices.ContainsFunc(bulk.WriteErrors, func(e mongo.BulkWriteError) bool { return !e.HasErrorCode(codeDuplicateKey) })
 }
 
-// OfKey implements listeners.Quarantine.
-func (s *Quarantine) OfKey(ctx context.Context, key string, limit int) ([]listeners.Quarantined, error) {
-	filter := bson.D{{Key: "key", Value: payload(key)}, {Key: "reason", Value: listeners.TooEarly}}
-	return first(ctx, s.messages(), filter, quarantineDoc.message, limit, options.Find().SetSort(asc("version", "_id")))
+// List implements listeners.Quarantine.
+func (s *Quarantine) List(ctx context.Context, f listeners.Filter, after string, limit int) ([]listeners.Quarantined, error) {
+	filter := is("_id", is("$gt", after))
+	if f.Group != "" {
+		filter = append(filter, bson.E{Key: "queueGroup", Value: f.Group})
+	}
+	if f.Reason != "" {
+		filter = append(filter, bson.E{Key: "reason", Value: f.Reason})
+	}
+	if f.Subject != "" {
+		filter = append(filter, bson.E{Key: "subject", Value: f.Subject})
+	}
+	if f.Key != "" {
+		filter = append(filter, bson.E{Key: "key", Value: payload(f.Key)})
+	}
+	if !f.Before.IsZero() {
+		filter = append(filter, bson.E{Key: "at", Value: is("$lt", f.Before)})
+	}
+	return first(ctx, s.messages(), filter, quarantineDoc.message, limit,
+		options.Find().SetSort(asc("_id")).SetHint("_id_").SetProjection(is("payload", 0)))
+}
+
+// waits is the condition of the index of what waits.
+func waits() bson.E {
+	return bson.E{Key: "reason", Value: is("$in", bson.A{listeners.TooEarly, listeners.Failing})}
+}
+
+// Waiting implements listeners.Quarantine.
+func (s *Quarantine) Waiting(ctx context.Context, group, after string, limit int) ([]listeners.Quarantined, error) {
+	return s.page(ctx, bson.D{{Key: "queueGroup", Value: group}, {Key: "key", Value: is("$gt", payload(after))}, waits()}, limit)
+}
+
+// Applicable implements listeners.Quarantine. What each record waits for is
+// read from the index alone.
+func (s *Quarantine) Applicable(ctx context.Context, group string, reached map[string]int64, limit int) ([]listeners.Quarantined, error) {
+	if len(reached) == 0 {
+		return nil, nil
+	}
+	heads := make(bson.A, 0, len(reached))
+	for key, version := range reached {
+		heads = append(heads, bson.D{{Key: "key", Value: payload(key)}, {Key: "predecessor", Value: is("$lte", version)}})
+	}
+	found, err := list(ctx, s.messages(), bson.D{{Key: "queueGroup", Value: group}, waits(), {Key: "$or", Value: heads}}, quarantineDoc.message,
+		options.Find().SetLimit(int64(limit)).SetProjection(bson.D{{Key: "_id", Value: 0}, {Key: "key", Value: 1}}))
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	keys := make(bson.A, len(found))
+	for i, q := range found {
+		keys[i] = payload(q.Key)
+	}
+	return s.page(ctx, bson.D{{Key: "queueGroup", Value: group}, {Key: "key", Value: is("$in", keys)}, waits()}, limit)
+}
+
+// page returns what filter finds by key and predecessor, up to the size of a
+// page.
+func (s *Quarantine) page(ctx context.Context, filter bson.D, limit int) (found []listeners.Quarantined, err error) {
+	cursor, err := s.messages().find(ctx, filter, options.Find().SetSort(asc("key", "predecessor")).SetHint(byWaiting).SetLimit(int64(limit)))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = cursor.Close(context.WithoutCancel(ctx)) }() // the server ends forgotten cursors itself
+	for size := 0; size < listeners.PageBytes && cursor.Next(ctx); {
+		size += len(cursor.Current)
+		if d, err := decode[quarantineDoc](ctx, s.messages(), cursor.Current); err == nil { // otherwise it has been made known
+			found = append(found, d.message())
+		}
+	}
+	return found, cursor.Err()
 }
 
 // Get implements listeners.Quarantine.
@@ -76,16 +164,27 @@ func (s *Quarantine) Get(ctx context.Context, id string) (listeners.Quarantined,
 }
 
 // Remove implements listeners.Quarantine.
-func (s *Quarantine) Remove(ctx context.Context, id string) error {
-	result, err := s.messages().DeleteOne(ctx, is("_id", id))
-	if err == nil && result.DeletedCount == 0 {
-		err = listeners.ErrNotFound
+func (s *Quarantine) Remove(ctx context.Context, ids []string) (int, error) {
+	if len(ids) == 0 {
+		return 0, nil
 	}
-	return err
+	result, err := s.messages().DeleteMany(ctx, is("_id", is("$in", ids)))
+	if err != nil {
+		return 0, err
+	}
+	return int(result.DeletedCount), nil
 }
 
-// Count implements listeners.Quarantine.
+// Count implements listeners.Quarantine. It costs nothing; after the server
+// was killed it may be off.
 func (s *Quarantine) Count(ctx context.Context) (int, error) {
-	n, err := s.messages().CountDocuments(ctx, bson.D{}, options.Count().SetHint("_id_"))
+	n, err := s.messages().EstimatedDocumentCount(ctx)
 	return int(n), err
+}
+
+// fillPredecessors completes what the last release put into quarantine.
+func (s *Quarantine) fillPredecessors(ctx context.Context) error {
+	_, err := s.messages().UpdateMany(ctx, bson.D{{Key: "reason", Value: listeners.TooEarly}, {Key: "predecessor", Value: nil}},
+		mongo.Pipeline{is("$set", is("predecessor", is("$subtract", bson.A{"$version", 1})))})
+	return err
 }

@@ -39,6 +39,7 @@ const (
 	active     = "active"     // orders: at most one active order for a ticket
 
 	byDeletion = "byDeletion" // replica: tombstones
+	byWaiting  = "byWaiting"  // quarantine: what waits, by key and the version it waits for
 )
 
 // Codes of the server's errors.
@@ -92,7 +93,7 @@ func (db *DB) schema() map[string][]index {
 			{name: byFailures, keys: asc("key", "version"), partial: is("failureCount", is("$gt", 0))},
 		},
 		leasesName:     nil,
-		quarantineName: {{name: "byKey", keys: asc("key", "version"), partial: is("reason", "too_early")}},
+		quarantineName: {{name: byWaiting, keys: asc("queueGroup", "key", "predecessor"), partial: bson.D{waits()}}},
 		marksName:      nil,
 		paymentsName:   {{name: "openRefunds", keys: asc("open"), partial: is("open", true)}},
 		incidentsName: {

@@ -92,7 +92,7 @@ func TestEveryWriteWaitsForTheMajority(t *testing.T) {
 	must(t, o.Delete(t.Context(), []outbox.Ref{outbox.Record{Event: fact(made.ID, 0)}.Ref()}))
 	_, err = db.Replica().Write(t.Context(), []replica.Write{{From: event.None, Row: replica.Row{ID: made.ID}}})
 	must(t, err)
-	must(t, db.Quarantine().Put(t.Context(), listeners.Quarantined{ID: "q"}))
+	must(t, db.Quarantine().Put(t.Context(), []listeners.Quarantined{{ID: "q"}}))
 	_, err = db.Marks().Store(t.Context(), listeners.Mark{Group: "g", Sequence: 1})
 	must(t, err)
 

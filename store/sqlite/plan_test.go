@@ -37,12 +37,13 @@ func TestQueriesUseTheirIndexes(t *testing.T) {
 		bound(selectLockers, "1"):    "replicaHeld",
 		bound(selectLeftLocked, "1"): "ordersActive",
 		bound(selectDue, "1"):        "ordersDue",
-		selectPayment + isOpenRefund + "AND id > 'a' ORDER BY id LIMIT 1":                           "refundsOpen",
-		selectPayment + isRefund + "AND id > 'a' ORDER BY id LIMIT 1":                               "refunds",
-		"SELECT count(*) FROM payments " + isOpenRefund:                                             "refundsOpen",
-		selectOrder + "WHERE userId = 'u' AND seq > 1 ORDER BY seq LIMIT 1":                         "ordersOfUser",
-		selectQuarantined + "WHERE key = 'k' AND reason = 'too_early' ORDER BY version, id LIMIT 1": "quarantineEarly",
-		"SELECT id, version FROM replica WHERE id IN (SELECT value FROM json_each('[]'))":           "PRIMARY KEY",
+		selectPayment + isOpenRefund + "AND id > 'a' ORDER BY id LIMIT 1":                 "refundsOpen",
+		selectPayment + isRefund + "AND id > 'a' ORDER BY id LIMIT 1":                     "refunds",
+		"SELECT count(*) FROM payments " + isOpenRefund:                                   "refundsOpen",
+		selectOrder + "WHERE userId = 'u' AND seq > 1 ORDER BY seq LIMIT 1":               "ordersOfUser",
+		strings.ReplaceAll(waitingByKey, "?", "1"):                                        "quarantineWaiting",
+		strings.NewReplacer("?1", "'g'", "?2", "'{}'", "?3", "1").Replace(applicableNow):  "quarantineWaiting",
+		"SELECT id, version FROM replica WHERE id IN (SELECT value FROM json_each('[]'))": "PRIMARY KEY",
 	} {
 		steps, err := all(t.Context(), db.read, func(row scanner) (detail string, err error) {
 			var id, parent, unused int

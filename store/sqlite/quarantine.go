@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	"lockstep/event"
@@ -17,52 +18,104 @@ var _ listeners.Quarantine = (*Quarantine)(nil)
 func (db *DB) Quarantine() *Quarantine { return &Quarantine{db} }
 
 const (
-	insertQuarantined = "INSERT INTO quarantine (id, queueGroup, subject, sequence, key, version, payload, reason, detail, at)" +
-		" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
-	selectQuarantined = "SELECT id, queueGroup, subject, sequence, key, version, payload, reason, detail, at FROM quarantine "
+	insertQuarantined = "INSERT INTO quarantine (id, queueGroup, subject, sequence, key, version, predecessor, payload, reason, detail, at)" +
+		" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
+	selectQuarantined = "SELECT id, queueGroup, subject, sequence, key, version, predecessor, payload, reason, detail, at FROM quarantine "
+
+	// listQuarantined leaves the payload out.
+	listQuarantined = "SELECT id, queueGroup, subject, sequence, key, version, predecessor, NULL, reason, detail, at FROM quarantine "
+
+	waits         = "reason IN ('too_early', 'failing')" // as the index has it
+	waitingByKey  = selectQuarantined + "INDEXED BY quarantineWaiting WHERE queueGroup = ? AND key > ? AND " + waits + " ORDER BY key, predecessor LIMIT ?"
+	applicableNow = selectQuarantined + "INDEXED BY quarantineWaiting WHERE queueGroup = ?1 AND " + waits +
+		" AND key IN (SELECT q.key FROM json_each(?2) AS r CROSS JOIN quarantine AS q INDEXED BY quarantineWaiting" +
+		" ON q.queueGroup = ?1 AND q.key = r.key AND q.predecessor <= r.value AND q." + waits + ") ORDER BY key, predecessor LIMIT ?3"
 )
 
 func scanQuarantined(row scanner) (q listeners.Quarantined, err error) {
 	var sequence, at int64
-	err = row.Scan(&q.ID, &q.Group, &q.Subject, &sequence, &q.Key, &q.Version, &q.Payload, &q.Reason, &q.Detail, &at)
-	q.Sequence, q.Payload, q.At = uint64(sequence), blob(q.Payload), timeOf(at)
+	err = row.Scan(&q.ID, &q.Group, &q.Subject, &sequence, &q.Key, &q.Version, &q.Predecessor, &q.Payload, &q.Reason, &q.Detail, &at)
+	q.Sequence, q.At = uint64(sequence), timeOf(at)
 	return q, err
 }
 
 // Put implements listeners.Quarantine.
-func (s *Quarantine) Put(ctx context.Context, q listeners.Quarantined) error {
+func (s *Quarantine) Put(ctx context.Context, messages []listeners.Quarantined) error {
 	return s.db.do(ctx, func(ctx context.Context, w *writer) error {
-		_, err := w.exec(ctx, insertQuarantined, q.ID, q.Group, string(q.Subject), int64(q.Sequence), q.Key, q.Version,
-			blob(q.Payload), string(q.Reason), q.Detail, millis(q.At))
-		return err
+		for _, q := range messages {
+			if _, err := w.exec(ctx, insertQuarantined, q.ID, q.Group, string(q.Subject), int64(q.Sequence), q.Key, q.Version,
+				q.Predecessor, blob(q.Payload), string(q.Reason), q.Detail, millis(q.At)); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 
 // List implements listeners.Quarantine.
-func (s *Quarantine) List(ctx context.Context, after string, limit int) ([]listeners.Quarantined, error) {
-	return all(ctx, s.db.read, scanQuarantined, selectQuarantined+"WHERE id > ? ORDER BY id LIMIT ?", after, limit)
+func (s *Quarantine) List(ctx context.Context, f listeners.Filter, after string, limit int) ([]listeners.Quarantined, error) {
+	query, args := listQuarantined+"WHERE id > ?", []any{after}
+	and := func(condition string, arg any) { query, args = query+" AND "+condition, append(args, arg) }
+	if f.Group != "" {
+		and("queueGroup = ?", f.Group)
+	}
+	if f.Reason != "" {
+		and("+reason = ?", string(f.Reason))
+	}
+	if f.Subject != "" {
+		and("subject = ?", string(f.Subject))
+	}
+	if f.Key != "" {
+		and("key = ?", f.Key)
+	}
+	if !f.Before.IsZero() {
+		and("at < ?", millis(f.Before))
+	}
+	return all(ctx, s.db.read, scanQuarantined, query+" ORDER BY id LIMIT ?", append(args, limit)...)
 }
 
-// OfKey implements listeners.Quarantine.
-func (s *Quarantine) OfKey(ctx context.Context, key string, limit int) ([]listeners.Quarantined, error) {
-	return all(ctx, s.db.read, scanQuarantined,
-		selectQuarantined+"WHERE key = ? AND reason = 'too_early' ORDER BY version, id LIMIT ?", key, limit)
+// Waiting implements listeners.Quarantine.
+func (s *Quarantine) Waiting(ctx context.Context, group, after string, limit int) ([]listeners.Quarantined, error) {
+	return s.page(ctx, waitingByKey, group, after, limit)
+}
+
+// Applicable implements listeners.Quarantine.
+func (s *Quarantine) Applicable(ctx context.Context, group string, reached map[string]int64, limit int) ([]listeners.Quarantined, error) {
+	versions, err := json.Marshal(reached)
+	if err != nil {
+		return nil, err
+	}
+	return s.page(ctx, applicableNow, group, string(versions), limit)
+}
+
+// page returns the rows of a query up to the size of a page.
+func (s *Quarantine) page(ctx context.Context, query string, args ...any) ([]listeners.Quarantined, error) {
+	size := 0
+	return while(ctx, s.db.read, scanQuarantined, func(q listeners.Quarantined) bool {
+		size += len(q.Payload)
+		return size < listeners.PageBytes
+	}, query, args...)
 }
 
 // Get implements listeners.Quarantine.
 func (s *Quarantine) Get(ctx context.Context, id string) (listeners.Quarantined, error) {
-	return one(ctx, s.db.read, listeners.ErrNotFound, scanQuarantined, selectQuarantined+"WHERE id = ?", id)
+	q, err := one(ctx, s.db.read, listeners.ErrNotFound, scanQuarantined, selectQuarantined+"WHERE id = ?", id)
+	q.Payload = blob(q.Payload)
+	return q, err
 }
 
 // Remove implements listeners.Quarantine.
-func (s *Quarantine) Remove(ctx context.Context, id string) error {
-	return s.db.do(ctx, func(ctx context.Context, w *writer) error {
-		n, err := w.exec(ctx, "DELETE FROM quarantine WHERE id = ?", id)
-		if err == nil && n == 0 {
-			err = listeners.ErrNotFound
-		}
+func (s *Quarantine) Remove(ctx context.Context, ids []string) (removed int, err error) {
+	set, err := list(ids)
+	if err != nil {
+		return 0, err
+	}
+	err = s.db.do(ctx, func(ctx context.Context, w *writer) error {
+		n, err := w.exec(ctx, "DELETE FROM quarantine WHERE id IN (SELECT value FROM json_each(?))", set)
+		removed = int(n)
 		return err
 	})
+	return removed, err
 }
 
 // Count implements listeners.Quarantine.

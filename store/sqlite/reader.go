@@ -56,7 +56,12 @@ func one[T any](ctx context.Context, r *reader, notFound error, scan func(scanne
 }
 
 // all returns the rows of a query.
-func all[T any](ctx context.Context, r *reader, scan func(scanner) (T, error), query string, args ...any) (found []T, err error) {
+func all[T any](ctx context.Context, r *reader, scan func(scanner) (T, error), query string, args ...any) ([]T, error) {
+	return while(ctx, r, scan, func(T) bool { return true }, query, args...)
+}
+
+// while returns the rows of a query up to the first after which more is false.
+func while[T any](ctx context.Context, r *reader, scan func(scanner) (T, error), more func(T) bool, query string, args ...any) (found []T, err error) {
 	s, err := r.prepared(ctx, query)
 	if err != nil {
 		return nil, err
@@ -72,6 +77,9 @@ func all[T any](ctx context.Context, r *reader, scan func(scanner) (T, error), q
 			return nil, err
 		}
 		found = append(found, v)
+		if !more(v) {
+			return found, nil
+		}
 	}
 	return found, rows.Err()
 }

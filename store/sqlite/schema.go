@@ -21,6 +21,8 @@ var (
 	exactMarks string
 	//go:embed failed.sql
 	failedEvents string
+	//go:embed quarantine.sql
+	waitingQuarantine string
 )
 
 // migration leads a file to the next version of the schema.
@@ -34,7 +36,7 @@ type migration struct {
 func migrations() []migration {
 	return []migration{
 		{statements: schema}, {slimOutbox, hashKeys}, {statements: payments}, {statements: incidents}, {statements: exactMarks},
-		{statements: failedEvents},
+		{statements: failedEvents}, {statements: waitingQuarantine},
 	}
 }
 

@@ -144,3 +144,37 @@ func TestMarksOfAnOlderFileGoOn(t *testing.T) {
 		t.Errorf("mark of an older file: %v (-want +got)\n%s", err, diff)
 	}
 }
+
+// TestWhatAnOlderFileHasInQuarantineWaitsOn opens a file of the third schema.
+func TestWhatAnOlderFileHasInQuarantineWaitsOn(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "store.db")
+	pool, err := connect(path, 1, writerPragmas()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []string{
+		schema, slimOutbox, payments, "PRAGMA user_version = 3",
+		"INSERT INTO quarantine (id, queueGroup, subject, sequence, key, version, payload, reason, detail, at)" +
+			" VALUES ('q', 'g', 's', 7, 'k', 5, x'7B7D', 'too_early', 'why', 1000), ('p', 'g', 's', 8, '', 0, x'7B', 'undecodable', 'why', 1000)",
+	} {
+		if _, err := pool.ExecContext(t.Context(), s); err != nil {
+			t.Fatalf("%s: %v", s, err)
+		}
+	}
+	if err := pool.Close(); err != nil {
+		t.Fatal(err)
+	}
+	q := openFile(t, path).Quarantine()
+	want := []listeners.Quarantined{{
+		ID: "q", Group: "g", Subject: "s", Sequence: 7, Key: "k", Version: 5, Predecessor: 4, Payload: []byte("{}"),
+		Reason: listeners.TooEarly, Detail: "why", At: time.UnixMilli(1000).UTC(),
+	}}
+	got, err := q.Applicable(t.Context(), "g", map[string]int64{"k": 4}, 10)
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("what can be applied (-want +got): %v\n%s", err, diff)
+	}
+	if n, err := q.Count(t.Context()); n != 2 || err != nil {
+		t.Errorf("%d entries (%v), want both", n, err)
+	}
+}

@@ -3,12 +3,12 @@ package mutants
 var listenerMutants = []mutant{
 	{
 		name: "early messages are acknowledged",
-		file: "listeners/settle.go", old: "looked[d.key] = l.wait(d, nil)", new: "delete(l.known, d.position()); s.finish(d)",
+		file: "listeners/settle.go", old: "		case v.Err == nil && v.Outcome != event.Early:", new: "		case v.Err == nil:",
 		pkg: "./listeners", run: "History|Verdicts",
 	},
 	{
 		name: "messages the store failed on are acknowledged",
-		file: "listeners/settle.go", old: "looked[d.key] = l.wait(d, v.Err)", new: "delete(l.known, d.position()); s.finish(d)",
+		file: "listeners/settle.go", old: "		case v.Err == nil && v.Outcome != event.Early:", new: "		case v.Outcome != event.Early:",
 		pkg: "./listeners", run: "History",
 	},
 	{
@@ -18,17 +18,17 @@ var listenerMutants = []mutant{
 	},
 	{
 		name: "poison is acknowledged although the quarantine failed",
-		file: "listeners/quarantine.go", old: "		return err\n", new: "		return nil\n",
+		file: "listeners/quarantine.go", old: "		return err\n	}\n	q.total.Add", new: "		return nil\n	}\n	q.total.Add",
 		pkg: "./listeners", run: "History|Poison",
 	},
 	{
 		name: "a message evicted for the quarantine is dropped when that fails",
-		file: "listeners/rescue.go", old: "l.restore(ds[i:])", new: "l.restore(ds[i+1:])",
+		file: "listeners/worker.go", old: "w.lane.restore(out)", new: "w.lane.restore(out[1:])",
 		pkg: "./listeners", run: "History",
 	},
 	{
 		name: "a hint is trusted without the store",
-		file: "listeners/receive.go", old: "	g.lane(key).look(key, version)\n	g.aside.reached(key)\n", new: "	for _, d := range g.lane(key).evict(key) {\n		if d.item.Version <= version {\n			g.lane(key).finish(d)\n			g.acknowledge(context.Background(), d, g.now())\n		}\n	}\n",
+		file: "listeners/receive.go", old: "		g.lane(key).look(key, version)\n", new: "		g.lane(key).spread(key)\n		for _, d := range g.lane(key).evict(g.now(), batchSize) {\n			if d.item.Version <= version {\n				g.acknowledge(context.Background(), d, g.now())\n			}\n		}\n",
 		pkg: "./listeners", run: "History",
 	},
 	{
@@ -48,18 +48,18 @@ var listenerMutants = []mutant{
 	},
 	{
 		name: "a full window stays full",
-		file: "listeners/pressure.go", old: "	case early < fullPart*window:", new: "	case early >= 0:",
+		file: "listeners/hold.go", old: "	case held < fullPart*window && bytes < maxHeldBytes:", new: "	case held >= 0:",
 		pkg: "./listeners", run: "Flood|Windows|StayEarly",
 	},
 	{
-		name: "scouts bring nothing",
-		file: "listeners/scout.go", old: "l.lacks(d, e.key != \"\")", new: "l == nil",
-		pkg: "./listeners", run: "Windows",
+		name: "what is set aside while its predecessor comes is looked at by nobody",
+		file: "listeners/worker.go", old: "	w.process(ctx, out)\n", new: "	for _, d := range out {\n		delete(w.lane.known, d.position())\n	}\n",
+		pkg: "./listeners", run: "CameMeanwhile",
 	},
 	{
-		name: "borrowed messages are acknowledged for the group",
-		file: "listeners/receive.go", old: "	if d.borrowed {\n", new: "	if false {\n",
-		pkg: "./listeners", run: "History",
+		name: "what follows in quarantine is not looked for",
+		file: "listeners/worker.go", old: "	reached := w.lane.progress()\n", new: "	reached := map[string]int64{}\n",
+		pkg: "./listeners", run: "Windows|AnotherBrings",
 	},
 	{
 		name: "a stop waits for nothing",
@@ -68,7 +68,7 @@ var listenerMutants = []mutant{
 	},
 	{
 		name: "what waits in quarantine waits for ever",
-		file: "listeners/sweep.go", old: "if err := a.try(ctx, tried, progress); err != nil {", new: "if err := a.try(ctx, tried[:0], progress); err != nil {",
+		file: "listeners/sweep.go", old: "		g.recall(q, nil)\n", new: "",
 		pkg: "./listeners", run: "History|AnotherBrings",
 	},
 }

@@ -15,21 +15,25 @@ var quarantineCases = []testCase{
 	{"the same message twice is one entry, as first put", quarantineIdempotent},
 	{"an unknown entry is ErrNotFound", quarantineUnknown},
 	{"List goes by id", quarantineList},
-	{"OfKey gives what waits for a predecessor, by version", quarantineOfKey},
+	{"List chooses by group, reason, subject, key and age", quarantineFilter},
+	{"many are put and removed at once", quarantineMany},
+	{"what waits is given by key and predecessor", quarantineWaiting},
+	{"what can be applied is given with what follows it", quarantineApplicable},
+	{"a page of what waits has a size", quarantinePage},
 }
 
 func newEntry(n int) listeners.Quarantined {
 	payload := fmt.Appendf(nil, "not json \x00\xff %d", n)
 	return listeners.Quarantined{
 		ID: listeners.QuarantineID("orders-service", event.TicketUpdated, payload), Group: "orders-service", Subject: event.TicketUpdated,
-		Sequence: uint64(n), Key: "key", Version: int64(n), Payload: payload,
+		Sequence: uint64(n), Key: "key", Version: int64(n), Predecessor: int64(n) - 1, Payload: payload,
 		Reason: listeners.TooEarly, Detail: texts[n%len(texts)], At: noon,
 	}
 }
 
 func put(t *testing.T, b Backend, q listeners.Quarantined) listeners.Quarantined {
 	t.Helper()
-	must(t, "put", b.Quarantine.Put(t.Context(), q))
+	must(t, "put", b.Quarantine.Put(t.Context(), []listeners.Quarantined{q}))
 	return q
 }
 
@@ -61,7 +65,9 @@ func quarantineIdempotent(t *testing.T, b Backend) {
 	first := put(t, b, newEntry(1))
 	again := first
 	again.Sequence, again.Detail, again.At = 99, "seen again", noon.Add(time.Hour)
-	for _, err := range race(4, func(int) error { return b.Quarantine.Put(t.Context(), again) }) {
+	for _, err := range race(4, func(int) error {
+		return b.Quarantine.Put(t.Context(), []listeners.Quarantined{again, newEntry(1), again})
+	}) {
 		must(t, "put again", err)
 	}
 	got, err := b.Quarantine.Get(t.Context(), first.ID)
@@ -73,11 +79,19 @@ func quarantineIdempotent(t *testing.T, b Backend) {
 func quarantineUnknown(t *testing.T, b Backend) {
 	_, err := b.Quarantine.Get(t.Context(), "unknown")
 	wants(t, "Get", err, listeners.ErrNotFound)
-	wants(t, "Remove", b.Quarantine.Remove(t.Context(), "unknown"), listeners.ErrNotFound)
 	q := put(t, b, newEntry(1))
-	must(t, "remove", b.Quarantine.Remove(t.Context(), q.ID))
-	wants(t, "Remove again", b.Quarantine.Remove(t.Context(), q.ID), listeners.ErrNotFound)
+	for _, want := range []int{1, 0} {
+		got, err := b.Quarantine.Remove(t.Context(), []string{"unknown", q.ID})
+		must(t, "remove", err)
+		same(t, "removed", got, want)
+	}
 	same(t, "entries", quarantined(t, b), 0)
+}
+
+// listed is q as List gives it.
+func listed(q listeners.Quarantined) listeners.Quarantined {
+	q.Payload = nil
+	return q
 }
 
 func quarantineList(t *testing.T, b Backend) {
@@ -85,31 +99,136 @@ func quarantineList(t *testing.T, b Backend) {
 	for i := range want {
 		want[i] = newEntry(i)
 		want[i].ID = fmt.Sprint("id", i)
-		put(t, b, want[i])
+		want[i] = listed(put(t, b, want[i]))
 	}
 	for after, rest := range map[string][]listeners.Quarantined{"": want, "id1": want[2:], "id4": nil} {
-		got, err := b.Quarantine.List(t.Context(), after, 3)
+		got, err := b.Quarantine.List(t.Context(), listeners.Filter{}, after, 3)
 		must(t, "list", err)
 		same(t, "list after "+after, got, rest[:min(3, len(rest))], empty)
 	}
 }
 
-func quarantineOfKey(t *testing.T, b Backend) {
-	late, early, broken, other := newEntry(8), newEntry(7), newEntry(6), newEntry(5)
-	broken.Reason = listeners.Undecodable
-	other.Key = "other"
-	for _, q := range []listeners.Quarantined{late, early, broken, other} {
+func quarantineFilter(t *testing.T, b Backend) {
+	plain := newEntry(0)
+	put(t, b, plain)
+	for name, tc := range map[string]struct {
+		filter listeners.Filter
+		set    func(q *listeners.Quarantined)
+	}{
+		"group":   {listeners.Filter{Group: "g"}, func(q *listeners.Quarantined) { q.Group = "g" }},
+		"reason":  {listeners.Filter{Reason: listeners.Failing}, func(q *listeners.Quarantined) { q.Reason = listeners.Failing }},
+		"subject": {listeners.Filter{Subject: event.TicketDeleted}, func(q *listeners.Quarantined) { q.Subject = event.TicketDeleted }},
+		"key":     {listeners.Filter{Key: "k"}, func(q *listeners.Quarantined) { q.Key = "k" }},
+		"age":     {listeners.Filter{Before: noon}, func(q *listeners.Quarantined) { q.At = noon.Add(-time.Millisecond) }},
+	} {
+		q := newEntry(0)
+		q.ID = name
+		tc.set(&q)
+		put(t, b, q)
+		got, err := b.Quarantine.List(t.Context(), tc.filter, "", 10)
+		must(t, "list", err)
+		same(t, "by "+name, got, []listeners.Quarantined{listed(q)})
+	}
+}
+
+func quarantineMany(t *testing.T, b Backend) {
+	const n = 600
+	must(t, "put none", b.Quarantine.Put(t.Context(), nil))
+	entries, ids := make([]listeners.Quarantined, n), make([]string, n)
+	for i := range entries {
+		entries[i] = newEntry(i)
+		ids[i] = entries[i].ID
+	}
+	must(t, "put", b.Quarantine.Put(t.Context(), entries))
+	same(t, "entries", quarantined(t, b), n)
+	removed, err := b.Quarantine.Remove(t.Context(), ids[1:])
+	must(t, "remove", err)
+	same(t, "removed", removed, n-1)
+	removed, err = b.Quarantine.Remove(t.Context(), nil)
+	must(t, "remove none", err)
+	same(t, "removed of none", removed, 0)
+	same(t, "entries", quarantined(t, b), 1)
+}
+
+// waitingOf puts versions of a key into quarantine.
+func waitingOf(t *testing.T, b Backend, key string, versions ...int) (all []listeners.Quarantined) {
+	t.Helper()
+	for _, v := range versions {
+		q := newEntry(v)
+		q.ID, q.Key = fmt.Sprint(key, "-", 1000-v), key // ids go the other way
+		all = append(all, put(t, b, q))
+	}
+	return all
+}
+
+// noise puts what must not be given of a key: another group's, and what waits
+// for nothing.
+func noise(t *testing.T, b Backend, key string) {
+	t.Helper()
+	foreign, broken := newEntry(1), newEntry(1)
+	foreign.ID, foreign.Key, foreign.Group = key+"-foreign", key, "another"
+	broken.ID, broken.Key, broken.Reason = key+"-broken", key, listeners.Undecodable
+	put(t, b, foreign)
+	put(t, b, broken)
+}
+
+func quarantineWaiting(t *testing.T, b Backend) {
+	second, first := waitingOf(t, b, "b", 3, 9), waitingOf(t, b, "a", 4, 7)
+	noise(t, b, "a")
+	failing := newEntry(5)
+	failing.Key, failing.Reason = "c", listeners.Failing
+	put(t, b, failing)
+	all := append(append(first, second...), failing)
+	for _, tc := range []struct {
+		after string
+		limit int
+		want  []listeners.Quarantined
+	}{{"", 10, all}, {"", 3, all[:3]}, {"a", 10, all[2:]}, {"a5", 1, all[2:3]}, {"c", 10, nil}} {
+		got, err := b.Quarantine.Waiting(t.Context(), "orders-service", tc.after, tc.limit)
+		must(t, "waiting", err)
+		same(t, fmt.Sprintf("%d waiting after %q", tc.limit, tc.after), got, tc.want, empty)
+	}
+}
+
+func quarantineApplicable(t *testing.T, b Backend) {
+	one, two, three := waitingOf(t, b, "a", 4, 5, 9), waitingOf(t, b, "b", 3), waitingOf(t, b, "c", 2)
+	noise(t, b, "a")
+	for _, tc := range []struct {
+		name    string
+		reached map[string]int64
+		limit   int
+		want    []listeners.Quarantined
+	}{
+		{"nothing", nil, 10, nil},
+		{"an unknown key", map[string]int64{"unknown": 9}, 10, nil},
+		{"a version before", map[string]int64{"a": 2}, 10, nil},
+		{"the predecessor", map[string]int64{"a": 3}, 10, one},
+		{"a version behind it", map[string]int64{"a": 6}, 10, one},
+		{"some of two", map[string]int64{"a": 3, "b": 2}, 2, one[:2]},
+		{"two of three", map[string]int64{"a": 1, "b": 2, "c": 1}, 10, append(two, three...)},
+	} {
+		got, err := b.Quarantine.Applicable(t.Context(), "orders-service", tc.reached, tc.limit)
+		must(t, "applicable", err)
+		same(t, tc.name, got, tc.want, empty)
+	}
+}
+
+// Case 11.5: 578 entries of 900 KB were read at once.
+func quarantinePage(t *testing.T, b Backend) {
+	const size, n = 900 << 10, 20
+	for i := range n {
+		q := newEntry(i + 1)
+		q.Payload = append(make([]byte, size), byte(i))
+		q.ID = fmt.Sprint("large", i)
 		put(t, b, q)
 	}
-	got, err := b.Quarantine.OfKey(t.Context(), "key", 10)
-	must(t, "of key", err)
-	same(t, "of key", got, []listeners.Quarantined{early, late})
-	got, err = b.Quarantine.OfKey(t.Context(), "key", 1)
-	must(t, "of key", err)
-	same(t, "first of key", got, []listeners.Quarantined{early})
-	got, err = b.Quarantine.OfKey(t.Context(), "unknown", 1)
-	must(t, "of key", err)
-	same(t, "of an unknown key", got, nil, empty)
+	want := listeners.PageBytes/size + 1
+	got, err := b.Quarantine.Waiting(t.Context(), "orders-service", "", n)
+	must(t, "waiting", err)
+	same(t, "entries of a page", len(got), want)
+	got, err = b.Quarantine.Applicable(t.Context(), "orders-service", map[string]int64{"key": 0}, n)
+	must(t, "applicable", err)
+	same(t, "entries of a page", len(got), want)
 }
 
 var markCases = []testCase{
