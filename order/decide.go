@@ -15,6 +15,7 @@ const (
 	WindowPassed            // by our own clock, or expiration:complete
 	Paid                    // payment:created
 	LockLeft                // its ticket is still locked for it although it was cancelled
+	LockTaken               // its ticket is locked for a cancelled order instead
 )
 
 // Reason says why a payment must be given back.
@@ -66,7 +67,8 @@ func (d Decision) events(at time.Time) ([]event.Event, error) {
 //	complete by another  –                    refund
 //	complete by unknown  –                    complete by P
 //
-// A cancelled order whose lock was left behind is announced as cancelled again.
+// A cancelled order whose lock was left behind is announced as cancelled again,
+// and a complete one in whose place that lock stands is announced again.
 func Decide(was Order, h Happening, payment string, taken bool) Decision {
 	switch open := was.Status != Cancelled && was.Status != Complete; {
 	case h == Paid:
@@ -74,6 +76,10 @@ func Decide(was Order, h Happening, payment string, taken bool) Decision {
 	case open && (h == UserCancelled || h == WindowPassed), was.Status == Cancelled && h == LockLeft:
 		d := was.becomes(Cancelled)
 		d.Announce = event.OrderCancelled
+		return d
+	case was.Status == Complete && h == LockTaken:
+		d := was.becomes(Complete)
+		d.Announce = event.OrderCreated
 		return d
 	}
 	return Decision{Was: was, Now: was}

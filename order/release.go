@@ -28,6 +28,11 @@ const (
 	maxSeen = 10_000
 
 	lockPage = 500
+
+	// lastClaim is the version of a complete order that is not announced again:
+	// a tickets service that minds whose lock it is waits for the release of
+	// the other one.
+	lastClaim = 3
 )
 
 // ReleasesOptions configure Releases; the zero value is right for production.
@@ -49,9 +54,13 @@ type ReleasesOptions struct {
 // Releases announces order:cancelled again, with the next version, where the
 // replica keeps showing a ticket as locked by an order that was cancelled: a
 // tickets service may lock late, for an order that has ended meanwhile. It does
-// so a bounded number of times, which the order's version counts, and not while
-// another active order has the ticket, whose lock a service that does not look
-// would clear. Several processes may run it on one store.
+// so a bounded number of times, which the order's version counts.
+//
+// A tickets service that does not mind whose lock it is would clear that of
+// another order with it. So while another one has the ticket, nothing is said,
+// and once that one is complete, its lock is announced again instead.
+//
+// Several processes may run it on one store.
 type Releases struct {
 	service *Service
 	opts    ReleasesOptions
@@ -162,7 +171,8 @@ func (r *Releases) lookAt(ctx context.Context, ids []string, left map[string]lef
 		return err
 	}
 	now := time.Now()
-	for _, o := range found {
+	for _, lock := range found {
+		o := lock.Order
 		if _, done := left[o.ID]; done {
 			continue
 		}
@@ -171,7 +181,7 @@ func (r *Releases) lookAt(ctx context.Context, ids []string, left map[string]lef
 			l = leftBehind{version: o.Version, since: now}
 		}
 		if !l.givenUp && now.Sub(l.since) >= r.pause(o) {
-			if err := r.release(ctx, o, &l); err != nil {
+			if err := r.release(ctx, lock, &l); err != nil {
 				r.opts.Log.WarnContext(ctx, "a release that is due again will be tried again", "order_id", o.ID, "err", err)
 			}
 		}
@@ -185,22 +195,39 @@ func (r *Releases) pause(o Order) time.Duration {
 	return r.opts.First << min(max(o.Version-1, 0), lastVersion-1)
 }
 
-func (r *Releases) release(ctx context.Context, o Order, l *leftBehind) error {
-	if o.Version >= lastVersion {
-		l.givenUp = true
-		r.opts.Log.ErrorContext(ctx, "a ticket stays locked by a cancelled order: its tickets service does not release it",
-			"order_id", o.ID, "ticket_id", o.TicketID, "version", o.Version)
-		if r.opts.OnGivenUp != nil {
-			r.opts.OnGivenUp(ctx, o)
+// release announces what takes the lock away, and begins to wait again.
+func (r *Releases) release(ctx context.Context, lock LeftLock, l *leftBehind) error {
+	o, happens := lock.Order, LockLeft
+	if lock.Active != "" {
+		holder, err := r.service.store.Order(ctx, lock.Active)
+		if err != nil || holder.Status != Complete {
+			return err
 		}
+		if holder.Version < lastClaim {
+			o, happens = holder, LockTaken
+		}
+	}
+	if happens == LockLeft && o.Version >= lastVersion {
+		r.giveUp(ctx, o, l)
 		return nil
 	}
-	d, err := r.service.apply(ctx, o.ID, LockLeft)
+	d, err := r.service.apply(ctx, o.ID, happens)
 	if err != nil || !d.changes() {
 		return err
 	}
+	l.since = time.Now()
 	r.opts.Metrics.releasedAgain()
-	r.opts.Log.InfoContext(ctx, "a ticket is still locked by a cancelled order: released again",
-		"order_id", o.ID, "ticket_id", o.TicketID, "version", d.Now.Version)
+	r.opts.Log.InfoContext(ctx, "a ticket is still locked by a cancelled order: announced again",
+		"ticket_id", o.TicketID, "locked_by", lock.Order.ID, "announced", string(d.Announce), "order_id", o.ID, "version", d.Now.Version)
 	return nil
+}
+
+// giveUp calls for a person.
+func (r *Releases) giveUp(ctx context.Context, o Order, l *leftBehind) {
+	l.givenUp = true
+	r.opts.Log.ErrorContext(ctx, "a ticket stays locked by a cancelled order: its tickets service does not release it",
+		"order_id", o.ID, "ticket_id", o.TicketID, "version", o.Version)
+	if r.opts.OnGivenUp != nil {
+		r.opts.OnGivenUp(ctx, o)
+	}
 }

@@ -148,6 +148,50 @@ func TestALockThatIsRightOrGoneIsLeftAlone(t *testing.T) {
 	}
 }
 
+// TestAPaidOrderGetsTheLockOfADeadOne: its tickets service minds whose lock it
+// is, or it does not. Case 9.2.
+func TestAPaidOrderGetsTheLockOfADeadOne(t *testing.T) {
+	t.Parallel()
+	for name, minds := range map[string]bool{"a service that locks for whom it is told": false, "a service that minds": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t)
+			dead := f.cancelled(t)
+			f.lockedBy(t, dead.ID)
+			paid := f.reserve(t, "bob")
+			synctest.Test(t, func(t *testing.T) {
+				r := order.NewReleases(f.Service, order.ReleasesOptions{})
+				for second := range 120 {
+					if second == 20 {
+						if got := f.stored(t, dead.ID); got.Version != 1 {
+							t.Errorf("the dead order was announced while another had the ticket: %+v", got)
+						}
+						f.pay(t, paid.ID, "p")
+					}
+					if err := r.Look(t.Context(), true); err != nil {
+						t.Fatal(err)
+					}
+					if !minds && f.stored(t, paid.ID).Version == 2 || minds && f.stored(t, dead.ID).Version == 2 {
+						f.lockedBy(t, paid.ID)
+					}
+					time.Sleep(time.Second)
+				}
+			})
+			want := map[bool]int64{false: 1, true: 2}[minds]
+			if got := f.stored(t, dead.ID); got.Version != want {
+				t.Errorf("the dead order is at version %d, want %d", got.Version, want)
+			}
+			if got := f.stored(t, paid.ID); got.Status != order.Complete || got.PaidBy != "p" || got.Version != want+1 {
+				t.Errorf("order = %+v, want it complete by p at version %d", got, want+1)
+			}
+			events := f.payloads(t, paid.ID)
+			if len(events) < 2 || !strings.HasPrefix(events[1], `order:created {"id":"`+paid.ID+`","version":2,`) {
+				t.Errorf("events = %q, want the lock announced again", events)
+			}
+		})
+	}
+}
+
 // TestAPaymentAfterReleasesStillLocksAgain: the versions go on. Case 9.2.
 func TestAPaymentAfterReleasesStillLocksAgain(t *testing.T) {
 	t.Parallel()

@@ -101,7 +101,12 @@ type Tickets interface {
 	Lockers(ctx context.Context, after string, limit int) ([]string, error)
 
 	// LeftLocked returns those of the orders that are cancelled while the
-	// replica shows their ticket as locked by them and no other active order
-	// has it.
-	LeftLocked(ctx context.Context, orderIDs []string) ([]Order, error)
+	// replica shows their ticket as locked by them, by id.
+	LeftLocked(ctx context.Context, orderIDs []string) ([]LeftLock, error)
+}
+
+// LeftLock is a lock that should be gone.
+type LeftLock struct {
+	Order  Order  // cancelled
+	Active string // the order that has the ticket; "" if none has
 }

@@ -2,7 +2,6 @@ package mongodb
 
 import (
 	"context"
-	"slices"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
@@ -148,7 +147,7 @@ func (s *OrderTickets) Lockers(ctx context.Context, after string, limit int) ([]
 }
 
 // LeftLocked implements order.Tickets.
-func (s *OrderTickets) LeftLocked(ctx context.Context, orderIDs []string) ([]order.Order, error) {
+func (s *OrderTickets) LeftLocked(ctx context.Context, orderIDs []string) ([]order.LeftLock, error) {
 	filter := bson.D{{Key: "_id", Value: is("$in", recordIDs(orderIDs))}, {Key: "status", Value: order.Cancelled}}
 	cancelled, err := list(ctx, s.db.collection(ordersName), filter, orderDoc.order, options.Find().SetSort(asc("_id")))
 	if err != nil || len(cancelled) == 0 {
@@ -172,7 +171,11 @@ func (s *OrderTickets) LeftLocked(ctx context.Context, orderIDs []string) ([]ord
 	if err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(cancelled, func(o order.Order) bool {
-		return lockedBy[o.TicketID] != o.ID || active[recordID(o.TicketID)] != ""
-	}), nil
+	var left []order.LeftLock
+	for _, o := range cancelled {
+		if lockedBy[o.TicketID] == o.ID {
+			left = append(left, order.LeftLock{Order: o, Active: string(active[recordID(o.TicketID)])})
+		}
+	}
+	return left, nil
 }

@@ -102,29 +102,34 @@ func (s *OrderTickets) Lockers(ctx context.Context, after string, limit int) ([]
 
 const (
 	selectLockers    = "SELECT DISTINCT orderId FROM replica WHERE orderId <> '' AND orderId > ?1 ORDER BY orderId LIMIT ?2"
-	selectLeftLocked = "SELECT o.seq, o.id, o.userId, o.status, o.expiresAt, o.ticketId, o.price, o.version, o.paidBy" +
+	selectLeftLocked = "SELECT o.seq, o.id, o.userId, o.status, o.expiresAt, o.ticketId, o.price, o.version, o.paidBy," +
+		" coalesce(other.id, '')" +
 		" FROM json_each(?1) AS wanted JOIN orders AS o ON o.id = wanted.value AND o.status = 'cancelled'" +
 		" JOIN replica AS r ON r.id = o.ticketId AND r.orderId = o.id AND r.deleted = 0" +
-		" WHERE NOT EXISTS (SELECT 1 FROM orders AS other WHERE other.ticketId = o.ticketId" +
-		" AND other.status IN ('created', 'awaiting:payment', 'complete')) ORDER BY o.id"
+		" LEFT JOIN orders AS other ON other.ticketId = o.ticketId" +
+		" AND other.status IN ('created', 'awaiting:payment', 'complete') ORDER BY o.id"
 )
 
 // LeftLocked implements order.Tickets.
-func (s *OrderTickets) LeftLocked(ctx context.Context, orderIDs []string) ([]order.Order, error) {
+func (s *OrderTickets) LeftLocked(ctx context.Context, orderIDs []string) ([]order.LeftLock, error) {
 	set, err := list(orderIDs)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := all(ctx, s.db.read, scanOrder, selectLeftLocked, set)
-	if err != nil {
-		return nil, err
-	}
-	found := make([]order.Order, len(rows))
-	for i, row := range rows {
-		found[i] = row.Order
-	}
-	return found, nil
+	return all(ctx, s.db.read, func(row scanner) (l order.LeftLock, err error) {
+		o, err := scanOrder(also{row, &l.Active})
+		l.Order = o.Order
+		return l, err
+	}, selectLeftLocked, set)
 }
+
+// also is a row with one more column at its end.
+type also struct {
+	scanner
+	last any
+}
+
+func (a also) Scan(dest ...any) error { return a.scanner.Scan(append(dest, a.last)...) }
 
 const selectOrderTicket = "SELECT id, title, price, version FROM replica "
 

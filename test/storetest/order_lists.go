@@ -146,7 +146,7 @@ func subjects(records []outbox.Record) []event.Subject {
 
 // orderLeftLocked. Case 9.2.
 func orderLeftLocked(t *testing.T, b Backend) {
-	var want []order.Order
+	var want []order.LeftLock
 	var lockers, all []string
 	for i, c := range []struct {
 		status  order.Status
@@ -161,8 +161,8 @@ func orderLeftLocked(t *testing.T, b Backend) {
 		{status: order.Complete, locked: true},
 		{status: order.AwaitingPayment, locked: true},
 		{status: order.Cancelled, locked: true, deleted: true},
-		{status: order.Cancelled, locked: true, other: order.Created},
-		{status: order.Cancelled, locked: true, other: order.Complete},
+		{status: order.Cancelled, locked: true, other: order.Created, left: true},
+		{status: order.Cancelled, locked: true, other: order.Complete, left: true},
 		{status: order.Cancelled, locked: true, other: order.Cancelled, left: true},
 	} {
 		o := newOrder()
@@ -175,20 +175,24 @@ func orderLeftLocked(t *testing.T, b Backend) {
 		}
 		_, err := b.Replica.Write(t.Context(), []replica.Write{{From: event.None, Row: row}})
 		must(t, "replica", err)
+		left := order.LeftLock{Order: o}
 		if c.other != "" {
 			other := newOrder()
 			other.TicketID, other.Status = o.TicketID, c.other
 			must(t, "create", b.Orders.Commit(t.Context(), reserve(other)))
+			if c.other != order.Cancelled {
+				left.Active = other.ID
+			}
 		}
 		if c.left {
-			want = append(want, o)
+			want = append(want, left)
 		}
 		all = append(all, o.ID)
 	}
 	got, err := b.OrderTickets.LeftLocked(t.Context(), append(all, "nobody"))
 	must(t, "left locked", err)
 	same(t, "orders whose lock was left", got, want)
-	got, err = b.OrderTickets.LeftLocked(t.Context(), all[1:8])
+	got, err = b.OrderTickets.LeftLocked(t.Context(), all[1:6])
 	must(t, "left locked", err)
 	same(t, "none of these", got, nil, empty)
 	for after, rest := range map[string][]string{"": lockers, lockers[2]: lockers[3:], lockers[len(lockers)-1]: nil} {
