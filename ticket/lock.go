@@ -43,6 +43,11 @@ func (s *Service) lockOnce(ctx context.Context, r event.Reserved) (event.Outcome
 	if known.State != "" && r.Version <= known.Version {
 		return event.Duplicate, nil
 	}
+	return s.hold(ctx, known, r)
+}
+
+// hold decides what r says, whatever version is known.
+func (s *Service) hold(ctx context.Context, known Lock, r event.Reserved) (event.Outcome, error) {
 	lock := LockChange{Was: known, Now: Lock{OrderID: r.OrderID, TicketID: r.TicketID, Version: r.Version, Since: s.now()}}
 	if known.takes() { // it has, or waits for, its ticket: only the version moves on
 		lock.Now.TicketID, lock.Now.State, lock.Now.Since = known.TicketID, known.State, known.Since
@@ -118,6 +123,11 @@ func (s *Service) releaseOnce(ctx context.Context, c event.Cancelled) (event.Out
 	if c.Version < known.Version || c.Version == known.Version && known.ended() {
 		return event.Duplicate, nil
 	}
+	return s.end(ctx, known, c)
+}
+
+// end decides what c says, whatever version is known.
+func (s *Service) end(ctx context.Context, known Lock, c event.Cancelled) (event.Outcome, error) {
 	end := LockChange{Was: known, Now: Lock{OrderID: c.OrderID, TicketID: c.TicketID, Version: c.Version, State: Released, Since: s.now()}}
 	if known.State != "" {
 		end.Now.TicketID = known.TicketID

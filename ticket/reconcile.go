@@ -2,6 +2,7 @@ package ticket
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"lockstep/event"
@@ -27,6 +28,7 @@ type Reconciled struct {
 	Compared int `json:"compared"` // orders of the orders service
 	Locked   int `json:"locked"`   // locks whose order:created had been lost
 	Released int `json:"released"` // releases whose order:cancelled had been lost
+	Forged   int `json:"forged"`   // of both, those that a version which the order never had stood against
 	Unknown  int `json:"unknown"`  // orders of tickets that this service never had
 
 	After string `json:"after"` // the last order that was compared
@@ -37,6 +39,7 @@ func (r *Reconciled) Add(part Reconciled) {
 	r.Compared += part.Compared
 	r.Locked += part.Locked
 	r.Released += part.Released
+	r.Forged += part.Forged
 	r.Unknown += part.Unknown
 	r.After = part.After
 }
@@ -50,52 +53,129 @@ const orderPage = 1000
 // progress, if that is not nil. What broke off goes on from the After of what it
 // returns, which is right with an error too. It is safe beside running
 // listeners: the highest version of an order counts, so applying what an event
-// would have said does nothing if it comes, or came, by itself.
+// would have said does nothing if it comes, or came, by itself. What is known of
+// an order in a version that its owner does not have after that was forged, and
+// is made what the owner says.
 func (s *Service) Reconcile(ctx context.Context, orders Orders, after string, progress func(Reconciled)) (Reconciled, error) {
 	sum := Reconciled{After: after}
 	for {
-		page, err := orders.Page(ctx, sum.After, orderPage)
+		n, err := s.reconcilePage(ctx, orders, &sum)
 		if err != nil {
-			return sum, fmt.Errorf("reconcile locks above order %q: %w", sum.After, err)
-		}
-		for _, o := range page {
-			if err := s.reconcile(ctx, o, &sum); err != nil {
-				return sum, fmt.Errorf("reconcile lock of order %s: %w", o.OrderID, err)
-			}
-			sum.After = o.OrderID
+			return sum, err
 		}
 		if progress != nil {
 			progress(sum)
 		}
-		if len(page) < orderPage {
+		if n < orderPage {
 			return sum, nil
 		}
 	}
 }
 
-func (s *Service) reconcile(ctx context.Context, o OrderState, sum *Reconciled) error {
+// reconcilePage compares the next page of orders and returns how many it had.
+func (s *Service) reconcilePage(ctx context.Context, orders Orders, sum *Reconciled) (int, error) {
+	from := sum.After
+	page, err := orders.Page(ctx, from, orderPage)
+	if err != nil {
+		return 0, fmt.Errorf("reconcile locks above order %q: %w", from, err)
+	}
+	var doubtful []doubt
+	for _, o := range page {
+		d, err := s.reconcile(ctx, o, sum)
+		if err != nil {
+			return 0, fmt.Errorf("reconcile lock of order %s: %w", o.OrderID, err)
+		}
+		if d != nil {
+			doubtful = append(doubtful, *d)
+		}
+		sum.After = o.OrderID
+	}
+	if len(doubtful) > 0 {
+		if err := s.resolve(ctx, orders, from, doubtful, sum); err != nil {
+			return 0, err
+		}
+	}
+	return len(page), nil
+}
+
+// doubt is an order of which a version is known that says something else than
+// its owner said, and is not older.
+type doubt struct {
+	said  OrderState
+	known Lock
+}
+
+func (s *Service) reconcile(ctx context.Context, o OrderState, sum *Reconciled) (*doubt, error) {
 	sum.Compared++
 	known, err := s.known(ctx, o.OrderID)
-	if err != nil {
-		return err
+	if err != nil || o.Cancelled != known.takes() {
+		return nil, err
+	}
+	var outcome event.Outcome
+	if o.Cancelled {
+		outcome, err = s.Release(ctx, o.cancelled())
+	} else {
+		outcome, err = s.Lock(ctx, o.reserved())
 	}
 	switch {
-	case o.Cancelled && known.takes():
-		outcome, err := s.Release(ctx, event.Cancelled{OrderID: o.OrderID, Version: o.Version, TicketID: o.TicketID})
-		if err == nil && outcome == event.Applied {
-			sum.Released++
+	case err != nil:
+		return nil, err
+	case outcome == event.Early:
+		sum.Unknown++
+	case outcome == event.Applied:
+		sum.count(o)
+	case known.State != "":
+		return &doubt{o, known}, nil
+	}
+	return nil, nil
+}
+
+// resolve asks the owner again. What it still says was true after the other
+// thing was known, which therefore never came from it. A lock that has changed
+// since is left to the next comparison.
+func (s *Service) resolve(ctx context.Context, orders Orders, from string, doubtful []doubt, sum *Reconciled) error {
+	page, err := orders.Page(ctx, from, orderPage)
+	if err != nil {
+		return fmt.Errorf("reconcile locks above order %q: %w", from, err)
+	}
+	said := make(map[string]OrderState, len(page))
+	for _, o := range page {
+		said[o.OrderID] = o
+	}
+	for _, d := range doubtful {
+		if said[d.said.OrderID] != d.said {
+			continue
 		}
-		return err
-	case !o.Cancelled && !known.takes():
-		outcome, err := s.Lock(ctx, event.Reserved{OrderID: o.OrderID, Version: o.Version, TicketID: o.TicketID})
+		var outcome event.Outcome
+		if d.said.Cancelled {
+			outcome, err = s.end(ctx, d.known, d.said.cancelled())
+		} else {
+			outcome, err = s.hold(ctx, d.known, d.said.reserved())
+		}
 		switch {
+		case errors.Is(err, ErrConflict):
 		case err != nil:
-			return err
+			return fmt.Errorf("reconcile lock of order %s: %w", d.said.OrderID, err)
 		case outcome == event.Applied:
-			sum.Locked++
-		case outcome == event.Early:
-			sum.Unknown++
+			sum.count(d.said)
+			sum.Forged++
 		}
 	}
 	return nil
+}
+
+func (r *Reconciled) count(o OrderState) {
+	if o.Cancelled {
+		r.Released++
+	} else {
+		r.Locked++
+	}
+}
+
+func (o OrderState) reserved() event.Reserved {
+	return event.Reserved{OrderID: o.OrderID, Version: o.Version, TicketID: o.TicketID}
+}
+
+func (o OrderState) cancelled() event.Cancelled {
+	return event.Cancelled{OrderID: o.OrderID, Version: o.Version, TicketID: o.TicketID}
 }

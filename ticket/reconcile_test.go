@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -48,7 +49,10 @@ func TestReconcileBringsBackLostLocksAndReleases(t *testing.T) {
 		{OrderID: "o7", TicketID: e, Version: 0},                  // read before it was cancelled
 		{OrderID: "o8", TicketID: g, Version: 1, Cancelled: true}, // read before it was completed after all
 	}
-	got, err := f.Reconcile(t.Context(), owner, "", nil)
+	later := slices.Clone(owner) // what the owner says when it is asked again
+	later[6].Version, later[6].Cancelled = 1, true
+	later[7].Version, later[7].Cancelled = 2, false
+	got, err := f.Reconcile(t.Context(), &moving{owner, later}, "", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,6 +69,55 @@ func TestReconcileBringsBackLostLocksAndReleases(t *testing.T) {
 	if got := f.lock(t, "o1", a); got != event.Duplicate {
 		t.Errorf("the lost event comes after all: %v, want duplicate", got)
 	}
+}
+
+// moving answers like its first orders once, and like the others afterwards.
+type moving struct{ once, then orders }
+
+func (m *moving) Page(ctx context.Context, after string, limit int) ([]ticket.OrderState, error) {
+	defer func() { m.once = m.then }()
+	return m.once.Page(ctx, after, limit)
+}
+
+// Case 11.6: versions that the orders service never had, of orders that it has.
+func TestReconcileMendsForgedVersions(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	a, b, c := f.create(t).ID, f.create(t).ID, f.create(t).ID
+	f.lock(t, "o1", a) // lives, and was freed by a forged order:cancelled
+	if _, err := f.Release(t.Context(), event.Cancelled{OrderID: "o1", Version: 9, TicketID: a}); err != nil {
+		t.Fatal(err)
+	}
+	f.lock(t, "o2", b) // was cancelled, and locked again by a forged order:created
+	f.release(t, "o2", b)
+	if _, err := f.Lock(t.Context(), event.Reserved{OrderID: "o2", Version: 9, TicketID: b}); err != nil {
+		t.Fatal(err)
+	}
+	f.lock(t, "o3", c) // lives, and a forged order:cancelled has its own version
+	if _, err := f.Release(t.Context(), event.Cancelled{OrderID: "o3", Version: 0, TicketID: c}); err != nil {
+		t.Fatal(err)
+	}
+	owner := orders{
+		{OrderID: "o1", TicketID: a, Version: 0},
+		{OrderID: "o2", TicketID: b, Version: 1, Cancelled: true},
+		{OrderID: "o3", TicketID: c, Version: 0},
+	}
+	got, err := f.Reconcile(t.Context(), owner, "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := ticket.Reconciled{Compared: 3, Locked: 2, Released: 1, Forged: 3, After: "o3"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("reconciled (-want +got):\n%s", diff)
+	}
+	f.want(t, a, "o1", 3)
+	f.want(t, b, "", 4)
+	f.want(t, c, "o3", 3)
+	if again, err := f.Reconcile(t.Context(), owner, "", nil); err != nil || again.Forged+again.Locked+again.Released > 0 {
+		t.Errorf("a second comparison did %+v, %v; want nothing", again, err)
+	}
+	f.release(t, "o1", a) // the real events go on to count
+	f.want(t, a, "", 4)
 }
 
 // failing answers like orders until it is asked above an order.

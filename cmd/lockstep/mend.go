@@ -207,7 +207,7 @@ func (p *program) mendLocks(s *service, tickets *ticket.Service) error {
 		if err == nil {
 			after = ""
 			s.mending.done()
-			s.log.Log(ctx, level(cause, sum.Locked+sum.Released), "locks compared with the orders service", "compared", sum.Compared, "locked", sum.Locked, "released", sum.Released)
+			s.log.Log(ctx, level(cause, sum.Locked+sum.Released), "locks compared with the orders service", "compared", sum.Compared, "locked", sum.Locked, "released", sum.Released, "forged", sum.Forged)
 		}
 		return err
 	})

@@ -204,7 +204,8 @@ func (c *replicaRepairCmd) repairLocks(ctx context.Context, s streams) error {
 	}
 	bar.clear()
 	if !c.JSON {
-		fmt.Fprintf(s.out, "%d orders compared, %d locks and %d releases applied that had been lost\n", sum.Compared, sum.Locked, sum.Released)
+		fmt.Fprintf(s.out, "%d orders compared, %d locks and %d releases applied that had been lost, %d of them against forged versions\n",
+			sum.Compared, sum.Locked, sum.Released, sum.Forged)
 	}
 	return nil
 }
