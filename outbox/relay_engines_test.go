@@ -8,11 +8,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"lockstep/event"
 	"lockstep/outbox"
 	"lockstep/publishers"
 	"lockstep/store/sqlite"
 	"lockstep/test/brokertest"
+	"lockstep/test/spawn"
 )
 
 func TestABrokerThatGoesAwayLosesNothingAndRecordsNoFailure(t *testing.T) {
@@ -157,6 +160,27 @@ func TestACutConnectionRepeatsNothing(t *testing.T) {
 	drained(t, db.Outbox())
 	commit(t, db, 1, versions, versions+1)
 	if repeated := inOrder(t, history(t, dial(t, b.URL(), "reader"), tickets*versions+1)); repeated > 0 {
+		t.Errorf("%d events were published twice", repeated)
+	}
+}
+
+// Case 9.3: a link that hangs until answers are overdue, and then goes on, has
+// everything stored late.
+func TestALinkThatHangsRepeatsNothing(t *testing.T) {
+	t.Parallel()
+	db, b := open(t), brokertest.Start(t)
+	proxy := brokertest.NewProxy(t, b.URL())
+	s := dial(t, proxy.URL(), "relay")
+	registry := prometheus.NewRegistry()
+	relay(t, db.Outbox(), db.Outbox(), publishers.New(s), outbox.Options{Subjects: event.TicketSubjects(), Registerer: registry})
+	commit(t, db, 200, 0, 1)
+	drained(t, db.Outbox())
+	proxy.Freeze()
+	commit(t, db, 200, 1, 4)
+	spawn.Until(t, "answers are overdue", func() bool { return total(t, registry, "lockstep_outbox_publish_failures_total") > 0 })
+	proxy.Thaw()
+	drained(t, db.Outbox())
+	if repeated := inOrder(t, history(t, dial(t, b.URL(), "reader"), 200*4)); repeated > 0 {
 		t.Errorf("%d events were published twice", repeated)
 	}
 }

@@ -164,7 +164,7 @@ func TestTheOrdersServiceHasItsReplicaInTickets(t *testing.T) {
 		t.Fatal(err)
 	}
 	slices.Sort(names)
-	if want := []string{"events", "leases", "marks", "orders", "payments", "quarantine", "tickets"}; !slices.Equal(names, want) {
+	if want := []string{"events", "incidents", "leases", "marks", "orders", "payments", "quarantine", "tickets"}; !slices.Equal(names, want) {
 		t.Errorf("collections are %v, want %v", names, want)
 	}
 }
