@@ -70,6 +70,7 @@ var figures = []figure{
 	{twiceOrders, false, ourOrders},
 	{failedTickets, false, ourTickets},
 	{failedOrders, false, ourOrders},
+	{"cancellations announced again", false, never},
 	{"refunds listed", false, never},
 	{"charged, and payments never said so", false, never},
 	{"tickets", false, never},
@@ -78,7 +79,6 @@ var figures = []figure{
 	{"requests without an answer", false, never},
 	{"kills", false, never},
 	{"ends of their own accord", false, never},
-	{"seconds until quiet", false, never},
 }
 
 // record is a document of a database, ours or Node's.
@@ -163,11 +163,23 @@ func (l left) countTickets(c count) {
 		if copied := l.replica[id]; copied.Version != ticket.Version || copied.Title != ticket.Title || copied.Price != ticket.Price {
 			c.add(differing, fmt.Sprintf("%s: %d, replica %d", id, ticket.Version, copied.Version))
 		}
-		if held := ticket.OrderID; held != "" && l.orders[held].Status != "created" && l.orders[held].Status != "complete" {
+		if ticket.OrderID != "" && !l.orders[ticket.OrderID].active() && !l.ordered(ticket.ID) {
 			c.add(deadLocks, id)
 		}
 		l.countVersions(c, id, ticket.Version, untoldTickets, twiceTickets)
 	}
+}
+
+func (r record) active() bool { return r.Status == "created" || r.Status == "complete" }
+
+// ordered reports whether an active order has the ticket.
+func (l left) ordered(ticket bson.ObjectID) bool {
+	for _, order := range l.orders {
+		if order.Ticket == ticket && order.active() {
+			return true
+		}
+	}
+	return false
 }
 
 // countVersions wants every version from 0 on announced, once.
@@ -199,6 +211,8 @@ func (l left) countOrders(c count) {
 			}
 		case "created":
 			c.add(openOrders, id)
+		case "cancelled":
+			c.figure["cancellations announced again"] += max(0, int(order.Version)-1)
 		}
 		l.countVersions(c, id, announced, untoldOrders, twiceOrders)
 	}

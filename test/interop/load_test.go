@@ -95,18 +95,23 @@ func (l *load) ask(ctx context.Context, at *service, user, method, path string, 
 
 // sell makes a ticket and edits some ticket.
 func (l *load) sell(ctx context.Context) {
-	price := func() float64 { return float64(1 + l.below(1000)) }
-	status, d := l.ask(ctx, l.s.tickets, "ann", http.MethodPost, "/api/tickets", args{"title": "concert", "price": price()})
+	status, d := l.ask(ctx, l.s.tickets, "ann", http.MethodPost, "/api/tickets", args{"title": "concert", "price": l.price()})
 	if status == http.StatusCreated {
 		l.note(d)
 	}
 	if id := l.any(); id != "" {
-		status, d = l.ask(ctx, l.s.tickets, "ann", http.MethodPut, "/api/tickets/"+id, args{"title": "opera", "price": price()})
-		if status == http.StatusOK {
-			l.note(d)
-		}
+		l.edit(ctx, id)
 	}
 }
+
+func (l *load) edit(ctx context.Context, id string) {
+	status, d := l.ask(ctx, l.s.tickets, "ann", http.MethodPut, "/api/tickets/"+id, args{"title": "opera", "price": l.price()})
+	if status == http.StatusOK {
+		l.note(d)
+	}
+}
+
+func (l *load) price() float64 { return float64(1 + l.below(1000)) }
 
 func (l *load) note(d document) {
 	l.mu.Lock()
@@ -127,11 +132,19 @@ func (l *load) any() string {
 	return l.offered[l.rng.IntN(len(l.offered))]
 }
 
-// buy orders some ticket, and has its buyer go on with the order.
+// buy orders some ticket, sometimes while its seller edits it, and has its
+// buyer go on with the order.
 func (l *load) buy(ctx context.Context, wg *sync.WaitGroup) {
 	id := l.any()
 	if id == "" {
 		return
+	}
+	if l.below(3) == 0 {
+		wg.Go(func() {
+			for range edits {
+				l.edit(ctx, id)
+			}
+		})
 	}
 	status, order := l.ask(ctx, l.s.orders, "bob", http.MethodPost, "/api/orders", args{"ticketId": id})
 	if status != http.StatusCreated {
@@ -164,7 +177,10 @@ func (l *load) decide(ctx context.Context, order document) {
 	}
 }
 
-const attempts = 20 // of a buyer to get an answer
+const (
+	attempts = 20 // of a buyer to get an answer
+	edits    = 10 // of a seller, one after the other, while his ticket is ordered
+)
 
 func (l *load) pay(ctx context.Context, order string) {
 	for range attempts {
