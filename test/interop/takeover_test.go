@@ -36,16 +36,29 @@ func TestOurServicesTakeOverFromNode(t *testing.T) {
 	}
 }
 
-// swap stops a service and starts the other side's on its database.
+// swap puts the other side's service on a database, and tells ours beside it
+// where the owner of what it copies is now.
 func (s *system) swap(t *testing.T, name string) {
 	t.Helper()
-	of, ours := &s.tickets, &s.sides.tickets
+	of, other := &s.tickets, &s.orders
 	if name == "orders" {
-		of, ours = &s.orders, &s.sides.orders
+		of, other = other, of
 	}
+	s.restart(t, of, !(*of).ours)
+	if (*other).ours {
+		s.restart(t, other, true)
+	}
+}
+
+// restart stops a service and starts ours or Node's on its database.
+func (s *system) restart(t *testing.T, of **service, ours bool) {
+	t.Helper()
 	(*of).Stop(t)
-	*ours = !*ours
-	*of = s.service(t, *ours, name)
+	name := "tickets"
+	if of == &s.orders {
+		name = "orders"
+	}
+	*of = s.service(t, ours, name)
 	(*of).start(t, s.settings(*of, time.Hour)...)
 }
 
