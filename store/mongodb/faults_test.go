@@ -120,6 +120,27 @@ func TestATransactionThatFailsBeforeItsCommitIsTriedAgain(t *testing.T) {
 	}
 }
 
+// Cases 10.21 and 11.11: a request is answered in its own time, also when its
+// transaction is under way in a server that does not answer.
+func TestACommitOnAFrozenServerIsAnsweredInTime(t *testing.T) {
+	t.Parallel()
+	set := mongotest.Start(t, 1)
+	db := open(t, set.URI("shop"), mongodb.Options{})
+	made := create(t.Context(), t, db)
+	set.Members[0].Freeze(t)
+	defer set.Members[0].Thaw(t)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	began := time.Now()
+	err := db.Tickets().Commit(ctx, edit(made))
+	if !errors.Is(err, ticket.ErrUnknown) || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("commit: %v, want %v and the deadline", err, ticket.ErrUnknown)
+	}
+	if took := time.Since(began); took > 4*time.Second {
+		t.Errorf("the answer took %v, want a second", took)
+	}
+}
+
 // TestAForeignTransactionHoldsUpOnlyItsOwnTicket leaves a transaction of
 // another process open, as one that was frozen in the middle would.
 func TestAForeignTransactionHoldsUpOnlyItsOwnTicket(t *testing.T) {

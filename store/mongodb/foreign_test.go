@@ -158,7 +158,7 @@ func TestUnreadableDocumentsAreLeftOut(t *testing.T) {
 		t.Errorf("the log does not name %s", first.Hex())
 	}
 	want := ""
-	for c, n := range map[string]int{"events": 0, "locks": 0, "orders": bad, "payments": 0, "quarantine": 0, "replica": bad, "tickets": bad} {
+	for c, n := range map[string]int{"events": 0, "incidents": 0, "locks": 0, "orders": bad, "payments": 0, "quarantine": 0, "replica": bad, "tickets": bad} {
 		want += fmt.Sprintf("lockstep_mongodb_unreadable_documents{collection=%q} %d\n", c, n)
 	}
 	want = "# HELP lockstep_mongodb_unreadable_documents Documents that were met in the last ten minutes and left out, for they cannot be read; the log names them.\n" +

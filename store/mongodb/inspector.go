@@ -17,11 +17,11 @@ var _ outbox.Inspector = (*Outbox)(nil)
 // stored first.
 func (s *Outbox) Stats(ctx context.Context) (outbox.Stats, error) {
 	var stats outbox.Stats
-	pending, err := s.pending(ctx)
+	pending, err := s.events().size(ctx)
 	if err != nil {
 		return stats, err
 	}
-	if stats.Pending = int(pending); pending == 0 {
+	if stats.Pending = pending; pending == 0 {
 		return stats, nil
 	}
 	if stats.Unreadable, err = s.unreadable(ctx); err != nil {
@@ -32,19 +32,6 @@ func (s *Outbox) Stats(ctx context.Context) (outbox.Stats, error) {
 	}
 	stats.BlockedKeys, err = s.blocked(ctx)
 	return stats, err
-}
-
-// exactly is up to how many events are counted one by one.
-const exactly = 10_000
-
-// pending counts what waits, beyond a bound by what the server keeps.
-func (s *Outbox) pending(ctx context.Context) (int64, error) {
-	n, err := s.events().CountDocuments(ctx, bson.D{}, options.Count().SetHint("_id_").SetLimit(exactly))
-	if err != nil || n < exactly {
-		return n, err
-	}
-	all, err := s.events().EstimatedDocumentCount(ctx)
-	return max(n, all), err
 }
 
 // unreadable counts the entries that are no events. They are looked for once;

@@ -43,6 +43,21 @@ func (c collection) count(ctx context.Context, filter bson.D, o *options.CountOp
 	return n, err
 }
 
+// exactly is how many documents are counted one by one; a count that is
+// made every few seconds must cost no more.
+const exactly = 10_000
+
+// size returns how many documents there are, from exactly on as the server
+// estimates, which may be off after it was killed.
+func (c collection) size(ctx context.Context) (int, error) {
+	n, err := c.CountDocuments(ctx, bson.D{}, options.Count().SetLimit(exactly).SetHint("_id_"))
+	if err != nil || n < exactly {
+		return int(n), err
+	}
+	estimate, err := c.EstimatedDocumentCount(ctx)
+	return int(max(n, estimate)), err
+}
+
 // errUnreadable: the document is there and cannot be read.
 var errUnreadable = errors.New("the stored document cannot be read")
 

@@ -34,7 +34,7 @@ func newUnreadable(log *slog.Logger) *unreadable {
 
 // collections are those that documents are read from.
 func (*unreadable) collections() []string {
-	return []string{eventsName, locksName, ordersName, paymentsName, quarantineName, replicaName, ticketsName}
+	return []string{eventsName, incidentsName, locksName, ordersName, paymentsName, quarantineName, replicaName, ticketsName}
 }
 
 // note remembers a document that was met.
