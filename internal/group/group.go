@@ -5,14 +5,24 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
 )
 
-// ErrClosed: the committer was closed before the item came; nothing was done.
-var ErrClosed = errors.New("closed")
+// Errors of Do that are not the flush's own.
+var (
+	// ErrClosed: the committer was closed before the item came; nothing was
+	// done.
+	ErrClosed = errors.New("closed")
+
+	// ErrUnknown: nobody knows whether the item was flushed. The caller gave up
+	// while its flush went on, or the flush panicked.
+	ErrUnknown = errors.New("outcome unknown")
+)
 
 // DefaultMaxBatch is how many items share one flush at most.
 const DefaultMaxBatch = 256
@@ -32,11 +42,14 @@ type Options[T any] struct {
 
 	// Timeout bounds each flush; none if 0.
 	Timeout time.Duration
+
+	// Log is told of a flush that panics; slog.Default if nil.
+	Log *slog.Logger
 }
 
 // Committer collects items and flushes them in batches. Its methods may be
-// called from many goroutines. It has no goroutines of its own: a flush runs on
-// one of its callers, so a lone caller is not even handed over.
+// called from many goroutines. A flush has a goroutine of its own, which Close
+// waits for.
 type Committer[T any] struct {
 	flush func(ctx context.Context, batch []T) []error
 	Options[T]
@@ -55,8 +68,7 @@ type entry[T any] struct {
 	ctx  context.Context // of the caller; its values go with the flush, its end does not
 	item T
 	keys []string
-	done chan error    // takes the one result without blocking
-	lead chan struct{} // takes the word that this caller is to flush a batch, its own item first
+	done chan error // takes the one result without blocking
 }
 
 // New returns a committer.
@@ -67,6 +79,9 @@ type entry[T any] struct {
 func New[T any](flush func(ctx context.Context, batch []T) []error, o Options[T]) *Committer[T] {
 	o.MaxBatch = cmp.Or(o.MaxBatch, DefaultMaxBatch)
 	o.Flushers = max(o.Flushers, 1)
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
 	c := &Committer[T]{flush: flush, Options: o, busy: map[string]bool{}}
 	c.idle.L = &c.mu
 	return c
@@ -76,13 +91,14 @@ func New[T any](flush func(ctx context.Context, batch []T) []error, o Options[T]
 // flush's error for it.
 //
 // When ctx ends while the item is queued, it is taken out, nothing is done and
-// ctx's error is returned. Once its flush has begun, Do waits for the result.
-// After Close it returns ErrClosed.
+// ctx's error is returned. When ctx ends once its flush has begun, the flush
+// goes on and Do returns an error that wraps ErrUnknown and ctx's. After Close
+// it returns ErrClosed.
 func (c *Committer[T]) Do(ctx context.Context, item T) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	e := &entry[T]{ctx: ctx, item: item, done: make(chan error, 1), lead: make(chan struct{}, 1)}
+	e := &entry[T]{ctx: ctx, item: item, done: make(chan error, 1)}
 	if c.Keys != nil {
 		e.keys = c.Keys(item)
 	}
@@ -92,9 +108,6 @@ func (c *Committer[T]) Do(ctx context.Context, item T) error {
 	select {
 	case err := <-e.done:
 		return err
-	case <-e.lead:
-		c.run(e)
-		return <-e.done
 	case <-ctx.Done():
 	}
 	if c.withdraw(e) {
@@ -103,9 +116,8 @@ func (c *Committer[T]) Do(ctx context.Context, item T) error {
 	select {
 	case err := <-e.done:
 		return err
-	case <-e.lead: // others count on it
-		c.run(e)
-		return <-e.done
+	default:
+		return fmt.Errorf("%w: %w", ErrUnknown, ctx.Err())
 	}
 }
 
@@ -131,16 +143,16 @@ func (c *Committer[T]) enqueue(e *entry[T]) error {
 	return nil
 }
 
-// start names leaders of batches while there is something to flush and a
-// flusher free. The rest of a batch is taken when its leader begins.
+// start begins batches while there is something to flush and a flusher free.
+// The rest of a batch is taken when its first item runs.
 func (c *Committer[T]) start() {
 	for c.running < c.Flushers {
-		leader := c.take(1)
-		if len(leader) == 0 {
+		first := c.take(1)
+		if len(first) == 0 {
 			break
 		}
 		c.running++
-		leader[0].lead <- struct{}{}
+		go c.run(first[0])
 	}
 	if c.running == 0 && len(c.queue) == 0 {
 		c.idle.Broadcast()
@@ -195,35 +207,46 @@ func (c *Committer[T]) take(limit int) []*entry[T] {
 	return taken
 }
 
-// run flushes the batch of leader, gives every caller its result and lets the
-// next batch begin.
-func (c *Committer[T]) run(leader *entry[T]) {
-	batch := c.fill(leader)
-	ctx := context.WithoutCancel(leader.ctx)
-	if c.Timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, c.Timeout)
-		defer cancel()
-	}
+// run flushes the batch that begins with first, gives every caller its result
+// and lets the next batch begin.
+func (c *Committer[T]) run(first *entry[T]) {
+	batch := c.fill(first)
 	items := make([]T, len(batch))
 	for i, e := range batch {
 		items[i] = e.item
 	}
-	errs := c.flush(ctx, items)
+	errs := c.results(context.WithoutCancel(first.ctx), items)
 	for i, e := range batch {
-		if len(errs) != len(batch) {
-			e.done <- fmt.Errorf("flush gave %d results for %d items", len(errs), len(batch))
-			continue
-		}
 		e.done <- errs[i]
 	}
 	c.release(batch)
 }
 
-// fill returns the batch of leader. In a crowd it first lets the callers that
+// results flushes items and returns one error for each, whatever flush does.
+func (c *Committer[T]) results(ctx context.Context, items []T) (errs []error) {
+	defer func() {
+		if r := recover(); r != nil {
+			c.Log.ErrorContext(ctx, "a flush panicked", "items", len(items), "panic", r, "stack", string(debug.Stack()))
+			errs = slices.Repeat([]error{fmt.Errorf("%w: the flush panicked: %v", ErrUnknown, r)}, len(items))
+		}
+	}()
+	if c.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.Timeout)
+		defer cancel()
+	}
+	errs = c.flush(ctx, items)
+	if len(errs) != len(items) {
+		wrong := fmt.Errorf("%w: the flush gave %d results for %d items", ErrUnknown, len(errs), len(items))
+		errs = slices.Repeat([]error{wrong}, len(items))
+	}
+	return errs
+}
+
+// fill returns the batch that begins with first. In a crowd it first lets the callers that
 // were just answered come back with their next items, instead of missing them
 // by a hair: whoever is ready to run goes first. A lone caller waits for no one.
-func (c *Committer[T]) fill(leader *entry[T]) []*entry[T] {
+func (c *Committer[T]) fill(first *entry[T]) []*entry[T] {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.crowd {
@@ -231,7 +254,7 @@ func (c *Committer[T]) fill(leader *entry[T]) []*entry[T] {
 		runtime.Gosched()
 		c.mu.Lock()
 	}
-	return append([]*entry[T]{leader}, c.take(c.MaxBatch-1)...)
+	return append([]*entry[T]{first}, c.take(c.MaxBatch-1)...)
 }
 
 // release ends a batch: its keys and its flusher are free again.

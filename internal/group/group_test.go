@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -119,27 +120,55 @@ func TestCallerThatGivesUpWhileQueuedIsTakenOut(t *testing.T) {
 	})
 }
 
-func TestCallerThatGivesUpDuringItsFlushGetsTheRealResult(t *testing.T) {
+// Case 10.21: nobody waits past the own deadline, and nobody takes an outcome
+// that is not known for a failure.
+func TestCallerThatGivesUpDuringItsFlushIsToldSo(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		type ctxKey struct{}
+		flushed := 0
 		c := New(func(ctx context.Context, batch []string) []error {
 			<-time.After(time.Minute)
-			if ctx.Value(ctxKey{}) == nil {
-				t.Error("the flush does not carry the caller's values")
+			if ctx.Value(ctxKey{}) == nil || ctx.Err() != nil {
+				t.Error("the flush lacks the caller's values, or has its end")
 			}
-			return []error{ctx.Err()}
+			flushed += len(batch)
+			return make([]error, len(batch))
 		}, Options[string]{})
-		defer c.Close()
 		ctx, cancel := context.WithTimeout(context.WithValue(t.Context(), ctxKey{}, 1), time.Second)
 		defer cancel()
 		start := time.Now()
-		if err := c.Do(ctx, "a/1"); err != nil {
-			t.Errorf("Do: %v, want success: the flush was under way", err)
+		if err := c.Do(ctx, "a/1"); !errors.Is(err, ErrUnknown) || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Do: %v, want that the outcome is unknown, and the deadline", err)
 		}
-		if took := time.Since(start); took != time.Minute {
-			t.Errorf("Do returned after %v, want the end of the flush", took)
+		if took := time.Since(start); took != time.Second {
+			t.Errorf("Do returned after %v, want its deadline", took)
 		}
+		c.Close()
+		if flushed != 1 {
+			t.Errorf("%d items were flushed, want the one that was under way", flushed)
+		}
+	})
+}
+
+// Case 10.17: a panic keeps nobody waiting, and the next flush runs.
+func TestPanicOfAFlushIsAnsweredToEverybody(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRecorder(time.Second)
+		r.fail = func(item string) error {
+			if item == "b/1" {
+				panic("of a test")
+			}
+			return nil
+		}
+		c := New(r.flush, Options[string]{Keys: keysOf, Log: slog.New(slog.DiscardHandler)})
+		for item, err := range queueUp(t.Context(), c, "x/0", "a/1", "b/1", "b/2")() {
+			if unknown := item == "a/1" || item == "b/1"; errors.Is(err, ErrUnknown) != unknown {
+				t.Errorf("%s got %v, want unknown %t", item, err, unknown)
+			}
+		}
+		c.Close() // does not wait for a flush that has ended
 	})
 }
 

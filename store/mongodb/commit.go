@@ -3,10 +3,13 @@ package mongodb
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/mongo"
+
+	"lockstep/internal/group"
 )
 
 // labelTransient marks errors after which a transaction is certain not to be
@@ -30,6 +33,9 @@ func (db *DB) do(ctx context.Context, c *change) error {
 	began, pause := time.Now(), firstPause
 	for restored := false; ; {
 		err := db.commit.Do(ctx, c)
+		if errors.Is(err, group.ErrUnknown) {
+			return fmt.Errorf("%w: %w", errUnknown, err)
+		}
 		if errors.Is(err, errUnguarded) && !restored {
 			restored = true
 			if db.restore(ctx) == nil {

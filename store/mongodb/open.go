@@ -147,7 +147,7 @@ func (db *DB) open(ctx context.Context, uri string) (err error) {
 	}
 	db.condition.set(nil)
 	db.commit = group.New(db.flush, group.Options[*change]{
-		MaxBatch: db.opts.MaxBatch, Keys: (*change).keys, Timeout: flushTimeout,
+		MaxBatch: db.opts.MaxBatch, Keys: (*change).keys, Timeout: flushTimeout, Log: db.opts.Log,
 	})
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -131,6 +132,37 @@ func TestFullDiskFailsTheBatchAndNothingElse(t *testing.T) {
 	}
 	if err := db.Tickets().Commit(t.Context(), ticket.Change{Now: newTicket()}); err != nil {
 		t.Errorf("a small change afterwards: %v", err)
+	}
+}
+
+// Case 10.17: one that panics behind others leaves nothing of itself, and
+// nothing open.
+func TestAChangeThatPanicsFailsAlone(t *testing.T) {
+	t.Parallel()
+	db := openFile(t, filepath.Join(t.TempDir(), "store.db"))
+	first, second, last := newTicket(), newTicket(), newTicket()
+	errs := db.flush(t.Context(), []change{
+		func(ctx context.Context, w *writer) error { return writeTicket(ctx, w, nil, first) },
+		func(ctx context.Context, w *writer) error {
+			if err := writeTicket(ctx, w, nil, second); err != nil {
+				return err
+			}
+			panic("of a test")
+		},
+		func(ctx context.Context, w *writer) error { return writeTicket(ctx, w, nil, last) },
+	})
+	if errs[0] != nil || errs[1] == nil || errs[2] != nil {
+		t.Errorf("errors %v, want that of the second alone", errs)
+	}
+	var stored []string
+	for made, err := range db.Tickets().Free(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		stored = append(stored, made.ID)
+	}
+	if want := []string{first.ID, last.ID}; !slices.Equal(stored, want) {
+		t.Errorf("stored %v, want %v", stored, want)
 	}
 }
 

@@ -16,29 +16,24 @@ const acquireLease = "INSERT INTO leases (name, owner, epoch, expiresAt) VALUES 
 	" RETURNING epoch"
 
 // Acquire implements outbox.Leases.
-func (s *Outbox) Acquire(ctx context.Context, name, owner string, ttl time.Duration) (l outbox.Lease, ok bool, err error) {
-	err = s.db.do(ctx, func(ctx context.Context, w *writer) error {
+func (s *Outbox) Acquire(ctx context.Context, name, owner string, ttl time.Duration) (outbox.Lease, bool, error) {
+	l, err := ask(ctx, s.db, func(ctx context.Context, w *writer) (l outbox.Lease, err error) {
 		now := s.db.now()
 		settled, err := w.settled(ctx, name)
 		if err != nil {
-			return err
+			return l, err
 		}
 		row, err := w.row(ctx, acquireLease, name, owner, millis(now.Add(ttl)), millis(now), millis(now.Add(2*ttl)))
 		if err != nil {
-			return err
+			return l, err
 		}
-		l, ok = outbox.Lease{Name: name, Owner: owner, Settled: settled}, false
-		err = row.Scan(&l.Epoch)
-		if errors.Is(err, sql.ErrNoRows) {
-			return nil
-		}
-		ok = err == nil
-		return err
+		l.Name, l.Owner, l.Settled = name, owner, settled
+		return l, row.Scan(&l.Epoch)
 	})
-	if err != nil || !ok {
-		return outbox.Lease{}, false, err
+	if errors.Is(err, sql.ErrNoRows) {
+		return outbox.Lease{}, false, nil
 	}
-	return l, true, nil
+	return l, err == nil, err
 }
 
 // settled reports whether nobody had the lease, or its holder gave it up and

@@ -261,26 +261,21 @@ const updateFailures = "UPDATE events SET isLocked = 0, lockedAt = 0, notBefore 
 
 // Fail implements outbox.Store.
 func (s *Outbox) Fail(ctx context.Context, id string, f outbox.Failure, notBefore time.Time) (outbox.Record, error) {
-	var failed outbox.Record
-	err := s.db.do(ctx, func(ctx context.Context, w *writer) error {
-		var err error
-		if failed, err = w.event(ctx, id); err != nil {
-			return err
+	return ask(ctx, s.db, func(ctx context.Context, w *writer) (outbox.Record, error) {
+		failed, err := w.event(ctx, id)
+		if err != nil {
+			return failed, err
 		}
 		failed.Locked, failed.LockedAt, failed.NotBefore = false, time.Time{}, timeOf(millis(notBefore))
 		f.At = timeOf(millis(f.At))
 		failed.Failures = failed.Failures.Add(f)
 		kept, err := encodeFailures(failed.Failures.Kept)
 		if err != nil {
-			return err
+			return failed, err
 		}
 		_, err = w.exec(ctx, updateFailures, millis(notBefore), failed.Failures.Total, kept, failed.Position)
-		return err
+		return failed, err
 	})
-	if err != nil {
-		return outbox.Record{}, err
-	}
-	return failed, nil
 }
 
 // event returns the event with the id, or outbox.ErrNotFound.

@@ -65,9 +65,8 @@ const (
 )
 
 // Write implements replica.Store. All writes are one transaction.
-func (s *Replica) Write(ctx context.Context, writes []replica.Write) (written int, err error) {
-	err = s.db.do(ctx, func(ctx context.Context, w *writer) error {
-		written = 0
+func (s *Replica) Write(ctx context.Context, writes []replica.Write) (int, error) {
+	return ask(ctx, s.db, func(ctx context.Context, w *writer) (written int, err error) {
 		for _, c := range writes {
 			query, args := insertReplica, []any{c.Row.Version, c.Row.Title, c.Row.Price, c.Row.OrderID, c.Row.Deleted, c.Row.ID}
 			switch {
@@ -78,13 +77,12 @@ func (s *Replica) Write(ctx context.Context, writes []replica.Write) (written in
 			}
 			n, err := w.exec(ctx, query, args...)
 			if err != nil {
-				return err
+				return written, err
 			}
 			written += int(n)
 		}
-		return nil
+		return written, nil
 	})
-	return written, err
 }
 
 // OrderTickets shows orders the replica.

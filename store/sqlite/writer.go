@@ -6,13 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"sync/atomic"
+
+	"lockstep/internal/group"
 )
 
 // errUnknown: the transaction's COMMIT failed, so what is on the disk is not
-// known before the file is opened again. The ports return their own ErrUnknown
-// for it.
-var errUnknown = errors.New("commit failed")
+// known before the file is opened again; or the caller did not wait for it. The
+// ports return their own ErrUnknown for it.
+var errUnknown = errors.New("outcome of the commit is unknown")
 
 // errCondition: a condition of the change does not hold. The ports return
 // their own ErrConflict for it.
@@ -41,7 +44,28 @@ func newWriter(conn *sql.Conn) *writer {
 }
 
 // do makes a change durable, together with those that wait at the same moment.
-func (db *DB) do(ctx context.Context, c change) error { return db.commit.Do(ctx, c) }
+// With an error that wraps errUnknown it may still be running: what it writes
+// to besides the file must not be read then.
+func (db *DB) do(ctx context.Context, c change) error {
+	err := db.commit.Do(ctx, c)
+	if errors.Is(err, group.ErrUnknown) {
+		err = fmt.Errorf("%w: %w", errUnknown, err)
+	}
+	return err
+}
+
+// ask is do for a change that has a result.
+func ask[T any](ctx context.Context, db *DB, c func(ctx context.Context, w *writer) (T, error)) (T, error) {
+	var result, none T
+	err := db.do(ctx, func(ctx context.Context, w *writer) (err error) {
+		result, err = c(ctx, w)
+		return err
+	})
+	if err != nil {
+		return none, err
+	}
+	return result, nil
+}
 
 // flush runs the changes in one transaction and wakes the tails if events came
 // with them.
@@ -100,7 +124,7 @@ var errSpoiled = errors.New("transaction is spoiled by one of its changes")
 // trust runs a change that will fail, if it does, before it writes anything.
 func (w *writer) trust(ctx context.Context, c change) (failed, lost error) {
 	w.written, w.refused = 0, false
-	failed = c(ctx, w)
+	failed = w.call(ctx, c)
 	if failed != nil && (w.written > 0 || w.refused) {
 		lost = errSpoiled
 	}
@@ -114,7 +138,7 @@ func (w *writer) guard(ctx context.Context, c change) (failed, lost error) {
 		return nil, err
 	}
 	events := w.events
-	if failed = c(ctx, w); failed != nil {
+	if failed = w.call(ctx, c); failed != nil {
 		w.events = events
 		if _, err := w.exec(ctx, "ROLLBACK TO member"); err != nil {
 			return failed, err
@@ -122,6 +146,17 @@ func (w *writer) guard(ctx context.Context, c change) (failed, lost error) {
 	}
 	_, lost = w.exec(ctx, "RELEASE member")
 	return failed, lost
+}
+
+// call runs a change; one that panics has failed, and nobody else with it.
+func (w *writer) call(ctx context.Context, c change) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			w.refused = true
+			err = fmt.Errorf("the change panicked: %v\n%s", r, debug.Stack())
+		}
+	}()
+	return c(ctx, w)
 }
 
 // rollback ends a transaction that is not to be committed.
