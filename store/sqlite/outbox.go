@@ -226,24 +226,22 @@ func (s *Outbox) Stale(ctx context.Context, before, latest time.Time, limit int)
 }
 
 // Relock implements outbox.Store.
-func (s *Outbox) Relock(ctx context.Context, ids []string, at time.Time) (locked []string, err error) {
+func (s *Outbox) Relock(ctx context.Context, ids []string, at time.Time) ([]string, error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	err = s.db.do(ctx, func(ctx context.Context, w *writer) error {
-		locked = nil
+	return ask(ctx, s.db, func(ctx context.Context, w *writer) (locked []string, err error) {
 		for _, id := range ids {
 			n, err := w.change(ctx, "UPDATE events SET isLocked = 1, notBefore = 0, lockedAt = ?5"+withID, id, millis(at))
 			if err != nil {
-				return err
+				return nil, err
 			}
 			if n > 0 {
 				locked = append(locked, id)
 			}
 		}
-		return nil
+		return locked, nil
 	})
-	return locked, err
 }
 
 // change runs a statement on the event with the id and returns how many it

@@ -162,16 +162,14 @@ const storeMark = "INSERT INTO marks (queueGroup, channel, sequence, beyond, las
 	" base = excluded.base, lost = excluded.lost, revision = excluded.revision WHERE revision = excluded.revision - 1"
 
 // Store implements listeners.Marks.
-func (s *Marks) Store(ctx context.Context, m listeners.Mark) (stored bool, err error) {
+func (s *Marks) Store(ctx context.Context, m listeners.Mark) (bool, error) {
 	var sentAt int64
 	if !m.SentAt.IsZero() {
 		sentAt = m.SentAt.UnixNano()
 	}
-	err = s.db.do(ctx, func(ctx context.Context, w *writer) error {
+	return ask(ctx, s.db, func(ctx context.Context, w *writer) (stored bool, err error) {
 		n, err := w.exec(ctx, storeMark, m.Group, string(m.Channel), int64(m.Sequence), m.Beyond.String(), int64(m.Last), sentAt,
 			int64(m.Base), int64(m.Lost), m.Revision+1)
-		stored = n == 1
-		return err
+		return n == 1, err
 	})
-	return stored, err
 }

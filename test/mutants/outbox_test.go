@@ -15,7 +15,7 @@ var outboxMutants = []mutant{
 	},
 	{
 		name: "an outage the relay is not told of",
-		file: "publishers/nats.go", old: "case errors.Is(err, session.ErrUnavailable), errors.Is(err, session.ErrForgotten):", new: "case errors.Is(err, session.ErrUnavailable):",
+		file: "publishers/nats.go", old: "errors.Is(err, session.ErrBusy), errors.Is(err, session.ErrForgotten):", new: "errors.Is(err, session.ErrBusy):",
 		pkg: "./publishers", run: "Replaced",
 	},
 	{
@@ -115,7 +115,7 @@ var outboxMutants = []mutant{
 	},
 	{
 		name: "locks whose age nobody looks at",
-		file: "store/sqlite/outbox.go", old: "AND lockedAt < ? AND", new: "AND lockedAt < ? + 9000000000000 AND",
+		file: "store/sqlite/outbox.go", old: "AND (lockedAt < ? OR", new: "AND (lockedAt < ? + 9000000000000 OR",
 		pkg: "./store/sqlite", run: "TestSQLite/Failures",
 	},
 	{
@@ -140,7 +140,7 @@ var outboxMutants = []mutant{
 	},
 	{
 		name: "a lease that is trusted to its end",
-		file: "outbox/leadership.go", old: " + t.ttl - t.ttl/10)", new: " + t.ttl)",
+		file: "outbox/leadership.go", old: "term := t.ttl - t.ttl/10", new: "term := t.ttl",
 		pkg: "./outbox", run: "NotTrusted",
 	},
 	{
@@ -160,7 +160,7 @@ var outboxMutants = []mutant{
 	},
 	{
 		name: "a stop that keeps the lease",
-		file: "outbox/relay.go", old: "			r.release(ctx, t)\n", new: "",
+		file: "outbox/relay.go", old: "			r.release(ctx, t, err == nil)\n", new: "",
 		pkg: "./outbox", run: "CleanStop",
 	},
 }

@@ -50,7 +50,7 @@ var storeMutants = []mutant{
 	},
 	{
 		name: "overdue orders in order of creation",
-		file: "store/sqlite/orders.go", old: "ORDER BY expiresAt LIMIT", new: "ORDER BY seq LIMIT",
+		file: "store/sqlite/orders.go", old: "ORDER BY expiresAt, seq LIMIT", new: "ORDER BY seq LIMIT",
 		pkg: "./store/sqlite",
 	},
 	{
@@ -60,7 +60,7 @@ var storeMutants = []mutant{
 	},
 	{
 		name: "replica rows that go forward from anywhere",
-		file: "store/sqlite/replica.go", old: "WHERE id = ? AND version = ?", new: "WHERE id = ? AND version <= ?",
+		file: "store/sqlite/replica.go", old: "deleted = ? WHERE id = ? AND version = ?", new: "deleted = ? WHERE id = ? AND version <= ?",
 		pkg: "./store/sqlite",
 	},
 	{
@@ -80,12 +80,12 @@ var storeMutants = []mutant{
 	},
 	{
 		name: "retries that overtake",
-		file: "store/sqlite/outbox.go", old: `AND notBefore <= ? AND "+isHead+" ORDER`, new: "AND notBefore <= ? ORDER",
+		file: "store/sqlite/outbox.go", old: `notBefore > ?) AND " + isEvent + " AND " + isHead`, new: `notBefore > ?) AND " + isEvent`,
 		pkg: "./store/sqlite",
 	},
 	{
 		name: "stale locks that overtake",
-		file: "store/sqlite/outbox.go", old: `AND lockedAt < ? AND "+isHead+" ORDER BY seq`, new: `AND lockedAt < ? ORDER BY seq`,
+		file: "store/sqlite/outbox.go", old: `lockedAt > ?) AND "+isEvent+" AND "+isHead+" ORDER BY seq`, new: `lockedAt > ?) AND "+isEvent+" ORDER BY seq`,
 		pkg: "./store/sqlite",
 	},
 	{
@@ -120,12 +120,12 @@ var storeMutants = []mutant{
 	},
 	{
 		name: "blocked keys counted behind their head",
-		file: "store/sqlite/inspector.go", old: `WHERE isLocked = 0 AND "+isHead+")"`, new: `WHERE isLocked = 0)"`,
+		file: "store/sqlite/inspector.go", old: `isEvent + " AND " + isHead + " LIMIT 10000)"`, new: `isEvent + " LIMIT 10000)"`,
 		pkg: "./store/sqlite",
 	},
 	{
 		name: "a tail that skips",
-		file: "store/sqlite/tail.go", old: "t.seen = rows[len(rows)-1].Position", new: "t.seen = rows[len(rows)-1].Position + 1",
+		file: "store/sqlite/tail.go", old: "t.seen = last", new: "t.seen = last + 1",
 		pkg: "./store/sqlite",
 	},
 	{
@@ -145,12 +145,12 @@ var storeMutants = []mutant{
 	},
 	{
 		name: "epochs that begin again",
-		file: "store/sqlite/leases.go", old: `"UPDATE leases SET expiresAt = 0"+isHeld`, new: `"DELETE FROM leases"+isHeld`,
+		file: "store/sqlite/leases.go", old: `"UPDATE leases SET expiresAt = ?"+isHeld, long,`, new: `"DELETE FROM leases WHERE ? < 9 AND name = ? AND owner = ? AND epoch = ?", long,`,
 		pkg: "./store/sqlite",
 	},
 	{
 		name: "leases taken from their holder",
-		file: "store/sqlite/leases.go", old: "WHERE expiresAt <= ?4 OR owner = ?2", new: "WHERE expiresAt >= ?4 OR owner = ?2",
+		file: "store/sqlite/leases.go", old: "WHERE expiresAt <= ?4 OR", new: "WHERE expiresAt >= ?4 OR",
 		pkg: "./store/sqlite",
 	},
 	{
@@ -195,7 +195,7 @@ var storeMutants = []mutant{
 	},
 	{
 		name: "marks that go back",
-		file: "store/sqlite/quarantine.go", old: `resetMark+" WHERE excluded.sequence > sequence"`, new: "resetMark",
+		file: "store/sqlite/quarantine.go", old: ` WHERE revision = excluded.revision - 1"`, new: `"`,
 		pkg: "./store/sqlite",
 	},
 	{

@@ -38,7 +38,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "free tickets carry an orderId",
-		file: "event/ticket.go", old: "`json:\"orderId,omitempty\"`", new: "`json:\"orderId\"`",
+		file: "event/ticket.go", old: "`json:\"orderId,omitempty\"` // the order", new: "`json:\"orderId\"` // the order",
 		pkg: "./event",
 	},
 	{
@@ -123,7 +123,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "rows ahead of their owner not reported",
-		file: "replica/mend.go", old: "case Ahead, Extra:", new: "case Extra:",
+		file: "replica/mend.go", old: "case d.Kind != Ahead && d.Kind != Extra,", new: "case d.Kind != Extra,",
 		pkg: "./replica", run: "Mend",
 	},
 	{
