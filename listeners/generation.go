@@ -64,7 +64,7 @@ func (g *generation) start(ctx context.Context) error {
 	}
 	g.hearing = hearing
 	for _, c := range g.channels {
-		if err := g.join(c); err != nil {
+		if err := g.join(ctx, c); err != nil {
 			return err
 		}
 	}
@@ -88,20 +88,44 @@ func (g *generation) channel(subject event.Subject) *channel {
 }
 
 // join adds a member of the group on c.
-func (g *generation) join(c *channel) error {
-	sub, err := g.conn.QueueSubscribe(string(c.subject), g.opts.Group,
-		func(m *stan.Msg) { g.receive(c, m) },
-		stan.DurableName(g.opts.Group),
-		stan.DeliverAllAvailable(), // counts for the member that creates the group; without it history is skipped
-		stan.SetManualAckMode(),
-		stan.AckWait(g.opts.AckWait),
-		stan.MaxInflight(g.opts.MaxInFlight),
-	)
+func (g *generation) join(ctx context.Context, c *channel) error {
+	joined := make(chan stan.Subscription, 1)
+	err := within(ctx, func() error {
+		sub, err := g.conn.QueueSubscribe(string(c.subject), g.opts.Group,
+			func(m *stan.Msg) { g.receive(c, m) },
+			stan.DurableName(g.opts.Group),
+			stan.DeliverAllAvailable(), // counts for the member that creates the group; without it history is skipped
+			stan.SetManualAckMode(),
+			stan.AckWait(g.opts.AckWait),
+			stan.MaxInflight(g.opts.MaxInFlight),
+		)
+		joined <- sub
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("subscribe to %s: %w", c.subject, err)
 	}
-	c.sub = sub
+	c.sub = <-joined
 	return nil
+}
+
+// within returns what f returns, or ctx's error if that ends first: what asks a
+// broker that is frozen cannot be interrupted. Then f goes on, until its own
+// time is up or the connection is closed.
+func within(ctx context.Context, f func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- f() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// waited is a function for within.
+func waited(wg *sync.WaitGroup) func() error {
+	return func() error { wg.Wait(); return nil }
 }
 
 // finish ends the generation in order: no new messages, what is queued is
@@ -111,25 +135,27 @@ func (g *generation) finish(ctx context.Context) {
 	defer cancel()
 	g.shut.Store(true)
 	g.cancelHelping()
-	g.helping.Wait()
+	_ = within(stop, waited(&g.helping)) // one that asks a frozen broker is not waited for
 	close(g.drain)
 	late := context.AfterFunc(stop, g.cancelHandling)
 	g.handling.Wait()
 	close(g.over)
 	late()
 	g.storeMarks(stop)
-	g.leave(ctx)
+	g.leave(stop)
 	g.cancelHandling()
 }
 
 // abandon ends the generation at once.
 func (g *generation) abandon(ctx context.Context) {
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.opts.StopWait)
+	defer cancel()
 	g.shut.Store(true)
 	g.cancelHandling()
-	g.helping.Wait()
+	_ = within(stop, waited(&g.helping)) // as in finish
 	g.handling.Wait()
 	close(g.over)
-	g.leave(ctx)
+	g.leave(stop)
 }
 
 // leave closes the subscriptions, which hands what is unacknowledged to other
@@ -147,7 +173,7 @@ func (g *generation) leave(ctx context.Context) {
 			closing.Go(func() { g.ended(ctx, string(c.subject), c.sub.Close()) })
 		}
 	}
-	closing.Wait()
+	_ = within(ctx, waited(&closing)) // as in finish
 }
 
 func (g *generation) ended(ctx context.Context, what string, err error) {

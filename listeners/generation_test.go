@@ -182,3 +182,24 @@ func TestOptionsAreCheckedAllAtOnce(t *testing.T) {
 		}
 	}
 }
+
+// Case 10.22: a stop takes longer than it promises when the broker is frozen.
+func TestAStopTakesNoLongerThanItPromisesWhenTheBrokerIsFrozen(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	proxy := brokertest.NewProxy(t, w.URL())
+	var found losses
+	s := w.watching(&found) // so that something asks the broker all the time
+	s.url, s.options.StopWait, s.ping = proxy.URL(), 500*time.Millisecond, time.Minute
+	m := w.join(t, s)
+	w.publish(t, ticket(ticketID(1), 1)) // something is held
+	until(t, "it is held", func() bool { return len(m.Held()) == 1 })
+	proxy.Freeze()
+	t.Cleanup(proxy.Thaw)
+	began := time.Now()
+	m.leave()
+	if took := time.Since(began); took > 3*time.Second { // it was 10 s
+		t.Errorf("the stop took %s, want half a second and what a busy machine adds", took)
+	}
+	proxy.Thaw()
+}

@@ -3,6 +3,7 @@ package listeners_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"path/filepath"
 	"sync"
@@ -54,8 +55,9 @@ func newWorld(t testing.TB, opts ...brokertest.Option) *world {
 // member is a running listener with a session of its own.
 type member struct {
 	*listeners.Listener
-	reg  *prometheus.Registry
-	stop func()
+	reg   *prometheus.Registry
+	leave func() // ends the listener and waits
+	stop  func() // ends its session too
 }
 
 type setup struct {
@@ -63,6 +65,8 @@ type setup struct {
 	quarantine listeners.Quarantine
 	options    listeners.Options
 	url        string
+	log        io.Writer // the test's if nil
+	ping       time.Duration
 }
 
 // join starts a member of the group; what is not set has a default.
@@ -82,10 +86,13 @@ func (w *world) join(t testing.TB, s setup) *member {
 	}
 	m := &member{reg: prometheus.NewRegistry()}
 	s.options.Metrics = listeners.NewMetrics(m.reg)
-	s.options.Log = slog.New(slog.NewTextHandler(testLog{t}, nil))
+	if s.log == nil {
+		s.log = testLog{t}
+	}
+	s.options.Log = slog.New(slog.NewTextHandler(s.log, nil))
 	ses, err := session.New(session.Options{
 		URL: s.url, ClusterID: brokertest.ClusterID, ClientID: fmt.Sprintf("member-%d", w.clients.Add(1)),
-		PingInterval: time.Second, PingsOut: 2,
+		PingInterval: max(s.ping, time.Second), PingsOut: 2,
 	})
 	if err != nil {
 		t.Fatalf("session: %v", err)
@@ -106,9 +113,12 @@ func (w *world) join(t testing.TB, s setup) *member {
 			t.Errorf("run: %v", err)
 		}
 	})
-	m.stop = sync.OnceFunc(func() {
+	m.leave = func() {
 		end()
 		runs.Wait()
+	}
+	m.stop = sync.OnceFunc(func() {
+		m.leave()
 		endSession()
 		sessions.Wait()
 	})

@@ -94,7 +94,8 @@ func (l *Listener) serve(ctx context.Context, conn *session.Conn) error {
 	healed := conn.Reconnected()
 	if l.opts.Losses != nil {
 		l.storeMarks(ctx) // of the generation before
-		if err := l.opts.Losses.Check(ctx, conn, l.handler.Subjects()); err != nil {
+		err := within(ctx, func() error { return l.opts.Losses.Check(ctx, conn, l.handler.Subjects()) })
+		if err != nil {
 			return err
 		}
 	}
@@ -122,7 +123,10 @@ func (l *Listener) serve(ctx context.Context, conn *session.Conn) error {
 // goes unheard stays in the group as a member that nobody listens for.
 func (l *Listener) awaitAnswer(ctx context.Context, conn *session.Conn) {
 	for ctx.Err() == nil && !closed(conn.Lost()) {
-		_, err := probe(ctx, conn, l.handler.Subjects()[0], 0, stan.StartWithLastReceived())
+		err := within(ctx, func() error {
+			_, err := probe(ctx, conn, l.handler.Subjects()[0], 0, stan.StartWithLastReceived())
+			return err
+		})
 		if err == nil {
 			return
 		}

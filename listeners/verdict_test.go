@@ -3,6 +3,7 @@ package listeners_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -209,4 +210,49 @@ func TestPoisonIsKeptWithItsReasonBeforeItIsAcknowledged(t *testing.T) {
 	if n := metric(t, "lockstep_listener_quarantined", nil, m); n != 1 {
 		t.Errorf("gauge of the quarantine shows %v, want 1", n)
 	}
+}
+
+// watched is a quarantine that counts the payloads that are read.
+type watched struct {
+	listeners.Quarantine
+	sweeps, payloads atomic.Int64
+}
+
+func (q *watched) Waiting(ctx context.Context, group, after string, limit int) ([]listeners.Quarantined, error) {
+	found, err := q.Quarantine.Waiting(ctx, group, after, limit)
+	q.sweeps.Add(1)
+	q.payloads.Add(int64(len(found)))
+	return found, err
+}
+
+// Case 10.13: every listener reads all that is unreadable with payloads every
+// 5 s, and logs a line for each.
+func TestWhatCannotBeAppliedIsReadByNobodyAndLoggedAsAFlood(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	q := &watched{Quarantine: w.db.Quarantine()}
+	log := &lines{}
+	const n = 2000
+	var flood []event.Event
+	for i := range n {
+		flood = append(flood, event.Event{Subject: event.TicketUpdated, Payload: fmt.Appendf(nil, "{%d", i)})
+	}
+	w.join(t, setup{quarantine: q, log: log})
+	w.publish(t, flood...)
+	until(t, "all is set aside", func() bool { return w.pending(t, event.TicketUpdated) == 0 })
+	until(t, "a sweep has passed", func() bool { return q.sweeps.Load() > 0 })
+	if got := q.payloads.Load(); got != 0 {
+		t.Errorf("%d payloads read of what cannot be applied, want none", got)
+	}
+	if got := log.n.Load(); got > 20 {
+		t.Errorf("%d lines in the log for %d messages, want a few", got, n)
+	}
+}
+
+// lines counts what is written to a log.
+type lines struct{ n atomic.Int64 }
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.n.Add(1)
+	return len(p), nil
 }
