@@ -162,9 +162,12 @@ func (db *DB) close() error {
 
 // Ping reports whether the file can be read, is where it was opened and takes
 // writes: the failure that ended writing, if there was one, or that another
-// program has locked the file.
+// program has locked the file. An index that somebody dropped is made again.
 func (db *DB) Ping(ctx context.Context) error {
 	if err := db.writer.unfit(); err != nil {
+		return err
+	}
+	if err := db.guarded(ctx); err != nil {
 		return err
 	}
 	return db.read.pool.PingContext(ctx)

@@ -240,6 +240,17 @@ func (w *writer) exec(ctx context.Context, query string, args ...any) (int64, er
 	return n, err
 }
 
+// define runs a statement that changes no rows.
+func (w *writer) define(ctx context.Context, query string) error {
+	s, err := w.prepared(ctx, query)
+	if err != nil {
+		return err
+	}
+	_, err = s.ExecContext(ctx)
+	w.refused = w.refused || err != nil
+	return err
+}
+
 // expect runs a statement that must change one row; otherwise it returns
 // errCondition with the reason.
 func (w *writer) expect(ctx context.Context, otherwise, query string, args ...any) error {
