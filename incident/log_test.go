@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -238,12 +239,16 @@ func TestTextFromElsewhereIsNeutral(t *testing.T) {
 type notifier struct {
 	failing error
 	takes   time.Duration
-	told    []string
-	at      []time.Time
+
+	mu   sync.Mutex
+	told []string
+	at   []time.Time
 }
 
 func (n *notifier) Notify(_ context.Context, due []incident.Incident) error {
 	time.Sleep(n.takes)
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	n.at = append(n.at, time.Now())
 	if n.failing != nil {
 		return n.failing
@@ -260,7 +265,9 @@ func (n *notifier) Notify(_ context.Context, due []incident.Incident) error {
 
 func (n *notifier) wants(t *testing.T, want ...string) {
 	t.Helper()
+	n.mu.Lock()
 	got := slices.Clone(n.told)
+	n.mu.Unlock()
 	slices.Sort(got)
 	if !slices.Equal(got, want) {
 		t.Errorf("told %v, want %v", got, want)

@@ -125,7 +125,7 @@ func inStore(t *testing.T, p *process, work func(events)) {
 }
 
 // failed commits an event of the subject that has failed some times and is due
-// after a while.
+// after a while, no longer than the back-off may take.
 func (s events) failed(t *testing.T, subject event.Subject, times int, due time.Duration) (id string) {
 	t.Helper()
 	key := newIDs(1)[0]
@@ -215,7 +215,7 @@ func TestACrossingIsToldAfterAKill(t *testing.T) {
 		s.tickets.start(t)
 		until(t, "the crossing is recorded", func() bool { return strings.Contains(s.incidents(t, ""), refused) })
 		s.tickets.kill(t)
-		inStore(t, s.tickets, func(st events) { crossed = st.failed(t, event.TicketCreated, 10, time.Hour) })
+		inStore(t, s.tickets, func(st events) { crossed = st.failed(t, event.TicketCreated, 10, 4*time.Minute) })
 		c.answers(nil)
 		s.tickets.start(t)
 		until(t, "people are told of both", func() bool { return len(c.all()) >= 2 })
@@ -240,7 +240,7 @@ func TestPodsTellOnce(t *testing.T) {
 		p.stop(t)
 	}
 	var id string
-	inStore(t, f.tickets, func(st events) { id = st.failed(t, event.TicketCreated, 10, time.Hour) })
+	inStore(t, f.tickets, func(st events) { id = st.failed(t, event.TicketCreated, 10, 4*time.Minute) })
 	for _, p := range f.canonical {
 		p.start(t)
 	}
