@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -25,19 +26,25 @@ func Loopback(address string) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
-// guarded lets calls that change state through if they carry the token and do
-// not come from a foreign web page. On loopback, a request must also name this
-// machine: a foreign name that resolves to 127.0.0.1 is a web page's trick.
+// open are the paths that need no token: what probes and scrapes read, which
+// says nothing of any record.
+var open = []string{"/healthz", "/readyz", "/metrics"}
+
+// guarded lets calls through that carry the token and do not come from a foreign
+// web page. On loopback, only those that change state need it, and if there is
+// none, no call does; but a request must name this machine: a foreign name that
+// resolves to 127.0.0.1 is a web page's trick.
 func guarded(token string, loopback bool, next http.Handler) http.Handler {
 	want := sha256.Sum256([]byte(token))
 	checked := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		safe := r.Method == http.MethodGet || r.Method == http.MethodHead
+		reads := r.Method == http.MethodGet || r.Method == http.MethodHead
+		free := reads && (loopback || slices.Contains(open, r.URL.Path))
 		switch {
 		case loopback && !Loopback(withPort(r.Host)):
 			_ = respond(w, http.StatusMisdirectedRequest, errorBody("Unknown host"))
-		case !safe && token != "" && !bears(r, want):
+		case !free && token != "" && !bears(r, want):
 			w.Header().Set("WWW-Authenticate", "Bearer")
-			_ = respond(w, http.StatusUnauthorized, errorBody("Not authorized"))
+			_ = respond(w, http.StatusUnauthorized, errorBody("Not authorized: OPS_TOKEN is missing or another one"))
 		default:
 			next.ServeHTTP(w, r)
 		}

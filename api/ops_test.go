@@ -237,7 +237,9 @@ func TestWhoMayChangeState(t *testing.T) {
 		header []string
 		status int
 	}{
-		{"reading needs no token", open, http.MethodGet, "pod:9464", nil, 404},
+		{"reading without the token", open, http.MethodGet, "pod:9464", nil, 401}, // case 11.9
+		{"reading with it", open, http.MethodGet, "pod:9464", []string{"Authorization", "Bearer secret"}, 404},
+		{"reading on loopback", closed, http.MethodGet, "127.0.0.1:3002", nil, 404},
 		{"no token", open, http.MethodPost, "pod:9464", nil, 401},
 		{"wrong token", open, http.MethodPost, "pod:9464", []string{"Authorization", "Bearer wrong"}, 401},
 		{"another scheme", open, http.MethodPost, "pod:9464", []string{"Authorization", "Basic secret"}, 401},

@@ -42,6 +42,7 @@ const examineEvery = time.Minute
 // goroutines.
 type Owner struct {
 	base   string
+	token  string // of its ops port; its public API is not sent it
 	client *http.Client
 	now    func() time.Time
 
@@ -50,13 +51,14 @@ type Owner struct {
 	examined time.Time // when that was seen; zero if it is not known
 }
 
-// NewOwner returns an Owner at an address.
-func NewOwner(address string) (*Owner, error) {
+// NewOwner returns an Owner at an address, whose ops port wants the token; "" if
+// it wants none.
+func NewOwner(address, token string) (*Owner, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return nil, fmt.Errorf("canonical address %q is not a URL such as http://tickets:9464", address)
 	}
-	return &Owner{base: strings.TrimSuffix(address, "/"), client: &http.Client{Timeout: askWithin}, now: time.Now}, nil
+	return &Owner{base: strings.TrimSuffix(address, "/"), token: token, client: &http.Client{Timeout: askWithin}, now: time.Now}, nil
 }
 
 // serves reports whether the address serves the public API instead of an ops
@@ -264,6 +266,9 @@ func (o *Owner) open(ctx context.Context, path string) (int, io.ReadCloser, erro
 	if err != nil {
 		return 0, nil, err
 	}
+	if o.token != "" && strings.HasPrefix(path, "/ops/") {
+		req.Header.Set("Authorization", "Bearer "+o.token)
+	}
 	resp, err := o.client.Do(req)
 	if err != nil {
 		return 0, nil, err
@@ -277,6 +282,9 @@ func (o *Owner) open(ctx context.Context, path string) (int, io.ReadCloser, erro
 		if err := json.NewDecoder(io.LimitReader(resp.Body, maxRefusal)).Decode(&said); err == nil && len(said.Errors) > 0 {
 			return resp.StatusCode, nil, nil
 		}
+	}
+	if resp.StatusCode == http.StatusUnauthorized {
+		return 0, nil, fmt.Errorf("%s wants another OPS_TOKEN: services that ask each other share one", o.base)
 	}
 	return 0, nil, fmt.Errorf("%s%s answered %s", o.base, path, resp.Status)
 }

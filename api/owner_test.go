@@ -73,7 +73,7 @@ func at(t *testing.T, role func(http.ResponseWriter, *http.Request)) (*Owner, *a
 	a.role.Store(role)
 	srv := httptest.NewServer(a)
 	t.Cleanup(srv.Close)
-	o, err := NewOwner(srv.URL)
+	o, err := NewOwner(srv.URL, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,5 +161,42 @@ func TestAnAddressThatIsNoOwnerIsSaidSo(t *testing.T) {
 		if err := ask(t.Context()); err == nil || !strings.Contains(err.Error(), "CANONICAL_URL") {
 			t.Errorf("error %v, want one that names CANONICAL_URL", err)
 		}
+	}
+}
+
+// TestAnOwnerIsAskedWithTheToken, on its ops port and nowhere else. Case 11.9.
+func TestAnOwnerIsAskedWithTheToken(t *testing.T) {
+	t.Parallel()
+	f := newTickets(t)
+	f.create(t, "u1")
+	_, ops := newOps(t, func(o *OpsOptions) {
+		o.Address, o.Token, o.Tickets = "0.0.0.0:9464", "secret", f.db.Tickets()
+	})
+	srv := httptest.NewServer(ops)
+	defer srv.Close()
+	for token, fails := range map[string]bool{"secret": false, "other": true, "": true} {
+		o, err := NewOwner(srv.URL, token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		page, err := o.Page(t.Context(), "", 10)
+		if fails != (err != nil) || !fails && len(page) != 1 || fails && !strings.Contains(err.Error(), "OPS_TOKEN") {
+			t.Errorf("with the token %q: %d tickets, %v", token, len(page), err)
+		}
+	}
+
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/api/") && r.Header.Get("Authorization") != "" {
+			t.Errorf("%s is sent the token", r.URL.Path)
+		}
+		f.door.ServeHTTP(w, r)
+	}))
+	defer api.Close()
+	o, err := NewOwner(api.URL, "secret")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rows, err := o.OnSale(t.Context()); err != nil || len(rows) != 1 {
+		t.Errorf("by the public API: %d tickets, %v", len(rows), err)
 	}
 }

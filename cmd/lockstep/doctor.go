@@ -205,7 +205,7 @@ func (c *doctorCmd) lookAtOwner(ctx context.Context) (string, error) {
 	if c.CanonicalURL == "" {
 		return "", warning{errors.New("CANONICAL_URL is not set: gaps and losses cannot be repaired from the owner")}
 	}
-	o, err := api.NewOwner(c.CanonicalURL)
+	o, err := api.NewOwner(c.CanonicalURL, c.OpsToken)
 	if err != nil {
 		return "", err
 	}

@@ -17,7 +17,7 @@ import (
 // opsFlags say where the operator's routes are served.
 type opsFlags struct {
 	OpsAddr  string `env:"OPS_ADDR" form:"address" default:"${ops_addr}" help:"Where /metrics, /healthz, /readyz and /ops are served; unset: :9464 with OPS_TOKEN, this machine's 9464 without."`
-	OpsToken string `env:"OPS_TOKEN" secret:"" form:"token" help:"What calls that change state must bear. Required if --ops-addr is open to other machines."`
+	OpsToken string `env:"OPS_TOKEN" secret:"" form:"token" help:"What calls of the operator's routes must bear. Required if --ops-addr is open to other machines."`
 }
 
 // opsPort is where a service serves the operator's routes unless it is told.

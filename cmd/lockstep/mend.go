@@ -190,7 +190,7 @@ func (p *program) mendLocks(s *service, tickets *ticket.Service) error {
 	if p.listening.CanonicalURL == "" {
 		return nil
 	}
-	owner, err := api.NewOwner(p.listening.CanonicalURL)
+	owner, err := api.NewOwner(p.listening.CanonicalURL, p.ops.OpsToken)
 	if err != nil {
 		return &usageError{"CANONICAL_URL: " + err.Error()}
 	}

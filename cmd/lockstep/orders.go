@@ -99,7 +99,7 @@ func (p *program) listenToTickets(s *service, step int64, locked func(orderID st
 	metrics := replica.NewMetrics(s.reg)
 	o := listeners.Options{Group: listeners.OrdersService}
 	if p.listening.CanonicalURL != "" {
-		owner, err := api.NewOwner(p.listening.CanonicalURL)
+		owner, err := api.NewOwner(p.listening.CanonicalURL, p.ops.OpsToken)
 		if err != nil {
 			return &usageError{"CANONICAL_URL: " + err.Error()}
 		}
