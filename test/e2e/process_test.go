@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"flag"
 	"os"
 	"testing"
 	"time"
@@ -9,7 +10,13 @@ import (
 	"lockstep/test/spawn"
 )
 
+// TestMain runs more tests at once than there are processors: they wait, for
+// looks that come every few seconds and for processes to start.
 func TestMain(m *testing.M) {
+	const atOnce = "6"
+	if err := flag.Set("test.parallel", atOnce); err != nil {
+		panic(err)
+	}
 	os.Exit(spawn.Run(func() int { return mongotest.Run(m) }))
 }
 
