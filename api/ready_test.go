@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -84,9 +85,9 @@ func TestReadinessAnswersWhileACheckHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		hangs := make(chan struct{})
-		frozen := false // changed between looks only
+		var frozen atomic.Bool
 		r := NewReadiness(nil, slog.New(slog.DiscardHandler), Check{Name: "store", Probe: func(ctx context.Context) error {
-			if frozen {
+			if frozen.Load() {
 				<-ctx.Done()
 				<-hangs // it does not even end with its context
 			}
@@ -95,7 +96,7 @@ func TestReadinessAnswersWhileACheckHangs(t *testing.T) {
 		go func() { _ = r.Run(ctx) }() // returns nil
 		<-r.First()
 		synctest.Wait()
-		frozen = true
+		frozen.Store(true)
 		for _, tt := range []struct {
 			after time.Duration
 			ready bool
@@ -106,7 +107,7 @@ func TestReadinessAnswersWhileACheckHangs(t *testing.T) {
 				t.Errorf("%v after a check began to hang: %+v in %v, want ready %t at once", tt.after, got, time.Since(asked), tt.ready)
 			}
 		}
-		frozen = false
+		frozen.Store(false)
 		close(hangs)
 		time.Sleep(2 * lookEvery)
 		if got := r.Answer(); !got.Ready {

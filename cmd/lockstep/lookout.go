@@ -17,6 +17,10 @@ const (
 	// storeSilence is how long a store may refuse writes before that is an
 	// incident: longer than the election of a primary.
 	storeSilence = 15 * time.Second
+
+	// quarantineSettles is how long too many messages must be in quarantine:
+	// early ones pass through it in a flood and are applied from there.
+	quarantineSettles = 15 * time.Second
 )
 
 // lookout looks at a service now and then, for incidents that nobody raises and
@@ -26,7 +30,8 @@ type lookout struct {
 	alert int // messages in quarantine that are too many
 
 	quarantined atomic.Int64 // as of the last look
-	grown       *bool        // whether they were too many; nil before the first look
+	over        time.Time    // since when they are too many; zero if they are not
+	grown       *bool        // whether that was raised; nil before the first look
 	writes      *bool        // whether the store took writes; nil before the first look
 	since       time.Time    // when it ceased to
 	recorded    []*recorded
@@ -94,7 +99,13 @@ func (l *lookout) quarantine(ctx context.Context) error {
 	}
 	l.quarantined.Store(int64(n))
 	switch {
-	case n > l.alert && changed(&l.grown, true):
+	case n <= l.alert:
+		l.over = time.Time{}
+	case l.over.IsZero():
+		l.over = time.Now()
+	}
+	switch {
+	case n > l.alert && time.Since(l.over) >= quarantineSettles && changed(&l.grown, true):
 		l.s.incidents.Raise(incident.QuarantineGrown, "quarantine", fmt.Sprintf(
 			"%d messages are in quarantine, more than %d (QUARANTINE_ALERT): what is in them was not applied. To see why: lockstep replica quarantine", n, l.alert))
 	case n <= l.alert/2 && changed(&l.grown, false):
