@@ -151,6 +151,29 @@ func TestCallerThatGivesUpDuringItsFlushIsToldSo(t *testing.T) {
 	})
 }
 
+func TestInlineOnlyTheFirstOfABatchWaitsForItsFlush(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRecorder(time.Minute)
+		c := New(r.flush, Options[string]{Inline: true})
+		defer c.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+		defer cancel()
+		start := time.Now()
+		alone := queueUp(t.Context(), c, "a")
+		leader, member := queueUp(t.Context(), c, "b"), queueUp(ctx, c, "c")
+		if err := member()["c"]; !errors.Is(err, ErrUnknown) || time.Since(start) != 90*time.Second {
+			t.Errorf("a member that gave up was told %v after %v, want that its outcome is unknown, at its deadline", err, time.Since(start))
+		}
+		if err := errors.Join(alone()["a"], leader()["b"]); err != nil || time.Since(start) != 2*time.Minute {
+			t.Errorf("the first callers were told %v after %v, want success after both flushes", err, time.Since(start))
+		}
+		if diff := cmp.Diff([][]string{{"a"}, {"b", "c"}}, r.batches); diff != "" {
+			t.Errorf("batches (-want +got):\n%s", diff)
+		}
+	})
+}
+
 // Case 10.17: a panic keeps nobody waiting, and the next flush runs.
 func TestPanicOfAFlushIsAnsweredToEverybody(t *testing.T) {
 	t.Parallel()

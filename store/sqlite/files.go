@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"time"
 )
 
 // files are what a DB has open, as they lay on the disk then. Whoever deletes
@@ -48,4 +49,33 @@ func (all files) replaced() error {
 		}
 	}
 	return nil
+}
+
+// directory tells cheaply, one look for four, that nothing in it was created,
+// deleted or renamed: each of these sets its time of modification.
+type directory struct {
+	path  string
+	info  fs.FileInfo
+	since time.Time // when it was first seen as it is
+	known bool      // files in it were looked at when it had been so for long enough
+}
+
+// coarsest is the longest tick of a file system's clock, with a margin (FAT:
+// two seconds). Two changes within a tick leave the same time behind.
+const coarsest = 3 * time.Second
+
+// unchanged reports whether the files need no look: they had one since the
+// directory last changed.
+func (d *directory) unchanged() bool {
+	info, err := os.Stat(d.path)
+	if err != nil {
+		d.info, d.known = nil, false
+		return false
+	}
+	if d.info == nil || !os.SameFile(info, d.info) || !info.ModTime().Equal(d.info.ModTime()) {
+		d.info, d.since, d.known = info, time.Now(), false
+	}
+	known := d.known
+	d.known = known || time.Since(d.since) > coarsest
+	return known
 }

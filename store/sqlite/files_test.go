@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"lockstep/ticket"
 )
@@ -36,6 +37,7 @@ func TestWritingStopsWhenAFileIsTakenAway(t *testing.T) {
 				if err := db.Ping(t.Context()); err != nil {
 					t.Fatalf("before: %v", err)
 				}
+				settle(t, db)
 				take(t, path+suffix)
 				if err := db.Ping(t.Context()); err == nil || !strings.Contains(err.Error(), path+suffix) {
 					t.Errorf("readiness says %v, want it to name the file", err)
@@ -49,6 +51,37 @@ func TestWritingStopsWhenAFileIsTakenAway(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// settle brings db to where its commits look at the directory alone.
+func settle(t *testing.T, db *DB) {
+	t.Helper()
+	for range 2 { // the first commit looks for the first time
+		if err := db.Tickets().Commit(t.Context(), ticket.Change{Now: newTicket()}); err != nil {
+			t.Fatal(err)
+		}
+		db.writer.directory.since = time.Now().Add(-2 * coarsest)
+	}
+	if !db.writer.directory.known {
+		t.Fatal("commits still look at every file")
+	}
+}
+
+// A directory's time cannot tell two changes within one tick apart.
+func TestADirectoryIsTrustedOnlyWhenItHasBeenStill(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "store.db")
+	db := openFile(t, path)
+	settle(t, db)
+	if err := os.WriteFile(path+".backup", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Tickets().Commit(t.Context(), ticket.Change{Now: newTicket()}); err != nil {
+		t.Fatalf("another file came into the directory: %v", err)
+	}
+	if db.writer.directory.known {
+		t.Error("a directory that changed just now is trusted")
 	}
 }
 

@@ -93,12 +93,13 @@ func (db *DB) open(ctx context.Context, path string, o Options) (err error) {
 	if db.writer.files, err = filesOf(db.path, db.lock); err != nil {
 		return err
 	}
+	db.writer.directory.path = filepath.Dir(db.path)
 	pool, err := connect(db.path, o.Readers, "query_only(1)")
 	if err != nil {
 		return err
 	}
 	db.read = &reader{pool: pool}
-	db.commit = group.New(db.flush, group.Options[change]{MaxBatch: o.MaxBatch})
+	db.commit = group.New(db.flush, group.Options[change]{MaxBatch: o.MaxBatch, Inline: true})
 	return nil
 }
 

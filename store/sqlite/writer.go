@@ -35,6 +35,7 @@ type writer struct {
 	written    int64 // rows written by the running change
 	refused    bool  // the engine refused a statement of it, and may have ended the transaction
 	files      files
+	directory  directory
 	failed     atomic.Pointer[error] // why writing has stopped for good
 	locked     atomic.Pointer[error] // why the latest transaction could not begin
 }
@@ -189,6 +190,9 @@ func (w *writer) end(ctx context.Context) error {
 	_, err := w.exec(ctx, "COMMIT")
 	if err != nil {
 		return w.stop(fmt.Errorf("a commit failed: %w", err))
+	}
+	if w.directory.unchanged() {
+		return nil
 	}
 	if err := w.files.replaced(); err != nil {
 		return w.stop(err)
