@@ -2,8 +2,10 @@ package interop
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/nats-io/stan.go"
 
@@ -13,11 +15,21 @@ import (
 	"lockstep/test/spawn"
 )
 
-// message is what a message of a channel says of its record.
+// message is what a message of a channel says of its record, and when.
 type message struct {
 	ID      string `json:"id"`
 	Version int64  `json:"version"`
 	OrderID string `json:"orderId"`
+	Ticket  struct {
+		ID string `json:"id"`
+	} `json:"ticket"`
+
+	subject event.Subject
+	at      time.Time // when the broker stored it
+}
+
+func (m message) String() string {
+	return fmt.Sprintf("%s %s %s:%d order %q ticket %q", m.at.Format("15:04:05.000"), m.subject, m.ID, m.Version, m.OrderID, m.Ticket.ID)
 }
 
 // channel returns all messages of a channel, from the first one.
@@ -34,7 +46,7 @@ func (s *system) channel(t *testing.T, subject event.Subject) (all []message) {
 	defer conn.Close()
 	done := make(chan struct{})
 	_, err = conn.Subscribe(string(subject), func(m *stan.Msg) {
-		var said message
+		said := message{subject: subject, at: time.Unix(0, m.Timestamp)}
 		_ = json.Unmarshal(m.Data, &said) // all of them are sent by our services and Node's
 		if m.Sequence <= last {
 			all = append(all, said)

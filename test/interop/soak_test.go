@@ -71,6 +71,7 @@ func soak(t *testing.T, who sides) count {
 	}
 	spawn.Pause(t, soakWindow)
 	c := s.untilQuiet(t, l)
+	s.tell(t, c)
 	c.figure["kills"], c.figure["ends of their own accord"] = kills, ends
 	return c
 }
