@@ -46,13 +46,13 @@ type Quarantine interface {
 }
 
 // Listener is what the operator sees and does of a listener; *listeners.Listener
-// has it. Retry and Discard return listeners.ErrNotFound for messages that
-// another listener set aside.
+// has it. Of messages that another listener set aside, Retry returns
+// listeners.ErrNotFound and Discard removes none.
 type Listener interface {
 	Check() error
 	Held() []listeners.HeldMessage
 	Retry(ctx context.Context, id string) error
-	Discard(ctx context.Context, id string) error
+	Discard(ctx context.Context, entries []listeners.Quarantined) (int, error)
 }
 
 // Service is what the operator sees of one service of this process.
@@ -130,6 +130,8 @@ func (o *ops) routes() []route {
 		on(get, "/ops/replica/held", bounded(o.listHeld)),
 		on(get, "/ops/replica/quarantine", bounded(o.listQuarantine)),
 		on(get, "/ops/replica/quarantine/{id}", bounded(o.showQuarantine)),
+		on(post, "/ops/replica/quarantine/retry", bounded(o.retryChosen)),
+		on(post, "/ops/replica/quarantine/discard", bounded(o.discardChosen)),
 		on(post, "/ops/replica/quarantine/{id}/retry", bounded(o.retryQuarantine)),
 		on(post, "/ops/replica/quarantine/{id}/discard", bounded(o.discardQuarantine)),
 		on(get, "/ops/replica/status", bounded(o.status)),

@@ -169,6 +169,14 @@ func (o *ops) showOutbox(w http.ResponseWriter, r request) error {
 
 func (o *ops) retryOutbox(w http.ResponseWriter, r request) error {
 	return o.withOutbox(r, func(s Service, id string) error {
+		found, err := s.Outbox.Record(r.Context(), id)
+		if err != nil {
+			return err
+		}
+		if found.Unreadable != nil {
+			return newProblem(http.StatusConflict, "It is no event and cannot be published: "+found.Unreadable.Why+
+				". Discard it, or mend it where it is stored: then it is published by itself")
+		}
 		if err := s.Outbox.Retry(r.Context(), id, o.Now()); err != nil {
 			return err
 		}

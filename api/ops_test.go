@@ -56,12 +56,12 @@ func (shelf) Retry(_ context.Context, id string) error {
 
 func (shelf) Check() error { return nil }
 
-func (s shelf) Discard(ctx context.Context, id string) error {
-	n, err := s.store.Remove(ctx, []string{id})
-	if err == nil && n == 0 {
-		err = listeners.ErrNotFound
+func (s shelf) Discard(ctx context.Context, entries []listeners.Quarantined) (int, error) {
+	ids := make([]string, len(entries))
+	for i, q := range entries {
+		ids[i] = q.ID
 	}
-	return err
+	return s.store.Remove(ctx, ids)
 }
 
 // elsewhere is a listener that set nothing aside.
@@ -69,9 +69,11 @@ type elsewhere struct{}
 
 func (elsewhere) Check() error { return nil }
 
-func (elsewhere) Held() []listeners.HeldMessage         { return nil }
-func (elsewhere) Retry(context.Context, string) error   { return listeners.ErrNotFound }
-func (elsewhere) Discard(context.Context, string) error { return listeners.ErrNotFound }
+func (elsewhere) Held() []listeners.HeldMessage       { return nil }
+func (elsewhere) Retry(context.Context, string) error { return listeners.ErrNotFound }
+func (elsewhere) Discard(context.Context, []listeners.Quarantined) (int, error) {
+	return 0, nil
+}
 
 // local sends a request as somebody on this machine would.
 func local(t *testing.T, h http.Handler, method, path string, header ...string) answered {
@@ -292,4 +294,7 @@ func TestOpsShowsWhatIsNoEvent(t *testing.T) {
 			}
 		}
 	}
+	// Case 10.13: a retry says why it cannot be.
+	want(t, local(t, h, http.MethodPost, "/ops/outbox/%7B%22of%22:%22x%22%7D/retry"), 409, `{"errors":[{"message":`+
+		`"It is no event and cannot be published: key is no string. Discard it, or mend it where it is stored: then it is published by itself"}]}`)
 }

@@ -102,16 +102,20 @@ func (l *Listener) Retry(ctx context.Context, id string) error {
 	return nil
 }
 
-// Discard removes a message from quarantine without applying it. It returns
-// ErrNotFound if this listener has no such message.
-func (l *Listener) Discard(ctx context.Context, id string) error {
-	if _, err := l.own(ctx, id); err != nil {
-		return err
+// Discard removes those entries from quarantine that this listener set aside,
+// without applying them, and returns how many there were.
+func (l *Listener) Discard(ctx context.Context, entries []Quarantined) (int, error) {
+	var ids []string
+	for _, q := range entries {
+		if l.owns(q) {
+			ids = append(ids, q.ID)
+		}
 	}
-	if err := l.quarantine.remove(ctx, []string{id}); err != nil {
-		return fmt.Errorf("discard message %s: %w", id, err)
+	n, err := l.quarantine.remove(ctx, ids)
+	if err != nil {
+		return n, fmt.Errorf("discard %d messages: %w", len(ids), err)
 	}
-	return nil
+	return n, nil
 }
 
 func (l *Listener) own(ctx context.Context, id string) (Quarantined, error) {

@@ -97,13 +97,14 @@ func (q *quarantine) tell(ctx context.Context, entries []Quarantined) {
 	}
 }
 
-func (q *quarantine) remove(ctx context.Context, ids []string) error {
+// remove deletes entries and returns how many there were.
+func (q *quarantine) remove(ctx context.Context, ids []string) (int, error) {
 	if len(ids) == 0 {
-		return nil
+		return 0, nil
 	}
 	n, err := q.store.Remove(ctx, ids)
 	q.total.Add(-int64(n))
-	return err
+	return n, err
 }
 
 // applicable returns what waits of the keys that reached a version and can be

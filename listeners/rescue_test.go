@@ -126,6 +126,16 @@ func TestAnOperatorSeesWhatWaitsAndDecides(t *testing.T) {
 	early := put(ticket(ticketID(2), 1), listeners.TooEarly, listeners.OrdersService)
 	ready := put(ticket(id, 1), listeners.TooEarly, listeners.OrdersService)
 	foreign := put(ticket(id, 1), listeners.TooEarly, listeners.TicketsService)
+	discard := func(ctx context.Context, id string) error {
+		entry, err := q.Get(ctx, id)
+		if err != nil {
+			return err
+		}
+		if n, err := m.Discard(ctx, []listeners.Quarantined{entry}); n != 0 || err != nil {
+			return err
+		}
+		return listeners.ErrNotFound
+	}
 	for _, tc := range []struct {
 		name string
 		do   func(context.Context, string) error
@@ -137,9 +147,9 @@ func TestAnOperatorSeesWhatWaitsAndDecides(t *testing.T) {
 		{"retry of what can be applied", m.Retry, ready, nil},
 		{"retry of what was applied", m.Retry, ready, listeners.ErrNotFound},
 		{"retry of another group's", m.Retry, foreign, listeners.ErrNotFound},
-		{"discard of another group's", m.Discard, foreign, listeners.ErrNotFound},
-		{"discard of poison", m.Discard, poison, nil},
-		{"discard of what is not there", m.Discard, poison, listeners.ErrNotFound},
+		{"discard of another group's", discard, foreign, listeners.ErrNotFound},
+		{"discard of poison", discard, poison, nil},
+		{"discard of what is not there", discard, poison, listeners.ErrNotFound},
 	} {
 		if err := tc.do(t.Context(), tc.id); !errors.Is(err, tc.want) {
 			t.Errorf("%s: got %v, want %v", tc.name, err, tc.want)

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"time"
 
 	"lockstep/event"
@@ -38,6 +39,15 @@ const (
 	TooEarly    Reason = "too_early"   // its predecessor did not come within the bound; applied by itself once it does
 	Failing     Reason = "failing"     // applying it kept failing while others succeeded, or panicked; tried again from time to time
 )
+
+// Check returns an error that names the reasons if r is none of them.
+func (r Reason) Check() error {
+	switch r {
+	case Undecodable, TooEarly, Failing:
+		return nil
+	}
+	return fmt.Errorf("%q is not %s, %s or %s", r, Undecodable, TooEarly, Failing)
+}
 
 // QuarantineID returns the id of a message in quarantine.
 func QuarantineID(group string, subject event.Subject, payload []byte) string {

@@ -134,7 +134,7 @@ func (w *worker) release(ctx context.Context, done []*delivery, now time.Time) {
 		}
 		w.acknowledge(ctx, d, now)
 	}
-	if err := w.quarantine.remove(ctx, applied); err != nil && ctx.Err() == nil {
+	if _, err := w.quarantine.remove(ctx, applied); err != nil && ctx.Err() == nil {
 		w.log.WarnContext(ctx, "applied messages are still in quarantine and will be tried again", "group", w.opts.Group, "err", err)
 	}
 }

@@ -58,8 +58,8 @@ func (m malformed) outOfBounds(flags []*kong.Flag) []string {
 			given = text
 		} else if within(f) {
 			continue
-		} else {
-			given = masked(f, fmt.Sprint(f.Target.Interface()))
+		} else if value := fmt.Sprint(f.Target.Interface()); value != "" {
+			given = masked(f, value)
 		}
 		wrong = append(wrong, fmt.Sprintf("%s must be %s, not %q", settingName(f), want, given))
 	}
@@ -76,7 +76,8 @@ func settingName(f *kong.Flag) string {
 }
 
 // within reports whether the value of a flag is within its bounds. A text that
-// is empty is not set; whether it may be is another question.
+// is empty is not set, which is another question; on a command line alone it is
+// a script's variable that was not set, and would mean more than was wanted.
 func within(f *kong.Flag) bool {
 	switch f.Target.Kind() {
 	case reflect.Int, reflect.Int64:
@@ -88,6 +89,9 @@ func within(f *kong.Flag) bool {
 		return n >= bound("min") && n <= bound("max") && (!f.Tag.Has("step") || n%bound("step") == 0)
 	case reflect.String:
 		text := f.Target.String()
+		if text == "" && f.Set && len(f.Envs) == 0 {
+			return false
+		}
 		if f.Tag.Has("oneof") {
 			for choice := range strings.SplitSeq(f.Tag.Get("oneof"), ",") {
 				if text == choice {
