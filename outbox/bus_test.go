@@ -103,12 +103,12 @@ func (b *bus) Publish(e event.Event, done func(error)) {
 	time.AfterFunc(b.took, func() { answer(err) })
 }
 
-func (b *bus) Stored(_ context.Context, subjects []event.Subject, _ time.Time, _ int, report func(event.Subject, []byte)) error {
+func (b *bus) Stored(_ context.Context, subjects []event.Subject, _ time.Time, _ int, report func(event.Subject, []byte, time.Time)) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, e := range b.stored {
 		if slices.Contains(subjects, e.Subject) {
-			report(e.Subject, e.Payload)
+			report(e.Subject, e.Payload, e.OccurredAt)
 		}
 	}
 	return nil

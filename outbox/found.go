@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"maps"
 	"strconv"
 	"time"
 
@@ -15,13 +16,19 @@ const (
 	// that works, before publishing goes on without the answer.
 	looks = 5
 
-	// clockMargin is how far the clocks of publishers may be apart.
+	// clockMargin is how far back before its event a message may be dated: the
+	// clocks of publishers and broker are apart.
 	clockMargin = time.Minute
+
+	// sameMargin is how long after the message an event may seem to have
+	// occurred. What occurred later only looks the same: a store that was
+	// restored gives versions a second time.
+	sameMargin = 5 * time.Second
 )
 
 // prints are messages that were found on the broker, by a hash of subject and
-// payload.
-type prints map[[16]byte]struct{}
+// payload, with the time when they were stored last.
+type prints map[[16]byte]time.Time
 
 func printOf(s event.Subject, payload []byte) (p [16]byte) {
 	h := sha256.New()
@@ -39,7 +46,8 @@ func (p prints) take(e *event.Event) bool {
 		return false
 	}
 	print := printOf(e.Subject, e.Payload)
-	if _, ok := p[print]; !ok || !tells(e) {
+	at, ok := p[print]
+	if !ok || e.OccurredAt.After(at.Add(sameMargin)) || !tells(e) {
 		return false
 	}
 	delete(p, print)
@@ -86,8 +94,8 @@ func (d *dispatcher) look(ctx context.Context, oldest time.Time) prints {
 			return nil
 		}
 		found := prints{}
-		err := d.publisher.Stored(ctx, d.opts.Subjects, oldest.Add(-clockMargin), d.opts.lookBack(), func(s event.Subject, payload []byte) {
-			found[printOf(s, payload)] = struct{}{}
+		err := d.publisher.Stored(ctx, d.opts.Subjects, oldest.Add(-clockMargin), d.opts.lookBack(), func(s event.Subject, payload []byte, at time.Time) {
+			found[printOf(s, payload)] = at
 		})
 		if err == nil || ctx.Err() != nil {
 			return found
@@ -107,9 +115,7 @@ func (d *dispatcher) learn(found prints) {
 		d.found = found
 		return
 	}
-	for p := range found {
-		d.found[p] = struct{}{}
-	}
+	maps.Copy(d.found, found)
 }
 
 // oldestUncertain returns when the oldest of events occurred whose outcome was

@@ -99,6 +99,25 @@ func TestAPayloadWithoutKeyAndVersionIsPublishedAgain(t *testing.T) {
 	})
 }
 
+// Case 10.5: a store that was restored gives versions again. Their events are
+// new, also where they say what was said before.
+func TestAnEventOfTheSamePayloadThatOccurredLaterIsPublished(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, b := newShelf(), newBus()
+		b.stored = tickets("a", 2)
+		s.commit(tickets("a", 1)...) // of the backup
+		s.until = time.Now().Add(time.Second)
+		stop := start(t, s, b)
+		after(time.Minute)
+		s.commit(tickets("a", 2)[1:]...)
+		after(time.Second)
+		stop()
+		wantSame(t, b, "a:0:ticket:created", "a:1:ticket:updated", "a:1:ticket:updated")
+		wantEmpty(t, s)
+	})
+}
+
 // Case 10.23: an event that is discarded between the job's two steps is gone.
 func TestADiscardedEventIsNotRetried(t *testing.T) {
 	t.Parallel()

@@ -26,7 +26,7 @@ const (
 )
 
 // Stored calls report with every message of the subjects' channels since the
-// given time, but not more than about the latest atMost of each. It reads past
+// given time, and when it was stored, but not more than about the latest atMost of each. It reads past
 // the queue groups and leaves no trace.
 //
 // What was sent before and is still on its way must not be missed. The server
@@ -41,7 +41,7 @@ const (
 // channel is read until it is quiet, the subscription closed, and that again
 // until a whole turn brings nothing new; the loop stores what it holds within
 // one sync of its files.
-func (n *NATS) Stored(ctx context.Context, subjects []event.Subject, since time.Time, atMost int, report func(event.Subject, []byte)) error {
+func (n *NATS) Stored(ctx context.Context, subjects []event.Subject, since time.Time, atMost int, report func(s event.Subject, payload []byte, at time.Time)) error {
 	c, err := n.session.Conn(ctx)
 	if err != nil {
 		return err
@@ -53,10 +53,10 @@ func (n *NATS) Stored(ctx context.Context, subjects []event.Subject, since time.
 		if !channel(string(s)) {
 			continue
 		}
-		r := &reader{conn: c, channel: string(s), report: func(payload []byte) {
+		r := &reader{conn: c, channel: string(s), report: func(m *stan.Msg) {
 			mu.Lock()
 			defer mu.Unlock()
-			report(s, payload)
+			report(s, m.Data, time.Unix(0, m.Timestamp))
 		}}
 		all.Go(func() {
 			if err := r.run(ctx, since, uint64(atMost)); err != nil {
@@ -72,7 +72,7 @@ func (n *NATS) Stored(ctx context.Context, subjects []event.Subject, since time.
 type reader struct {
 	conn    *session.Conn
 	channel string
-	report  func([]byte)
+	report  func(*stan.Msg)
 }
 
 func (r *reader) run(ctx context.Context, since time.Time, atMost uint64) error {
@@ -125,7 +125,7 @@ func (r *reader) turn(ctx context.Context, from uint64) (last uint64, err error)
 	began := time.Now()
 	err = r.subscribe(ctx, func(m *stan.Msg) (more bool) {
 		last = m.Sequence
-		r.report(m.Data)
+		r.report(m)
 		return time.Since(began) < storedWithin || time.Unix(0, m.Timestamp).Before(began.Add(storedWithin/2))
 	}, stan.StartAtSequence(from), stan.MaxInflight(storedWindow))
 	return last, err

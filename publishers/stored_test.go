@@ -34,7 +34,10 @@ func TestStoredReportsTheEndOfAChannel(t *testing.T) {
 	stored := func(since time.Time, atMost int) (got []string) {
 		t.Helper()
 		subjects := []event.Subject{event.TicketCreated, event.TicketDeleted, "no channel"}
-		err := p.Stored(t.Context(), subjects, since, atMost, func(s event.Subject, payload []byte) {
+		err := p.Stored(t.Context(), subjects, since, atMost, func(s event.Subject, payload []byte, at time.Time) {
+			if time.Since(at).Abs() > time.Minute {
+				t.Errorf("%s was stored at %v", payload, at)
+			}
 			if s == event.TicketCreated {
 				got = append(got, string(payload))
 			}

@@ -46,7 +46,7 @@ type confirming struct{}
 func (confirming) Publish(_ event.Event, done func(error)) { done(nil) }
 func (confirming) Connected(context.Context) error         { return nil }
 
-func (confirming) Stored(context.Context, []event.Subject, time.Time, int, func(event.Subject, []byte)) error {
+func (confirming) Stored(context.Context, []event.Subject, time.Time, int, func(event.Subject, []byte, time.Time)) error {
 	return nil
 }
 
