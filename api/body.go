@@ -23,9 +23,8 @@ const maxDrained = 8 << 20
 // errBody: the body cannot be read as Express reads it.
 var errBody = errors.New("unreadable body")
 
-// body is what a request says. Keys are exact, the last of a repeated key
-// counts, as with JSON.parse. It is empty for requests whose body is no JSON
-// object.
+// body is what a request says. Keys are exact. It is empty for requests whose
+// body is no JSON object.
 type body map[string]json.RawMessage
 
 // field returns the value of key; a missing one is undefined.
@@ -33,7 +32,9 @@ func (b body) field(key string) value { return value(b[key]) }
 
 // readBody reads the body as Express's json() does: other content types are
 // left alone, an empty body says nothing, an array says nothing about fields,
-// and everything else that is no object is an error.
+// and everything else that is no object is an error. Unlike there, so is a byte
+// order mark, and a key that an object has twice: who reads the first one and
+// who reads the last one would see two different requests.
 func readBody(r *http.Request) (body, error) {
 	kind, params, _ := mime.ParseMediaType(r.Header.Get("Content-Type")) // a malformed type is not JSON
 	if kind != "application/json" || r.Body == nil || r.Body == http.NoBody {
@@ -99,14 +100,17 @@ func parseBody(data []byte) (body, error) {
 	if !utf8.Valid(data) {
 		return nil, errBody // what is not text would be stored as other bytes, three times as many
 	}
-	data = bytes.TrimLeft(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")), " \t\r\n")
-	switch {
-	case bytes.HasPrefix(data, []byte{'['}):
-		if !json.Valid(data) {
-			return nil, errBody
-		}
+	data = bytes.TrimLeft(data, " \t\r\n")
+	tokens := json.NewDecoder(bytes.NewReader(data))
+	tokens.UseNumber() // others need not fit
+	if !json.Valid(data) || repeatsKey(tokens) {
+		return nil, errBody
+	}
+	switch data[0] {
+	case '[':
 		return nil, nil
-	case !bytes.HasPrefix(data, []byte{'{'}):
+	case '{':
+	default:
 		return nil, errBody
 	}
 	var b body
@@ -114,4 +118,31 @@ func parseBody(data []byte) (body, error) {
 		return nil, errors.Join(errBody, err)
 	}
 	return b, nil
+}
+
+// repeatsKey reports whether an object in the next value, or in one inside it,
+// has a key twice. The value is valid JSON, which is not deeper than the
+// decoder's ten thousand.
+func repeatsKey(d *json.Decoder) bool {
+	first, _ := d.Token() // valid: no error here or below
+	switch first {
+	case json.Delim('{'):
+		seen := map[json.Token]bool{}
+		for d.More() {
+			key, _ := d.Token()
+			if seen[key] || repeatsKey(d) {
+				return true
+			}
+			seen[key] = true
+		}
+		_, _ = d.Token()
+	case json.Delim('['):
+		for d.More() {
+			if repeatsKey(d) {
+				return true
+			}
+		}
+		_, _ = d.Token()
+	}
+	return false
 }

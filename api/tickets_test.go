@@ -149,6 +149,21 @@ func TestBodies(t *testing.T) {
 		{"null", "u1", `null`, "application/json", 400, somethingWrong},
 		{"broken", "u1", `{bad`, "application/json", 400, somethingWrong},
 		{"two objects", "u1", `{}{}`, "application/json", 400, somethingWrong},
+
+		// Case 11.8. Attack case 27.
+		{"byte order mark", "u1", "\xef\xbb\xbf" + valid, "application/json", 400, somethingWrong},
+		{"byte order mark alone", "u1", "\xef\xbb\xbf", "application/json", 400, somethingWrong},
+		{"a key twice", "u1", `{"title":"t","price":10,"price":0.01}`, "application/json", 400, somethingWrong},
+		{"a key twice, the same value", "u1", `{"title":"t","price":1,"price":1}`, "application/json", 400, somethingWrong},
+		{"a key twice, one of them escaped", "u1", `{"title":"t","price":1,"p\u0072ice":2}`, "application/json", 400, somethingWrong},
+		{"a key twice, of no field", "u1", `{"title":"t","price":1,"x":1,"x":2}`, "application/json", 400, somethingWrong},
+		{"a key twice, further in", "u1", `{"title":"t","price":1,"x":[1e400,{"a":{},"b":[],"a":1}]}`, "application/json", 400, somethingWrong},
+		{"a key twice, in an array", "u1", `[{"a":1,"a":2}]`, "application/json", 400, somethingWrong},
+		{"a key twice, nobody signed in", "", `{"title":"t","title":"t"}`, "application/json", 400, somethingWrong},
+		{"one key in two objects, and as a value", "u1", `{"a":{"a":"a"},"b":["a","a",{"a":1},{"a":1}]}`, "application/json", 400, badBoth},
+		{"keys of two cases", "u1", `{"title":"t","Title":"t","PRICE":1}`, "application/json", 400, badPrice},
+		{"ten thousand deep", "u1", strings.Repeat(`{"a":`, 9_999) + "1" + strings.Repeat("}", 9_999), "application/json", 400, badBoth}, // attack case 33
+		{"deeper", "u1", strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000), "application/json", 400, somethingWrong},
 		{"spaces", "u1", `  `, "application/json", 400, somethingWrong},
 		{"unknown charset", "u1", valid, "application/json; charset=klingon", 400, somethingWrong},
 		{"too large", "u1", large, "application/json", 400, somethingWrong},
