@@ -27,10 +27,10 @@ func NewTickets(s *ticket.Service, o Options) (http.Handler, error) {
 		on(http.MethodGet, all, t.list, 200),
 		on(http.MethodPost, all, bounded(t.create), 201, 401),
 		on(http.MethodGet, one, bounded(t.show), 200, 404),
-		on(http.MethodPut, one, bounded(t.update), 200, 401, 404, 409),
+		on(http.MethodPut, one, bounded(t.update), 200, 401, 404, 409, 412),
 	}
 	if o.Delete {
-		routes = append(routes, on(http.MethodDelete, one, bounded(t.remove), 204, 401, 404, 409))
+		routes = append(routes, on(http.MethodDelete, one, bounded(t.remove), 204, 401, 404, 409, 412))
 	}
 	return newDoor(o, routes), nil
 }
@@ -48,6 +48,12 @@ type ticketAnswer struct {
 
 func answerTicket(t ticket.Ticket) ticketAnswer {
 	return ticketAnswer{Title: t.Title, Price: t.Price, UserID: t.UserID, Version: t.Version, OrderID: t.OrderID, ID: t.ID}
+}
+
+// respondTicket answers with a ticket and says in ETag which version it is.
+func respondTicket(w http.ResponseWriter, status int, t ticket.Ticket) error {
+	w.Header().Set("ETag", etag(t.Version))
+	return respond(w, status, answerTicket(t))
 }
 
 // list writes the free tickets one by one, however many there are.
@@ -73,7 +79,7 @@ func (t *tickets) show(w http.ResponseWriter, r request) error {
 	if err != nil {
 		return err
 	}
-	return respond(w, http.StatusOK, answerTicket(found))
+	return respondTicket(w, http.StatusOK, found)
 }
 
 func (t *tickets) create(w http.ResponseWriter, r request) error {
@@ -89,7 +95,7 @@ func (t *tickets) create(w http.ResponseWriter, r request) error {
 	if err != nil {
 		return err
 	}
-	return respond(w, http.StatusCreated, answerTicket(created))
+	return respondTicket(w, http.StatusCreated, created)
 }
 
 func (t *tickets) update(w http.ResponseWriter, r request) error {
@@ -105,11 +111,11 @@ func (t *tickets) update(w http.ResponseWriter, r request) error {
 	if !ok {
 		return errUnsuitable
 	}
-	updated, err := t.service.Update(r.Context(), id, user, draft)
+	updated, err := t.service.Update(r.Context(), id, user, draft, versionsAsked(r.Header)...)
 	if err != nil {
 		return err
 	}
-	return respond(w, http.StatusOK, answerTicket(updated))
+	return respondTicket(w, http.StatusOK, updated)
 }
 
 func (t *tickets) remove(w http.ResponseWriter, r request) error {
@@ -121,7 +127,7 @@ func (t *tickets) remove(w http.ResponseWriter, r request) error {
 	if !ok {
 		return errUnsuitable
 	}
-	if err := t.service.Delete(r.Context(), id, user); err != nil {
+	if err := t.service.Delete(r.Context(), id, user, versionsAsked(r.Header)...); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)

@@ -13,6 +13,7 @@ import (
 
 var crowdCases = []testCase{
 	{"of 8 racers on one version, one wins", crowdOneWinner},
+	{"of 8 editors who name one version, one edits it and the others are told", crowdOneEditor},
 	{"of 8 racers on one id, one creates it", crowdOneCreator},
 	{"losers spoil nobody who commits beside them", crowdLosers},
 	{"callers that give up store nothing and take nobody down", crowdGivesUp},
@@ -29,6 +30,24 @@ func crowdOneWinner(t *testing.T, b Backend) {
 		})
 		oneWinner(t, "racers on a version", errs, ticket.ErrConflict)
 		was = load(t, b, was.ID)
+	}
+	checkVersions(t, b, was.ID)
+}
+
+// crowdOneEditor: the version that an editor names is the one that the change is
+// made of, whoever comes in between. Case 11.8. Attack case 21.
+func crowdOneEditor(t *testing.T, b Backend) {
+	was := create(t, b)
+	service := ticket.NewService(b.Tickets, ticket.Options{})
+	for range 15 {
+		errs := race(8, func(i int) error {
+			_, err := service.Update(t.Context(), was.ID, was.UserID, ticket.Draft{Title: "edited", Price: float64(i + 1)}, was.Version)
+			return err
+		})
+		winner := oneWinner(t, "editors of a version", errs, ticket.ErrOtherVersion)
+		now := load(t, b, was.ID)
+		same(t, "price and version", []any{now.Price, now.Version}, []any{float64(winner + 1), was.Version + 1})
+		was = now
 	}
 	checkVersions(t, b, was.ID)
 }

@@ -1,0 +1,100 @@
+package api
+
+import (
+	"net/http"
+	"testing"
+
+	"lockstep/internal/objectid"
+)
+
+const otherVersion = `{"errors":[{"message":"The ticket has another version than If-Match names: read it again"}]}`
+
+// Case 11.8.
+func TestAnswersSayWhichVersionTheyShow(t *testing.T) {
+	t.Parallel()
+	f := newTickets(t)
+	const draft = `{"title":"t","price":1}`
+	created := ask(t, f.door, "u1", http.MethodPost, "/api/tickets", draft)
+	path := "/api/tickets/" + parse(t, created.body).ID
+	for _, tt := range []struct {
+		what string
+		got  answered
+		tag  string
+	}{
+		{"created", created, `"0"`},
+		{"shown", ask(t, f.door, "", http.MethodGet, path, ""), `"0"`},
+		{"edited", ask(t, f.door, "u1", http.MethodPut, path, draft), `"1"`},
+		{"asked for its head", ask(t, f.door, "", http.MethodHead, path, ""), `"1"`},
+		{"refused", ask(t, f.door, "u1", http.MethodPut, path, `{}`), ""},
+	} {
+		if tag := tt.got.header.Get("ETag"); tag != tt.tag {
+			t.Errorf("%s: ETag %s, want %s", tt.what, tag, tt.tag)
+		}
+	}
+}
+
+// TestAnEditOfAnotherVersionIsRefused, after everything that would be refused
+// without If-Match. Case 11.8. Attack case 35.
+func TestAnEditOfAnotherVersionIsRefused(t *testing.T) {
+	t.Parallel()
+	f := newTickets(t)
+	const draft = `{"title":"new","price":"30"}`
+	for _, tt := range []struct {
+		name, match string
+		accepted    bool
+	}{
+		{"any", "*", true},
+		{"any, with spaces", "  * ", true},
+		{"this one", `"1"`, true},
+		{"one of a list", `"7", "1" ,"9"`, true},
+		{"beside tags of others", `"a,b", W/"x","1"`, true},
+		{"an older one", `"0"`, false},
+		{"a newer one", `"2"`, false},
+		{"a list without it", `"0","2"`, false},
+		{"a weak one", `W/"1"`, false},
+		{"not quoted", `1`, false},
+		{"written otherwise", `"01"`, false},
+		{"with a sign", `"+1"`, false},
+		{"none", ``, false},
+		{"no tag", `x`, false},
+		{"too large", `"99999999999999999999"`, false},
+		{"below the first", `"-1"`, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			path := "/api/tickets/" + f.create(t, "owner")
+			if got := ask(t, f.door, "owner", http.MethodPut, path, draft); got.status != 200 {
+				t.Fatalf("an edit without If-Match: %d %s", got.status, got.body)
+			}
+			for _, method := range []string{http.MethodPut, http.MethodDelete} {
+				got := ask(t, f.door, "owner", method, path, draft, "If-Match", tt.match)
+				switch {
+				case !tt.accepted:
+					want(t, got, 412, otherVersion)
+				case got.status/100 != 2:
+					t.Errorf("%s with If-Match %s: %d %s", method, tt.match, got.status, got.body)
+				}
+				if tt.accepted {
+					return // at another version now
+				}
+			}
+			if shown := ask(t, f.door, "", http.MethodGet, path, ""); shown.header.Get("ETag") != `"1"` {
+				t.Errorf("refused, and now %s", shown.body)
+			}
+		})
+	}
+}
+
+func TestWhatIsRefusedAnywayIsNoMatterOfVersions(t *testing.T) {
+	t.Parallel()
+	f := newTickets(t)
+	id, held := f.create(t, "owner"), f.create(t, "owner")
+	f.lock(t, held, objectid.New())
+	const draft = `{"title":"new","price":"30"}`
+	stale := []string{"If-Match", `"9"`}
+	want(t, ask(t, f.door, "", http.MethodPut, "/api/tickets/"+id, draft, stale...), 401, notAuthorized)
+	want(t, ask(t, f.door, "owner", http.MethodPut, "/api/tickets/"+id, `{}`, stale...), 400, badBoth)
+	want(t, ask(t, f.door, "owner", http.MethodPut, "/api/tickets/"+objectid.New(), draft, "If-Match", "*"), 404, notFound)
+	want(t, ask(t, f.door, "other", http.MethodPut, "/api/tickets/"+id, draft, stale...), 401, notAuthorized)
+	want(t, ask(t, f.door, "owner", http.MethodDelete, "/api/tickets/"+held, "", stale...), 400, reserved)
+}
