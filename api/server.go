@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 )
 
@@ -14,15 +15,17 @@ import (
 type Server struct {
 	listener net.Listener
 	http     *http.Server
-	drain    time.Duration
+	within   time.Duration
+	draining atomic.Bool
 }
 
 // NewServer returns a server that will answer on the listener, which is its
-// own from now on, once Run is called. drain bounds how long Run waits for
+// own from now on, once Run is called. within bounds how long Run waits for
 // requests in flight when it is told to end.
-func NewServer(l net.Listener, h http.Handler, drain time.Duration, log *slog.Logger) *Server {
-	return &Server{listener: l, drain: drain, http: &http.Server{
-		Handler:           h,
+func NewServer(l net.Listener, h http.Handler, within time.Duration, log *slog.Logger) *Server {
+	s := &Server{listener: l, within: within}
+	s.http = &http.Server{
+		Handler:           s.lastWhileDraining(h),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       15 * time.Second,
 		IdleTimeout:       60 * time.Second,
@@ -30,7 +33,22 @@ func NewServer(l net.Listener, h http.Handler, drain time.Duration, log *slog.Lo
 		// No WriteTimeout: it would cut long streams. Handlers set a deadline
 		// for each write instead.
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), // what clients do wrong
-	}}
+	}
+	return s
+}
+
+// Drain asks clients to go elsewhere: requests are answered as before, and each
+// answer is the last one of its connection, so that nobody writes into a
+// connection at the moment it is closed. It may be called at any time.
+func (s *Server) Drain() { s.draining.Store(true) }
+
+func (s *Server) lastWhileDraining(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.draining.Load() {
+			w.Header().Set("Connection", "close")
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 // Run serves until ctx ends, then lets requests in flight finish and returns
@@ -43,7 +61,7 @@ func (s *Server) Run(ctx context.Context) error {
 		return fmt.Errorf("serve %s: %w", s.listener.Addr(), err)
 	case <-ctx.Done():
 	}
-	draining, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.drain)
+	draining, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.within)
 	defer cancel()
 	err := s.http.Shutdown(draining)
 	if err != nil {

@@ -147,6 +147,11 @@ type listenerFlags struct {
 	QuarantineLimit int           `env:"QUARANTINE_LIMIT" default:"1000000" min:"1000" max:"100000000" help:"Messages in quarantine; past it nothing more is set aside."`
 }
 
+// stopFlags say how the process ends.
+type stopFlags struct {
+	DrainDelay time.Duration `env:"DRAIN_DELAY" default:"0s" min:"0s" max:"5m" help:"How long requests are still taken after a stop has made the process not ready."`
+}
+
 // ticketFlags hold the rules of tickets.
 type ticketFlags struct {
 	TicketDelete string `env:"TICKET_DELETE" oneof:"on,off" default:"${ticket_delete}" help:"on: DELETE removes a ticket, which no Node service hears of. off: 404, as the Node service."`

@@ -21,6 +21,7 @@ type ordersCmd struct {
 	natsFlags  `set:"cluster_id="`
 	jwtFlags
 	listenerFlags
+	stopFlags
 	notifyFlags
 	orderFlags
 }
@@ -31,7 +32,7 @@ func (c *ordersCmd) missing() missing {
 
 // Run serves until ctx ends.
 func (c *ordersCmd) Run(ctx context.Context, s streams, l *logFlags) error {
-	p := newProgram(l.logger(s.err), c.opsFlags)
+	p := newProgram(l.logger(s.err), c.opsFlags, c.stopFlags)
 	if err := c.assemble(ctx, p); err != nil {
 		p.abandon()
 		return err

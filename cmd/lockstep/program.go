@@ -8,6 +8,7 @@ import (
 	"net"
 	"slices"
 	"syscall"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -21,7 +22,8 @@ import (
 // taken first, so that a start that fails disturbs nobody.
 type program struct {
 	bench
-	ops opsFlags
+	ops        opsFlags
+	drainDelay time.Duration // see stopFlags
 
 	ticketStore, orderStore    *store       // nil if the process does not run the service
 	ticketsAt, ordersAt, opsAt net.Listener // where the APIs and the operator's routes will be
@@ -34,11 +36,11 @@ type program struct {
 	undo     []func() error // gives back what was taken, last first, if the start fails
 }
 
-func newProgram(log *slog.Logger, ops opsFlags) *program {
+func newProgram(log *slog.Logger, ops opsFlags, stop stopFlags) *program {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	registerBuild(registry)
-	return &program{bench: bench{log: log, registry: registry}, ops: ops}
+	return &program{bench: bench{log: log, registry: registry}, ops: ops, drainDelay: stop.DrainDelay}
 }
 
 // abandon gives back what was taken by a program that is not run.

@@ -2,14 +2,15 @@ package main
 
 import (
 	"context"
+	"time"
 
 	"lockstep/api"
 	"lockstep/internal/rungroup"
 )
 
-// run serves until ctx ends, then stops in order: no requests, no messages, no
-// publishing, no broker session, no store, no broker. started is called once
-// the process is ready.
+// run serves until ctx ends, then stops in order: not ready, and after the
+// drain delay no requests, no messages, no publishing, no broker session, no
+// store, no broker. started is called once the process is ready.
 func (p *program) run(ctx context.Context, started func()) error {
 	ready := p.readiness()
 	ops, err := api.NewOps(p.opsOptions(ready))
@@ -19,8 +20,9 @@ func (p *program) run(ctx context.Context, started func()) error {
 	}
 	p.undo = nil // from here on the group gives everything back
 	var g rungroup.Group
-	g.OnStop("readiness", func() error { ready.Drain(); return nil })
-	g.Stage("requests", p.doors()...)
+	servers := p.servers()
+	g.OnStop("readiness", func() error { p.drain(ready, servers); return nil })
+	g.Stage("requests", partsOf(servers)...)
 	g.Stage("listeners", p.listenersAndJobs()...)
 	g.Stage("relays", p.each(func(s *service) rungroup.Part { return s.relay.Run })...)
 	g.Stage("broker sessions", p.each(func(s *service) rungroup.Part { return s.session.Run })...)
@@ -37,7 +39,7 @@ func (p *program) run(ctx context.Context, started func()) error {
 	if p.ops.OpsToken == "" && !p.shared {
 		p.log.InfoContext(ctx, "the ops port serves this machine only: set OPS_TOKEN for probes and scrapes from others", "ops", p.opsAt.Addr().String())
 	}
-	err = g.Run(ctx, stopWithin)
+	err = g.Run(ctx, p.drainDelay+stopWithin)
 	p.log.InfoContext(context.WithoutCancel(ctx), "stopped")
 	return err
 }
@@ -65,14 +67,38 @@ func (p *program) each(part func(*service) rungroup.Part) []rungroup.Part {
 	return parts
 }
 
-func (p *program) doors() []rungroup.Part {
-	return p.each(func(s *service) rungroup.Part {
+// servers returns the servers of the APIs.
+func (p *program) servers() []*api.Server {
+	var servers []*api.Server
+	for _, s := range p.services {
 		at := p.ticketsAt
 		if s.store == p.orderStore {
 			at = p.ordersAt
 		}
-		return api.NewServer(at, s.door, drainWithin, s.log).Run
-	})
+		servers = append(servers, api.NewServer(at, s.door, drainWithin, s.log))
+	}
+	return servers
+}
+
+func partsOf(servers []*api.Server) []rungroup.Part {
+	var parts []rungroup.Part
+	for _, s := range servers {
+		parts = append(parts, s.Run)
+	}
+	return parts
+}
+
+// drain says at once that the process is not ready, and returns when whoever
+// sends it requests has had the time to notice. Until then they are answered.
+func (p *program) drain(ready *api.Readiness, servers []*api.Server) {
+	ready.Drain()
+	for _, s := range servers {
+		s.Drain()
+	}
+	if p.drainDelay > 0 {
+		p.log.Info("not ready any more, and serving for a while", "drain_delay", p.drainDelay.String())
+	}
+	time.Sleep(p.drainDelay)
 }
 
 func (p *program) listenersAndJobs() []rungroup.Part {

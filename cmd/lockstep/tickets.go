@@ -17,6 +17,7 @@ type ticketsCmd struct {
 	natsFlags   `set:"cluster_id="`
 	jwtFlags
 	listenerFlags
+	stopFlags
 	ticketFlags `set:"ticket_delete=off"`
 	notifyFlags
 }
@@ -27,7 +28,7 @@ func (c *ticketsCmd) missing() missing {
 
 // Run serves until ctx ends.
 func (c *ticketsCmd) Run(ctx context.Context, s streams, l *logFlags) error {
-	p := newProgram(l.logger(s.err), c.opsFlags)
+	p := newProgram(l.logger(s.err), c.opsFlags, c.stopFlags)
 	if err := c.assemble(ctx, p); err != nil {
 		p.abandon()
 		return err

@@ -16,6 +16,7 @@ type upCmd struct {
 	brokerFlags
 	jwtFlags
 	listenerFlags
+	stopFlags
 	ticketFlags `set:"ticket_delete=on"`
 	notifyFlags
 	orderFlags
@@ -42,7 +43,7 @@ type system struct {
 
 // newUp puts the system together. Whoever gets it must run or abandon it.
 func newUp(ctx context.Context, c upCmd, log *slog.Logger) (*system, error) {
-	s := &system{flags: c, program: newProgram(log, c.opsFlags)}
+	s := &system{flags: c, program: newProgram(log, c.opsFlags, c.stopFlags)}
 	s.shared = true
 	if err := s.assembleUp(ctx); err != nil {
 		s.abandon()

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	core "k8s.io/api/core/v1"
 )
@@ -33,6 +34,9 @@ func TestMain(m *testing.M) {
 	_ = os.RemoveAll(folder) // in the folder for what is temporary
 	os.Exit(code)
 }
+
+// stopLimit is how long a stop may take after the drain delay, as promised.
+const stopLimit = 10 * time.Second
 
 // environment returns what a container finds, as its kubelet fills it in.
 func (c *cluster) environment(container core.Container) ([]string, error) {
@@ -92,7 +96,8 @@ func settings(container core.Container, env []string) (map[string]string, error)
 func TestTheSettingsOfEachContainerAreRight(t *testing.T) {
 	c := build(t, "example")
 	for _, name := range []string{"tickets", "orders"} {
-		container := c.deployments[name+"-depl"].Spec.Template.Spec.Containers[0]
+		pod := c.deployments[name+"-depl"].Spec.Template.Spec
+		container := pod.Containers[0]
 		env, err := c.environment(container)
 		if err != nil {
 			t.Fatal(err)
@@ -104,10 +109,14 @@ func TestTheSettingsOfEachContainerAreRight(t *testing.T) {
 		for setting, want := range map[string]string{
 			"NATS_URL": "http://nats-srv:4222", "NATS_CLUSTER_ID": "ticketing", "NATS_CLIENT_ID": name + "-depl-5f7c9d-x2x4z",
 			"OPS_ADDR": ":9464", "MONGO_URI": "mongodb://mongo-0.mongo-srv:27017/" + name + "?replicaSet=rs0", "TICKET_DELETE": "off",
+			"DRAIN_DELAY": "10s",
 		} {
 			if value, ok := got[setting]; ok && value != want || !ok && setting != "TICKET_DELETE" {
 				t.Errorf("%s: %s is %q, want %q", name, setting, value, want)
 			}
+		}
+		if delay, err := time.ParseDuration(got["DRAIN_DELAY"]); err != nil || delay+stopLimit > time.Duration(*pod.TerminationGracePeriodSeconds)*time.Second {
+			t.Errorf("%s is killed after %d s, while it may stop for %v and %v", name, *pod.TerminationGracePeriodSeconds, delay, stopLimit)
 		}
 	}
 }
@@ -128,7 +137,7 @@ func TestAManifestThatIsWrongFails(t *testing.T) {
 		if _, err := settings(container, misspelt); err == nil {
 			t.Errorf("%sS instead of %s passes", name, name)
 		}
-		if name == "NATS_MONITOR_URL" || name == "CANONICAL_URL" || name == "OPS_ADDR" {
+		if name == "NATS_MONITOR_URL" || name == "CANONICAL_URL" || name == "OPS_ADDR" || name == "DRAIN_DELAY" {
 			continue // these may be left out
 		}
 		without := slices.Delete(slices.Clone(env), i, i+1)

@@ -96,14 +96,27 @@ func (s *Service) Thaw(t testing.TB) {
 	}
 }
 
+// Terminate is the beginning of Stop, without the wait.
+func (s *Service) Terminate(t testing.TB) {
+	t.Helper()
+	if err := s.child.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Stop ends the service as an orchestrator would and returns how long it took.
 // A stop that fails or takes ten seconds fails the test.
 func (s *Service) Stop(t testing.TB) time.Duration {
 	t.Helper()
 	began := time.Now()
-	if err := s.child.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
+	s.Terminate(t)
+	s.Await(t)
+	return time.Since(began)
+}
+
+// Await is the rest of Stop, after Terminate.
+func (s *Service) Await(t testing.TB) {
+	t.Helper()
 	select {
 	case <-s.child.Ended():
 		if err := s.child.Err(); err != nil {
@@ -112,7 +125,6 @@ func (s *Service) Stop(t testing.TB) time.Duration {
 	case <-time.After(stopLimit):
 		t.Fatalf("%s still runs %v after SIGTERM", s.Name, stopLimit)
 	}
-	return time.Since(began)
 }
 
 // Output returns what the service has printed, over all its starts.
