@@ -50,7 +50,7 @@ func (p *program) openStore(ctx context.Context, f storeFlags, service string) (
 	if f.MongoURI != "" {
 		s, err = p.openMongoDB(ctx, f.MongoURI, service)
 	} else {
-		s, err = openSQLite(ctx, f.DataDir, service)
+		s, err = p.openSQLite(ctx, f.DataDir, service)
 	}
 	if err != nil {
 		return nil, err
@@ -59,11 +59,11 @@ func (p *program) openStore(ctx context.Context, f storeFlags, service string) (
 	return s, nil
 }
 
-func openSQLite(ctx context.Context, dir, service string) (*store, error) {
+func (p *program) openSQLite(ctx context.Context, dir, service string) (*store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
-	db, err := sqlite.Open(ctx, filepath.Join(dir, service+".db"), sqlite.Options{})
+	db, err := sqlite.Open(ctx, filepath.Join(dir, service+".db"), sqlite.Options{Log: p.log.With("service", service), Registerer: p.registerer(service)})
 	if errors.Is(err, sqlite.ErrInUse) {
 		return nil, fmt.Errorf("another process works in %s: stop it, or choose another directory with --data-dir (DATA_DIR): %w", dir, err)
 	}
@@ -80,7 +80,7 @@ func openSQLite(ctx context.Context, dir, service string) (*store, error) {
 func (p *program) openMongoDB(ctx context.Context, uri, service string) (*store, error) {
 	o := mongodb.Options{
 		Service: mongodb.Service(service), AppName: "lockstep-" + service, Log: p.log.With("service", service),
-		Registerer: prometheus.WrapRegistererWith(prometheus.Labels{"service": service}, p.registry),
+		Registerer: p.registerer(service),
 	}
 	if p.shared { // two services, a database each
 		o.Database = strings.TrimPrefix(databaseOf(uri)+"-"+service, "-")
@@ -94,6 +94,11 @@ func (p *program) openMongoDB(ctx context.Context, uri, service string) (*store,
 		outbox: db.Outbox(), quarantine: db.Quarantine(), marks: db.Marks(), incidents: db.Incidents(),
 		ping: db.Ping, keep: db.Keep, close: db.Close,
 	}, nil
+}
+
+// registerer puts the service's name to every metric.
+func (p *program) registerer(service string) prometheus.Registerer {
+	return prometheus.WrapRegistererWith(prometheus.Labels{"service": service}, p.registry)
 }
 
 // databaseOf returns the database that a URI names; "" if none. net/url cannot

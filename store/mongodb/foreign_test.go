@@ -158,12 +158,14 @@ func TestUnreadableDocumentsAreLeftOut(t *testing.T) {
 		t.Errorf("the log does not name %s", first.Hex())
 	}
 	want := ""
-	for c, n := range map[string]int{"events": 0, "incidents": 0, "locks": 0, "orders": bad, "payments": 0, "quarantine": 0, "replica": bad, "tickets": bad} {
-		want += fmt.Sprintf("lockstep_mongodb_unreadable_documents{collection=%q} %d\n", c, n)
+	for c, n := range map[string]int{
+		"events": 0, "incidents": 0, "leases": 0, "locks": 0, "marks": 0, "orders": bad, "payments": 0, "quarantine": 0, "replica": bad, "tickets": bad,
+	} {
+		want += fmt.Sprintf("lockstep_store_unreadable_records{table=%q} %d\n", c, n)
 	}
-	want = "# HELP lockstep_mongodb_unreadable_documents Documents that were met in the last ten minutes and left out, for they cannot be read; the log names them.\n" +
-		"# TYPE lockstep_mongodb_unreadable_documents gauge\n" + want
-	if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "lockstep_mongodb_unreadable_documents"); err != nil {
+	want = "# HELP lockstep_store_unreadable_records Records that were met in the last ten minutes and left out, for they cannot be read; the log names them.\n" +
+		"# TYPE lockstep_store_unreadable_records gauge\n" + want
+	if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "lockstep_store_unreadable_records"); err != nil {
 		t.Error(err)
 	}
 }

@@ -14,7 +14,7 @@ import (
 
 var _ outbox.Leases = (*Outbox)(nil)
 
-func (s *Outbox) leases() *mongo.Collection { return s.db.data.Collection(leasesName) }
+func (s *Outbox) leases() collection { return s.db.collection(leasesName) }
 
 // leaseDoc is a lease by its name. Only the server's clock is asked whether it
 // has run out.
@@ -54,19 +54,28 @@ func (s *Outbox) take(ctx context.Context, name, owner string, ttl time.Duration
 	}}}
 	update := mongo.Pipeline{{{Key: "$set", Value: bson.D{
 		{Key: "owner", Value: is("$literal", owner)},
-		{Key: "epoch", Value: is("$add", bson.A{"$epoch", int64(1)})},
-		{Key: "settled", Value: is("$lte", bson.A{is("$toLong", "$until"), 0})},
+		{Key: "epoch", Value: is("$add", bson.A{long("$epoch"), int64(1)})},
+		{Key: "settled", Value: is("$lte", bson.A{long("$until"), 0})},
 		{Key: "until", Value: fromNow(ttl)},
 	}}}}
-	var d leaseDoc
-	err := s.leases().FindOneAndUpdate(ctx, filter, update, options.FindOneAndUpdate().SetReturnDocument(options.After)).Decode(&d)
+	raw, err := s.leases().FindOneAndUpdate(ctx, filter, update, options.FindOneAndUpdate().SetReturnDocument(options.After)).Raw()
 	if errors.Is(err, mongo.ErrNoDocuments) {
 		return outbox.Lease{}, false, nil
 	}
 	if err != nil {
 		return outbox.Lease{}, false, err
 	}
+	d, err := decode[leaseDoc](ctx, s.leases(), raw)
+	if err != nil {
+		return outbox.Lease{}, false, err
+	}
 	return outbox.Lease{Name: d.Name, Owner: d.Owner, Epoch: d.Epoch, Settled: d.Settled}, true, nil
+}
+
+// long is a whole number or a date as a number; 1 if other hands left something
+// else there, which is neither the beginning nor the end of a lease.
+func long(field string) bson.D {
+	return is("$convert", bson.D{{Key: "input", Value: field}, {Key: "to", Value: "long"}, {Key: "onError", Value: 1}, {Key: "onNull", Value: 1}})
 }
 
 // Renew implements outbox.Leases.

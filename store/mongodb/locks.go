@@ -41,11 +41,14 @@ func (s *Tickets) Lock(ctx context.Context, orderID string) (ticket.Lock, error)
 // NextWaiting implements ticket.Reader.
 func (s *Tickets) NextWaiting(ctx context.Context, ticketID string) (ticket.Lock, error) {
 	filter := bson.D{{Key: "ticketId", Value: recordID(ticketID)}, {Key: "state", Value: ticket.Waiting}}
-	d, err := one[lockDoc](ctx, s.locks(), filter, ticket.ErrNotFound, options.FindOne().SetSort(asc("since", "_id")))
-	if err != nil {
-		return ticket.Lock{}, as(ticket.ErrUnreadable, err)
+	waiting, err := first(ctx, s.locks(), filter, lockDoc.lock, 1, options.Find().SetSort(asc("since", "_id")))
+	if err == nil && len(waiting) == 0 {
+		err = ticket.ErrNotFound
 	}
-	return d.lock(), nil
+	if err != nil {
+		return ticket.Lock{}, err
+	}
+	return waiting[0], nil
 }
 
 // lock adds the write of a lock.

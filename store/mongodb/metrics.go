@@ -23,7 +23,7 @@ const (
 	outcomeError     = "error"
 )
 
-func newMetrics(reg prometheus.Registerer, t *tails, u *unreadable) *metrics {
+func newMetrics(reg prometheus.Registerer, t *tails) *metrics {
 	m := &metrics{
 		batches: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "lockstep_mongodb_batch_changes", Help: "Changes that shared one transaction.",
@@ -49,15 +49,6 @@ func newMetrics(reg prometheus.Registerer, t *tails, u *unreadable) *metrics {
 		Name: "lockstep_mongodb_stream_tick_age_seconds",
 		Help: "Time since the change stream last answered, with events or without; 0 while none is open.",
 	}, t.age)
-	for _, c := range u.collections() {
-		unread := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "lockstep_mongodb_unreadable_documents", ConstLabels: prometheus.Labels{"collection": c},
-			Help: "Documents that were met in the last ten minutes and left out, for they cannot be read; the log names them.",
-		}, func() float64 { return float64(u.recent(c)) })
-		if reg != nil {
-			reg.MustRegister(unread)
-		}
-	}
 	if reg != nil {
 		reg.MustRegister(m.batches, m.verdicts, m.lost, m.orphans, age)
 	}

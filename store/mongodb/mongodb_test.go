@@ -3,6 +3,7 @@ package mongodb_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"testing"
@@ -48,7 +49,7 @@ func open(t testing.TB, uri string, o mongodb.Options) *mongodb.DB {
 
 func backend(t *testing.T, set *mongotest.Set, database string) storetest.Backend {
 	t.Helper()
-	db := open(t, set.URI(database), mongodb.Options{})
+	db := open(t, set.URI(database), mongodb.Options{Log: slog.New(slog.DiscardHandler)})
 	return storetest.Backend{
 		Tickets: db.Tickets(), Orders: db.Orders(), Replica: db.Replica(), OrderTickets: db.OrderTickets(),
 		Outbox: db.Outbox(), Quarantine: db.Quarantine(), Marks: db.Marks(), Incidents: db.Incidents(),
@@ -59,6 +60,7 @@ func backend(t *testing.T, set *mongotest.Set, database string) storetest.Backen
 				{Key: "subject", Value: string(e.Subject)}, {Key: "payload", Value: string(e.Payload)}, {Key: "occurredAt", Value: "noon"},
 				{Key: "failures", Value: nil}})
 		},
+		Spoil: func(t *testing.T, table, id string) { spoil(t, set, database, table, id) },
 		Reopen: func(t *testing.T) storetest.Backend {
 			t.Helper()
 			if err := db.Close(); err != nil {
@@ -66,6 +68,35 @@ func backend(t *testing.T, set *mongotest.Set, database string) storetest.Backen
 			}
 			return backend(t, set, database)
 		},
+	}
+}
+
+// spoil puts a text where a number belongs.
+func spoil(t *testing.T, set *mongotest.Set, database, collection, id string) {
+	t.Helper()
+	field := "price"
+	switch collection {
+	case "locks":
+		field = "version"
+	case "quarantine", "marks":
+		field = "sequence"
+	case "incidents":
+		field = "count"
+	case "leases":
+		field = "epoch"
+	}
+	ids := bson.A{id}
+	if o, err := bson.ObjectIDFromHex(id); err == nil {
+		ids = append(ids, o)
+	}
+	these := bson.D{{Key: "$or", Value: bson.A{bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: ids}}}}, bson.D{{Key: "_id.group", Value: id}}}}}
+	change := bson.D{{Key: field, Value: "dear"}}
+	if collection == "leases" {
+		change = append(change, bson.E{Key: "until", Value: "dear"})
+	}
+	result, err := set.Client().Database(database).Collection(collection).UpdateOne(t.Context(), these, bson.D{{Key: "$set", Value: change}})
+	if err != nil || result.ModifiedCount != 1 {
+		t.Fatalf("spoil %s of %s: %+v, %v", id, collection, result, err)
 	}
 }
 

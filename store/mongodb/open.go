@@ -18,6 +18,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
 
 	"lockstep/internal/group"
+	"lockstep/internal/unreadable"
 	"lockstep/outbox"
 )
 
@@ -82,7 +83,7 @@ type DB struct {
 	metrics    *metrics
 	orphans    orphans
 	condition  *condition
-	unreadable *unreadable
+	unreadable *unreadable.Records
 
 	foreign  *outbox.Unreadables // entries of the outbox that are no events
 	searched atomic.Bool         // they have been looked for
@@ -101,8 +102,8 @@ func Open(ctx context.Context, uri string, o Options) (*DB, error) {
 
 func open(ctx context.Context, uri string, o Options, m *event.CommandMonitor) (*DB, error) {
 	db := &DB{opts: o.withDefaults(), tails: newTails(), condition: newCondition(), foreign: outbox.NewUnreadables(o.withDefaults().Log), answer: answerTimeout, monitor: m}
-	db.unreadable = newUnreadable(db.opts.Log)
-	db.metrics = newMetrics(db.opts.Registerer, db.tails, db.unreadable)
+	db.unreadable = unreadable.New(db.opts.Log, db.opts.Registerer, collections()...)
+	db.metrics = newMetrics(db.opts.Registerer, db.tails)
 	if err := db.open(ctx, uri); err != nil {
 		return nil, fmt.Errorf("open MongoDB: %w", errors.Join(err, db.Close()))
 	}

@@ -2,6 +2,7 @@ package mongodb
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -35,6 +36,14 @@ func newPaymentDoc(p order.Payment) paymentDoc {
 	}
 }
 
+// check implements checked: pages go on behind the id that a payment tells.
+func (d paymentDoc) check() error {
+	if d.ID != order.PaymentKey(string(d.OrderID), d.PaymentID) {
+		return errors.New("_id is not orderId:paymentId")
+	}
+	return nil
+}
+
 func (d paymentDoc) payment() order.Payment {
 	p := order.Payment{
 		OrderID: string(d.OrderID), PaymentID: d.PaymentID, StripeID: d.StripeID, TicketID: string(d.TicketID),
@@ -50,7 +59,7 @@ func (d paymentDoc) payment() order.Payment {
 func (s *Orders) Payment(ctx context.Context, id string) (order.Payment, error) {
 	d, err := one[paymentDoc](ctx, s.payments(), is("_id", id), order.ErrNotFound)
 	if err != nil {
-		return order.Payment{}, err
+		return order.Payment{}, as(order.ErrUnreadable, err)
 	}
 	return d.payment(), nil
 }

@@ -137,15 +137,15 @@ func (s *Quarantine) Applicable(ctx context.Context, group string, reached map[s
 	return s.page(ctx, bson.D{{Key: "queueGroup", Value: group}, {Key: "key", Value: is("$in", keys)}, waits()}, limit)
 }
 
-// page returns what filter finds by key and predecessor, up to the size of a
-// page.
+// page returns up to limit of what filter finds by key and predecessor, and up
+// to the size of a page.
 func (s *Quarantine) page(ctx context.Context, filter bson.D, limit int) (found []listeners.Quarantined, err error) {
-	cursor, err := s.messages().find(ctx, filter, options.Find().SetSort(asc("key", "predecessor")).SetHint(byWaiting).SetLimit(int64(limit)))
+	cursor, err := s.messages().find(ctx, filter, options.Find().SetSort(asc("key", "predecessor")).SetHint(byWaiting).SetBatchSize(int32(limit)))
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = cursor.Close(context.WithoutCancel(ctx)) }() // the server ends forgotten cursors itself
-	for size := 0; size < listeners.PageBytes && cursor.Next(ctx); {
+	for size := 0; len(found) < limit && size < listeners.PageBytes && cursor.Next(ctx); {
 		size += len(cursor.Current)
 		if d, err := decode[quarantineDoc](ctx, s.messages(), cursor.Current); err == nil { // otherwise it has been made known
 			found = append(found, d.message())

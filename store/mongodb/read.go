@@ -61,10 +61,17 @@ func (c collection) size(ctx context.Context) (int, error) {
 // errUnreadable: the document is there and cannot be read.
 var errUnreadable = errors.New("the stored document cannot be read")
 
+// checked is a document that can be wrong although each of its fields is right.
+type checked interface{ check() error }
+
 // decode decodes a document. One that cannot be is made known.
 func decode[D any](ctx context.Context, c collection, raw bson.Raw) (d D, err error) {
-	if err := bson.Unmarshal(raw, &d); err != nil {
-		c.db.unreadable.note(ctx, c.Name(), raw, err)
+	err = bson.Unmarshal(raw, &d)
+	if c, ok := any(d).(checked); ok && err == nil {
+		err = c.check()
+	}
+	if err != nil {
+		c.db.unreadable.Note(ctx, c.Name(), printID(raw.Lookup("_id")), err)
 		return d, fmt.Errorf("%w: %w", errUnreadable, err)
 	}
 	return d, nil

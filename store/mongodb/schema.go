@@ -28,6 +28,13 @@ const (
 	incidentsName  = "incidents"
 )
 
+// collections are those of any service, the replica by the name it has here.
+func collections() []string {
+	return []string{
+		ticketsName, locksName, ordersName, eventsName, leasesName, quarantineName, marksName, paymentsName, incidentsName, replicaName,
+	}
+}
+
 // Names of indexes that queries ask for by name.
 const (
 	byHolder = "byHolder" // tickets: free ones in order of creation

@@ -66,10 +66,10 @@ func (c *cursor) read(ctx context.Context, found []outbox.Record, after, last in
 			}
 			r, err := eventOf(&c.row)
 			after = r.Position
-			var u *unreadable
+			var f *errForeign
 			switch {
-			case errors.As(err, &u):
-				c.foreign.Add(outbox.Unreadable{ID: rowID(r.Position), Why: u.why})
+			case errors.As(err, &f):
+				c.foreign.Add(outbox.Unreadable{ID: rowID(r.Position), Why: f.why})
 			case err != nil:
 				return err
 			default:

@@ -23,17 +23,18 @@ const (
 	insertIncident  = "INSERT INTO incidents (" + incidentColumns + ", key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)" +
 		" ON CONFLICT DO NOTHING"
 	updateIncident = "UPDATE incidents SET summary = ?, raised = ?, closed = ?, ending = ?, count = ?, told = ?, tries = ?, notifyAt = ?," +
-		" revision = revision + 1 WHERE id = ? AND revision = ?"
+		" revision = revision + 1 WHERE id = ? AND CAST(revision AS INTEGER) = ?"
 	pruneIncidents = "DELETE FROM incidents WHERE closed != 0 AND (closed < ? OR closed <" +
 		" (SELECT closed FROM incidents WHERE closed != 0 ORDER BY closed DESC LIMIT 1 OFFSET ?))"
 )
 
 func scanIncident(row scanner) (i incident.Incident, err error) {
-	var opened, raised, closed, notifyAt int64
-	err = row.Scan(&i.ID, &i.Cause, &i.Service, &i.Subject, &i.Summary, &opened, &raised, &closed, &i.Ending,
-		&i.Count, &i.Told, &i.Tries, &notifyAt, &i.Revision)
+	var opened, raised, closed, notifyAt, times, told, tries int64
+	err = row.Scan((*recordID)(&i.ID), (*text)(&i.Cause), (*text)(&i.Service), (*text)(&i.Subject), (*text)(&i.Summary), (*count)(&opened),
+		(*count)(&raised), (*count)(&closed), (*text)(&i.Ending), (*count)(&times), (*count)(&told), (*count)(&tries), (*count)(&notifyAt), (*count)(&i.Revision))
+	i.Count, i.Told, i.Tries = int(times), incident.Told(told), int(tries)
 	i.Opened, i.Raised, i.Closed, i.NotifyAt = timeOf(opened), timeOf(raised), timeOf(closed), timeOf(notifyAt)
-	return i, err
+	return i, named("incidents", i.ID, err)
 }
 
 // Incident implements incident.Store.
@@ -62,12 +63,12 @@ func (s *Incidents) List(ctx context.Context, q incident.Query) ([]incident.Inci
 	if q.Before != "" {
 		add("id < ?", q.Before)
 	}
-	return all(ctx, s.db.read, scanIncident, selectIncident+"WHERE "+strings.Join(where, " AND ")+" ORDER BY id DESC LIMIT ?", append(args, q.Limit)...)
+	return first(ctx, s.db.read, scanIncident, q.Limit, selectIncident+"WHERE "+strings.Join(where, " AND ")+" ORDER BY id DESC", args...)
 }
 
 // Due implements incident.Store.
 func (s *Incidents) Due(ctx context.Context, now time.Time, limit int) ([]incident.Incident, error) {
-	return all(ctx, s.db.read, scanIncident, selectIncident+"WHERE notifyAt != 0 AND notifyAt <= ? ORDER BY notifyAt LIMIT ?", millis(now), limit)
+	return first(ctx, s.db.read, scanIncident, limit, selectIncident+"WHERE notifyAt != 0 AND notifyAt <= ? ORDER BY notifyAt", millis(now))
 }
 
 // Write implements incident.Store.
@@ -104,9 +105,10 @@ func (s *Incidents) Counts(ctx context.Context) (map[incident.Cause]int, error) 
 	_, err := all(ctx, s.db.read, func(row scanner) (none struct{}, err error) {
 		var cause incident.Cause
 		var n int
-		err = row.Scan(&cause, &n)
-		counts[cause] = n
-		return none, err
+		if err = row.Scan((*text)(&cause), &n); err == nil {
+			counts[cause] = n
+		}
+		return none, named("incidents", "cause", err)
 	}, "SELECT cause, count(*) FROM incidents WHERE closed = 0 GROUP BY cause")
 	return counts, err
 }

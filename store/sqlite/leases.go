@@ -12,7 +12,8 @@ import (
 var _ outbox.Leases = (*Outbox)(nil)
 
 const acquireLease = "INSERT INTO leases (name, owner, epoch, expiresAt) VALUES (?1, ?2, 1, ?3)" +
-	" ON CONFLICT (name) DO UPDATE SET owner = ?2, epoch = epoch + 1, expiresAt = ?3 WHERE expiresAt <= ?4 OR expiresAt > ?5 OR owner = ?2" +
+	" ON CONFLICT (name) DO UPDATE SET owner = ?2, epoch = coalesce(CAST(epoch AS INTEGER), 0) + 1, expiresAt = ?3" +
+	" WHERE coalesce(expiresAt, 0) <= ?4 OR expiresAt > ?5 OR owner = ?2" +
 	" RETURNING epoch"
 
 // Acquire implements outbox.Leases.

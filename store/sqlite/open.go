@@ -14,9 +14,11 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"modernc.org/sqlite"
 
 	"lockstep/internal/group"
+	records "lockstep/internal/unreadable"
 	"lockstep/outbox"
 )
 
@@ -25,10 +27,11 @@ var ErrInUse = errors.New("the file is in use by another process; several proces
 
 // Options of a DB; the zero value is right for production.
 type Options struct {
-	Log      *slog.Logger     // slog.Default if nil
-	Now      func() time.Time // the clock of the leases and of new locks; time.Now if nil
-	MaxBatch int              // callers that share one transaction at most; group.DefaultMaxBatch if 0
-	Readers  int              // connections that read; one per processor, at least 4, if 0
+	Log        *slog.Logger          // slog.Default if nil
+	Registerer prometheus.Registerer // of the metrics; not registered if nil
+	Now        func() time.Time      // the clock of the leases and of new locks; time.Now if nil
+	MaxBatch   int                   // callers that share one transaction at most; group.DefaultMaxBatch if 0
+	Readers    int                   // connections that read; one per processor, at least 4, if 0
 }
 
 // DB is one open file. Its methods and those of the ports it gives out may be
@@ -43,6 +46,7 @@ type DB struct {
 	read   *reader
 	bell   *bell
 
+	rows       *records.Records    // that cannot be read
 	unreadable *outbox.Unreadables // rows of the outbox that are no events
 	searched   atomic.Bool         // they have been looked for
 
@@ -55,7 +59,7 @@ func Open(ctx context.Context, path string, o Options) (*DB, error) {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	db := &DB{now: o.Now, bell: newBell(), unreadable: outbox.NewUnreadables(o.Log)}
+	db := &DB{now: o.Now, bell: newBell(), rows: records.New(o.Log, o.Registerer, tables()...), unreadable: outbox.NewUnreadables(o.Log)}
 	if db.now == nil {
 		db.now = time.Now
 	}
@@ -87,7 +91,7 @@ func (db *DB) open(ctx context.Context, path string, o Options) (err error) {
 		return err
 	}
 	// The lock on the file proves that whoever held a lease is gone.
-	if _, err := conn.ExecContext(ctx, "UPDATE leases SET expiresAt = min(expiresAt, 1)"); err != nil {
+	if _, err := conn.ExecContext(ctx, "UPDATE leases SET expiresAt = 1 WHERE expiresAt IS NOT 0"); err != nil {
 		return err
 	}
 	if db.writer.files, err = filesOf(db.path, db.lock); err != nil {
@@ -98,7 +102,7 @@ func (db *DB) open(ctx context.Context, path string, o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	db.read = &reader{pool: pool}
+	db.read = &reader{pool: pool, unreadable: db.rows}
 	db.commit = group.New(db.flush, group.Options[change]{MaxBatch: o.MaxBatch, Inline: true})
 	return nil
 }

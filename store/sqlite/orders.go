@@ -35,15 +35,16 @@ type orderRow struct {
 
 func scanOrder(row scanner) (o orderRow, err error) {
 	var expiresAt int64
-	err = row.Scan(&o.seq, &o.ID, &o.UserID, &o.Status, &expiresAt, &o.TicketID, &o.Price, &o.Version, &o.PaidBy)
+	err = row.Scan(&o.seq, (*recordID)(&o.ID), (*text)(&o.UserID), (*text)(&o.Status), (*count)(&expiresAt), (*text)(&o.TicketID),
+		(*amount)(&o.Price), (*count)(&o.Version), (*text)(&o.PaidBy))
 	o.ExpiresAt = timeOf(expiresAt)
-	return o, err
+	return o, named("orders", o.ID, err)
 }
 
 // Order implements order.Store.
 func (s *Orders) Order(ctx context.Context, id string) (order.Order, error) {
 	o, err := one(ctx, s.db.read, order.ErrNotFound, scanOrder, selectOrder+"WHERE id = ?", id)
-	return o.Order, err
+	return o.Order, as(order.ErrUnreadable, err)
 }
 
 // Orders implements order.Store.
@@ -53,7 +54,7 @@ func (s *Orders) Orders(ctx context.Context, userID string) iter.Seq2[order.Orde
 		if last != nil {
 			after = last.seq
 		}
-		return all(ctx, s.db.read, scanOrder, selectOrder+"WHERE userId = ? AND seq > ? ORDER BY seq LIMIT ?", userID, after, pageRows)
+		return first(ctx, s.db.read, scanOrder, pageRows, selectOrder+"WHERE userId = ? AND seq > ? ORDER BY seq", userID, after)
 	})
 	return func(yield func(order.Order, error) bool) {
 		for row, err := range rows {
@@ -64,30 +65,42 @@ func (s *Orders) Orders(ctx context.Context, userID string) iter.Seq2[order.Orde
 	}
 }
 
-// dueRow is an overdue order with its place among those that end at once.
+// dueRow is an overdue order with its place among those that end at once. It is
+// all that expiry reads of an order, so that nothing else of it can stand in the
+// way. An id that is no text is shown as it is written; looking the order up
+// will say the rest.
 type dueRow struct {
 	seq int64
+	at  any // expiresAt as it is stored, a number of any kind
 	order.Due
 }
 
 const selectDue = "SELECT seq, id, expiresAt FROM orders" +
-	" WHERE status = 'created' AND (expiresAt, seq) > (?1, ?2) AND expiresAt <= ?3 ORDER BY expiresAt, seq LIMIT ?4"
+	" WHERE status = 'created' AND (expiresAt, seq) > (?1, ?2) AND expiresAt <= ?3 ORDER BY expiresAt, seq"
 
 func scanDue(row scanner) (d dueRow, err error) {
-	var expiresAt int64
-	err = row.Scan(&d.seq, &d.OrderID, &expiresAt)
-	d.ExpiresAt = timeOf(expiresAt)
-	return d, err
+	var id any
+	if err := row.Scan(&d.seq, &id, &d.at); err != nil {
+		return d, err
+	}
+	_ = (*recordID)(&d.OrderID).Scan(id) // sets it in any case
+	switch at := d.at.(type) {
+	case int64:
+		d.ExpiresAt = timeOf(at)
+	case float64:
+		d.ExpiresAt = timeOf(int64(at))
+	}
+	return d, nil
 }
 
 // Expired implements order.Store.
 func (s *Orders) Expired(ctx context.Context, now time.Time) iter.Seq2[order.Due, error] {
 	rows := sequence(func(last *dueRow) ([]dueRow, error) {
-		after, seq := int64(math.MinInt64), int64(0)
+		after, seq := any(math.MinInt64), int64(0)
 		if last != nil {
-			after, seq = millis(last.ExpiresAt), last.seq
+			after, seq = last.at, last.seq
 		}
-		return all(ctx, s.db.read, scanDue, selectDue, after, seq, millis(now), pageRows)
+		return first(ctx, s.db.read, scanDue, pageRows, selectDue, after, seq, millis(now))
 	})
 	return func(yield func(order.Due, error) bool) {
 		for row, err := range rows {
@@ -100,7 +113,7 @@ func (s *Orders) Expired(ctx context.Context, now time.Time) iter.Seq2[order.Due
 
 // Page implements order.Store.
 func (s *Orders) Page(ctx context.Context, after string, limit int) ([]order.Order, error) {
-	rows, err := all(ctx, s.db.read, scanOrder, selectOrder+"WHERE id > ? ORDER BY id LIMIT ?", after, limit)
+	rows, err := first(ctx, s.db.read, scanOrder, limit, selectOrder+"WHERE id > ? ORDER BY id", after)
 	if err != nil {
 		return nil, err
 	}
@@ -142,7 +155,7 @@ const (
 	insertOrder = "INSERT INTO orders (id, userId, status, expiresAt, ticketId, price, version, paidBy)" +
 		" SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8 WHERE NOT EXISTS (SELECT 1 FROM orders WHERE id = ?1)"
 	updateOrder = "UPDATE orders SET userId = ?, status = ?, expiresAt = ?, ticketId = ?, price = ?, version = ?, paidBy = ?" +
-		" WHERE id = ? AND version = ?"
+		" WHERE id = ? AND " + versioned
 )
 
 // keepActive makes the index that keeps a ticket from being sold twice, should

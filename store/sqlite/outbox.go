@@ -106,9 +106,9 @@ func keyHash(key string) int64 { return int64(crc32.ChecksumIEEE([]byte(key))) }
 // scanEntry reads a row of selectEvent, event or not.
 func scanEntry(row scanner) (outbox.Record, error) {
 	r, err := scanEvent(row)
-	var u *unreadable
-	if errors.As(err, &u) {
-		return outbox.Record{Position: r.Position, Unreadable: &outbox.Unreadable{ID: rowID(r.Position), Why: u.Error()}}, nil
+	var f *errForeign
+	if errors.As(err, &f) {
+		return outbox.Record{Position: r.Position, Unreadable: &outbox.Unreadable{ID: rowID(r.Position), Why: f.why}}, nil
 	}
 	return r, err
 }
@@ -122,12 +122,7 @@ func rowOf(id string) (seq int64, ok bool) {
 	return seq, ok && err == nil
 }
 
-// unreadable is why a row is no event.
-type unreadable struct{ why string }
-
-func (u *unreadable) Error() string { return u.why }
-
-// scanEvent reads a row of selectEvent. Its error is an *unreadable if the row
+// scanEvent reads a row of selectEvent. Its error is an *errForeign if the row
 // is no event.
 func scanEvent(row scanner) (outbox.Record, error) {
 	var columns [eventColumns]driver.Value
@@ -150,7 +145,7 @@ func eventOf(columns *[eventColumns]driver.Value) (r outbox.Record, err error) {
 	named, subject := columns[3].(string)
 	r.Subject, r.OccurredAt = event.Subject(named), timeOf(integer(columns[4]))
 	if !key || !version || !subject {
-		return r, &unreadable{"key and subject must be texts, version a whole number"}
+		return r, &errForeign{"key and subject must be texts, version a whole number"}
 	}
 	switch payload := columns[5].(type) {
 	case []byte:
@@ -158,28 +153,27 @@ func eventOf(columns *[eventColumns]driver.Value) (r outbox.Record, err error) {
 	case string:
 		r.Payload = []byte(payload)
 	default:
-		return r, &unreadable{"payload is neither blob nor text"}
+		return r, &errForeign{"payload is neither blob nor text"}
 	}
 	if lockedAt, ok := columns[6].(int64); ok {
 		r.Locked, r.LockedAt, r.Failures.Kept = true, timeOf(lockedAt), []outbox.Failure{}
 		return r, nil
 	}
 	var h history
-	if err := json.Unmarshal([]byte(text(columns[6])), &h); err != nil {
-		return r, &unreadable{"isLocked, lockedAt, notBefore and attempts must be whole numbers"}
+	told, _ := columns[6].(string)
+	if err := json.Unmarshal([]byte(told), &h); err != nil {
+		return r, &errForeign{"isLocked, lockedAt, notBefore and attempts must be whole numbers"}
 	}
 	if h.IsLocked != 0 && h.IsLocked != 1 {
-		return r, &unreadable{"isLocked is neither 0 nor 1"}
+		return r, &errForeign{"isLocked is neither 0 nor 1"}
 	}
 	r.Locked, r.LockedAt, r.NotBefore = h.IsLocked != 0, timeOf(h.LockedAt), timeOf(h.NotBefore)
 	r.Failures = outbox.Failures{Total: h.Attempts, Kept: decodeFailures(h.Failures)}
 	return r, nil
 }
 
-// integer and text return a column's value; its type is the schema's.
+// integer returns a whole number, 0 if v is none.
 func integer(v any) int64 { n, _ := v.(int64); return n }
-
-func text(v any) string { s, _ := v.(string); return s }
 
 // list returns the events among the rows of a query.
 func (s *Outbox) list(ctx context.Context, query string, args ...any) ([]outbox.Record, error) {
@@ -284,8 +278,8 @@ func (w *writer) event(ctx context.Context, id string) (outbox.Record, error) {
 			return outbox.Record{}, err
 		}
 		r, err := scanEvent(row)
-		var u *unreadable
-		if !errors.Is(err, sql.ErrNoRows) && !errors.As(err, &u) {
+		var f *errForeign
+		if !errors.Is(err, sql.ErrNoRows) && !errors.As(err, &f) {
 			return r, err
 		}
 	}

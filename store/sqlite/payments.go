@@ -9,18 +9,24 @@ import (
 	"lockstep/order"
 )
 
-const selectPayment = "SELECT orderId, paymentId, stripeId, ticketId, userId, price, reason, at, settledAt FROM payments "
+const selectPayment = "SELECT id, orderId, paymentId, stripeId, ticketId, userId, price, reason, at, settledAt FROM payments "
 
 func scanPayment(row scanner) (p order.Payment, err error) {
 	var at, settledAt int64
-	err = row.Scan(&p.OrderID, &p.PaymentID, &p.StripeID, &p.TicketID, &p.UserID, &p.Price, &p.Reason, &at, &settledAt)
+	var id recordID
+	err = row.Scan(&id, (*text)(&p.OrderID), (*text)(&p.PaymentID), (*text)(&p.StripeID), (*text)(&p.TicketID), (*text)(&p.UserID),
+		(*amount)(&p.Price), (*text)(&p.Reason), (*count)(&at), (*count)(&settledAt))
 	p.At, p.SettledAt = timeOf(at), timeOf(settledAt)
-	return p, err
+	if err == nil && string(id) != p.ID() {
+		err = &errForeign{"the id is not orderId:paymentId"}
+	}
+	return p, named("payments", string(id), err)
 }
 
 // Payment implements order.Ledger.
 func (s *Orders) Payment(ctx context.Context, id string) (order.Payment, error) {
-	return one(ctx, s.db.read, order.ErrNotFound, scanPayment, selectPayment+"WHERE id = ?", id)
+	p, err := one(ctx, s.db.read, order.ErrNotFound, scanPayment, selectPayment+"WHERE id = ?", id)
+	return p, as(order.ErrUnreadable, err)
 }
 
 const (
@@ -34,7 +40,7 @@ func (s *Orders) Refunds(ctx context.Context, open bool, after string, limit int
 	if open {
 		which = isOpenRefund
 	}
-	return all(ctx, s.db.read, scanPayment, selectPayment+which+"AND id > ? ORDER BY id LIMIT ?", after, limit)
+	return first(ctx, s.db.read, scanPayment, limit, selectPayment+which+"AND id > ? ORDER BY id", after)
 }
 
 // OpenRefunds implements order.Ledger.

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"time"
 
 	"lockstep/event"
@@ -23,20 +24,21 @@ const (
 	selectQuarantined = "SELECT id, queueGroup, subject, sequence, key, version, predecessor, payload, reason, detail, at FROM quarantine "
 
 	// listQuarantined leaves the payload out.
-	listQuarantined = "SELECT id, queueGroup, subject, sequence, key, version, predecessor, NULL, reason, detail, at FROM quarantine "
+	listQuarantined = "SELECT id, queueGroup, subject, sequence, key, version, predecessor, x'', reason, detail, at FROM quarantine "
 
 	waits         = "reason IN ('too_early', 'failing')" // as the index has it
-	waitingByKey  = selectQuarantined + "INDEXED BY quarantineWaiting WHERE queueGroup = ? AND key > ? AND " + waits + " ORDER BY key, predecessor LIMIT ?"
+	waitingByKey  = selectQuarantined + "INDEXED BY quarantineWaiting WHERE queueGroup = ? AND key > ? AND " + waits + " ORDER BY key, predecessor"
 	applicableNow = selectQuarantined + "INDEXED BY quarantineWaiting WHERE queueGroup = ?1 AND " + waits +
 		" AND key IN (SELECT q.key FROM json_each(?2) AS r CROSS JOIN quarantine AS q INDEXED BY quarantineWaiting" +
-		" ON q.queueGroup = ?1 AND q.key = r.key AND q.predecessor <= r.value AND q." + waits + ") ORDER BY key, predecessor LIMIT ?3"
+		" ON q.queueGroup = ?1 AND q.key = r.key AND q.predecessor <= r.value AND q." + waits + ") ORDER BY key, predecessor"
 )
 
 func scanQuarantined(row scanner) (q listeners.Quarantined, err error) {
 	var sequence, at int64
-	err = row.Scan(&q.ID, &q.Group, &q.Subject, &sequence, &q.Key, &q.Version, &q.Predecessor, &q.Payload, &q.Reason, &q.Detail, &at)
+	err = row.Scan((*recordID)(&q.ID), (*text)(&q.Group), (*text)(&q.Subject), (*count)(&sequence), (*recordID)(&q.Key), (*count)(&q.Version),
+		(*count)(&q.Predecessor), (*payload)(&q.Payload), (*text)(&q.Reason), (*text)(&q.Detail), (*count)(&at))
 	q.Sequence, q.At = uint64(sequence), timeOf(at)
-	return q, err
+	return q, named("quarantine", q.ID, err)
 }
 
 // Put implements listeners.Quarantine.
@@ -71,12 +73,12 @@ func (s *Quarantine) List(ctx context.Context, f listeners.Filter, after string,
 	if !f.Before.IsZero() {
 		and("at < ?", millis(f.Before))
 	}
-	return all(ctx, s.db.read, scanQuarantined, query+" ORDER BY id LIMIT ?", append(args, limit)...)
+	return first(ctx, s.db.read, scanQuarantined, limit, query+" ORDER BY id", args...)
 }
 
 // Waiting implements listeners.Quarantine.
 func (s *Quarantine) Waiting(ctx context.Context, group, after string, limit int) ([]listeners.Quarantined, error) {
-	return s.page(ctx, waitingByKey, group, after, limit)
+	return s.page(ctx, limit, waitingByKey, group, after)
 }
 
 // Applicable implements listeners.Quarantine.
@@ -85,15 +87,15 @@ func (s *Quarantine) Applicable(ctx context.Context, group string, reached map[s
 	if err != nil {
 		return nil, err
 	}
-	return s.page(ctx, applicableNow, group, string(versions), limit)
+	return s.page(ctx, limit, applicableNow, group, string(versions))
 }
 
-// page returns the rows of a query up to the size of a page.
-func (s *Quarantine) page(ctx context.Context, query string, args ...any) ([]listeners.Quarantined, error) {
+// page returns up to limit rows of a query, and up to the size of a page.
+func (s *Quarantine) page(ctx context.Context, limit int, query string, args ...any) ([]listeners.Quarantined, error) {
 	size := 0
 	return while(ctx, s.db.read, scanQuarantined, func(q listeners.Quarantined) bool {
-		size += len(q.Payload)
-		return size < listeners.PageBytes
+		limit, size = limit-1, size+len(q.Payload)
+		return limit > 0 && size < listeners.PageBytes
 	}, query, args...)
 }
 
@@ -135,31 +137,33 @@ func (db *DB) Marks() *Marks { return &Marks{db} }
 // Mark implements listeners.Marks.
 func (s *Marks) Mark(ctx context.Context, group string, channel event.Subject) (listeners.Mark, error) {
 	none := listeners.Mark{Group: group, Channel: channel}
-	rows, err := all(ctx, s.db.read, func(row scanner) (listeners.Mark, error) {
+	m, err := one(ctx, s.db.read, errNoMark, func(row scanner) (listeners.Mark, error) {
 		m := none
-		var sequence, last, sentAt, base, lost int64
-		var beyond string
-		err := row.Scan(&sequence, &beyond, &last, &sentAt, &base, &lost, &m.Revision)
+		var sequence, last, sentAt, base, lost count
+		var beyond text
+		err := row.Scan(&sequence, &beyond, &last, &sentAt, &base, &lost, (*count)(&m.Revision))
 		if err != nil {
-			return m, err
+			return m, named("marks", group+" "+string(channel), err)
 		}
 		m.Sequence, m.Last, m.Base, m.Lost = uint64(sequence), uint64(last), uint64(base), uint64(lost)
 		if sentAt != 0 {
-			m.SentAt = time.Unix(0, sentAt).UTC()
+			m.SentAt = time.Unix(0, int64(sentAt)).UTC()
 		}
-		m.Beyond, err = listeners.ParseSpans(beyond)
+		m.Beyond, err = listeners.ParseSpans(string(beyond))
 		return m, err
 	}, "SELECT sequence, beyond, last, sentAt, base, lost, revision FROM marks WHERE queueGroup = ? AND channel = ?", group, string(channel))
-	if err != nil || len(rows) == 0 {
-		return none, err
+	if errors.Is(err, errNoMark) {
+		return none, nil
 	}
-	return rows[0], nil
+	return m, err
 }
+
+var errNoMark = errors.New("no mark")
 
 const storeMark = "INSERT INTO marks (queueGroup, channel, sequence, beyond, last, sentAt, base, lost, revision)" +
 	" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (queueGroup, channel) DO UPDATE SET" +
 	" sequence = excluded.sequence, beyond = excluded.beyond, last = excluded.last, sentAt = excluded.sentAt," +
-	" base = excluded.base, lost = excluded.lost, revision = excluded.revision WHERE revision = excluded.revision - 1"
+	" base = excluded.base, lost = excluded.lost, revision = excluded.revision WHERE CAST(revision AS INTEGER) = excluded.revision - 1"
 
 // Store implements listeners.Marks.
 func (s *Marks) Store(ctx context.Context, m listeners.Mark) (bool, error) {

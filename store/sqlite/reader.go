@@ -4,8 +4,11 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"iter"
 	"sync"
+
+	records "lockstep/internal/unreadable"
 )
 
 // reader runs queries on the connections that cannot write. Statements are
@@ -13,6 +16,34 @@ import (
 type reader struct {
 	pool       *sql.DB
 	statements sync.Map // query → *sql.Stmt
+	unreadable *records.Records
+}
+
+// tables are those that rows are read from, but for the outbox, which looks
+// after its own.
+func tables() []string {
+	return []string{"tickets", "locks", "orders", "payments", "replica", "quarantine", "marks", "incidents"}
+}
+
+// errUnreadable: the row is there and cannot be read.
+var errUnreadable = errors.New("the stored row cannot be read")
+
+// as gives errUnreadable the name that a port has for it.
+func as(port, err error) error {
+	if errors.Is(err, errUnreadable) {
+		return fmt.Errorf("%w: %w", port, err)
+	}
+	return err
+}
+
+// note makes a row known that cannot be read, if that is what err says.
+func (r *reader) note(ctx context.Context, err error) bool {
+	var u *unreadable
+	if !errors.As(err, &u) {
+		return false
+	}
+	r.unreadable.Note(ctx, u.table, u.id, u.err)
+	return true
 }
 
 // scanner is a row, of one or of many.
@@ -41,7 +72,8 @@ func (r *reader) close() error {
 	return errors.Join(append(errs, r.pool.Close())...)
 }
 
-// one returns the row of a query, or notFound if there is none.
+// one returns the row of a query, or notFound if there is none, or
+// errUnreadable.
 func one[T any](ctx context.Context, r *reader, notFound error, scan func(scanner) (T, error), query string, args ...any) (T, error) {
 	var none T
 	s, err := r.prepared(ctx, query)
@@ -52,15 +84,28 @@ func one[T any](ctx context.Context, r *reader, notFound error, scan func(scanne
 	if errors.Is(err, sql.ErrNoRows) {
 		return none, notFound
 	}
+	if r.note(ctx, err) {
+		return none, fmt.Errorf("%w: %w", errUnreadable, err)
+	}
 	return v, err
 }
 
-// all returns the rows of a query.
+// first returns up to limit rows of a query, but for those that cannot be read;
+// fewer if there are no more.
+func first[T any](ctx context.Context, r *reader, scan func(scanner) (T, error), limit int, query string, args ...any) ([]T, error) {
+	if limit <= 0 {
+		return nil, nil
+	}
+	return while(ctx, r, scan, func(T) bool { limit--; return limit > 0 }, query, args...)
+}
+
+// all returns the rows of a query, but for those that cannot be read.
 func all[T any](ctx context.Context, r *reader, scan func(scanner) (T, error), query string, args ...any) ([]T, error) {
 	return while(ctx, r, scan, func(T) bool { return true }, query, args...)
 }
 
-// while returns the rows of a query up to the first after which more is false.
+// while returns the rows of a query that can be read, up to the first after
+// which more is false.
 func while[T any](ctx context.Context, r *reader, scan func(scanner) (T, error), more func(T) bool, query string, args ...any) (found []T, err error) {
 	s, err := r.prepared(ctx, query)
 	if err != nil {
@@ -73,6 +118,9 @@ func while[T any](ctx context.Context, r *reader, scan func(scanner) (T, error),
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
 		v, err := scan(rows)
+		if r.note(ctx, err) {
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -19,13 +19,14 @@ func (db *DB) Replica() *Replica { return &Replica{db} }
 const selectReplica = "SELECT id, version, title, price, orderId, deleted FROM replica "
 
 func scanReplica(row scanner) (r replica.Row, err error) {
-	err = row.Scan(&r.ID, &r.Version, &r.Title, &r.Price, &r.OrderID, &r.Deleted)
-	return r, err
+	err = row.Scan((*recordID)(&r.ID), (*count)(&r.Version), (*text)(&r.Title), (*amount)(&r.Price), (*text)(&r.OrderID), (*flag)(&r.Deleted))
+	return r, named("replica", r.ID, err)
 }
 
 // Row implements replica.Store.
 func (s *Replica) Row(ctx context.Context, id string) (replica.Row, error) {
-	return one(ctx, s.db.read, replica.ErrNotFound, scanReplica, selectReplica+"WHERE id = ?", id)
+	r, err := one(ctx, s.db.read, replica.ErrNotFound, scanReplica, selectReplica+"WHERE id = ?", id)
+	return r, as(replica.ErrUnreadable, err)
 }
 
 // Versions implements replica.Store.
@@ -35,7 +36,8 @@ func (s *Replica) Versions(ctx context.Context, ids []string) (map[string]int64,
 		return nil, err
 	}
 	rows, err := all(ctx, s.db.read, func(row scanner) (r replica.Row, err error) {
-		return r, row.Scan(&r.ID, &r.Version)
+		err = row.Scan((*recordID)(&r.ID), (*count)(&r.Version))
+		return r, named("replica", r.ID, err)
 	}, "SELECT id, version FROM replica WHERE id IN (SELECT value FROM json_each(?))", set)
 	if err != nil {
 		return nil, err
@@ -49,7 +51,7 @@ func (s *Replica) Versions(ctx context.Context, ids []string) (map[string]int64,
 
 // Page implements replica.Store.
 func (s *Replica) Page(ctx context.Context, after string, limit int) ([]replica.Row, error) {
-	return all(ctx, s.db.read, scanReplica, selectReplica+"WHERE id > ? ORDER BY id LIMIT ?", after, limit)
+	return first(ctx, s.db.read, scanReplica, limit, selectReplica+"WHERE id > ? ORDER BY id", after)
 }
 
 // Count implements replica.Store.
@@ -60,8 +62,8 @@ func (s *Replica) Count(ctx context.Context) (int, error) {
 
 const (
 	insertReplica = "INSERT INTO replica (version, title, price, orderId, deleted, id) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
-	updateReplica = "UPDATE replica SET version = ?, title = ?, price = ?, orderId = ?, deleted = ? WHERE id = ? AND version = ?"
-	deleteReplica = "DELETE FROM replica WHERE id = ? AND version = ?"
+	updateReplica = "UPDATE replica SET version = ?, title = ?, price = ?, orderId = ?, deleted = ? WHERE id = ? AND " + versioned
+	deleteReplica = "DELETE FROM replica WHERE id = ? AND " + versioned
 )
 
 // Write implements replica.Store. All writes are one transaction.
@@ -95,11 +97,14 @@ func (db *DB) OrderTickets() *OrderTickets { return &OrderTickets{db} }
 
 // Lockers implements order.Tickets.
 func (s *OrderTickets) Lockers(ctx context.Context, after string, limit int) ([]string, error) {
-	return all(ctx, s.db.read, func(row scanner) (id string, err error) { return id, row.Scan(&id) }, selectLockers, after, limit)
+	return first(ctx, s.db.read, func(row scanner) (id string, err error) {
+		err = row.Scan((*recordID)(&id))
+		return id, named("replica", "locked by "+id, err)
+	}, limit, selectLockers, after)
 }
 
 const (
-	selectLockers    = "SELECT DISTINCT orderId FROM replica WHERE orderId <> '' AND orderId > ?1 ORDER BY orderId LIMIT ?2"
+	selectLockers    = "SELECT DISTINCT orderId FROM replica WHERE orderId <> '' AND orderId > ?1 ORDER BY orderId"
 	selectLeftLocked = "SELECT o.seq, o.id, o.userId, o.status, o.expiresAt, o.ticketId, o.price, o.version, o.paidBy," +
 		" coalesce(other.id, '')" +
 		" FROM json_each(?1) AS wanted JOIN orders AS o ON o.id = wanted.value AND o.status = 'cancelled'" +
@@ -115,7 +120,7 @@ func (s *OrderTickets) LeftLocked(ctx context.Context, orderIDs []string) ([]ord
 		return nil, err
 	}
 	return all(ctx, s.db.read, func(row scanner) (l order.LeftLock, err error) {
-		o, err := scanOrder(also{row, &l.Active})
+		o, err := scanOrder(also{row, (*text)(&l.Active)})
 		l.Order = o.Order
 		return l, err
 	}, selectLeftLocked, set)
@@ -132,12 +137,14 @@ func (a also) Scan(dest ...any) error { return a.scanner.Scan(append(dest, a.las
 const selectOrderTicket = "SELECT id, title, price, version FROM replica "
 
 func scanOrderTicket(row scanner) (t order.Ticket, err error) {
-	return t, row.Scan(&t.ID, &t.Title, &t.Price, &t.Version)
+	err = row.Scan((*recordID)(&t.ID), (*text)(&t.Title), (*amount)(&t.Price), (*count)(&t.Version))
+	return t, named("replica", t.ID, err)
 }
 
 // Ticket implements order.Tickets.
 func (s *OrderTickets) Ticket(ctx context.Context, id string) (order.Ticket, error) {
-	return one(ctx, s.db.read, order.ErrNotFound, scanOrderTicket, selectOrderTicket+"WHERE id = ? AND deleted = 0", id)
+	t, err := one(ctx, s.db.read, order.ErrNotFound, scanOrderTicket, selectOrderTicket+"WHERE id = ? AND deleted = 0", id)
+	return t, as(order.ErrUnreadable, err)
 }
 
 // Tickets implements order.Tickets.

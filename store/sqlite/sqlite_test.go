@@ -3,6 +3,7 @@ package sqlite_test
 import (
 	"database/sql"
 	"hash/crc32"
+	"log/slog"
 	"path/filepath"
 	"testing"
 
@@ -21,7 +22,7 @@ func TestSQLite(t *testing.T) {
 // open opens a file for the length of the test.
 func open(t *testing.T, path string) *sqlite.DB {
 	t.Helper()
-	db, err := sqlite.Open(t.Context(), path, sqlite.Options{})
+	db, err := sqlite.Open(t.Context(), path, sqlite.Options{Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,6 +46,7 @@ func backend(t *testing.T, path string) storetest.Backend {
 			execute(t, path, "INSERT INTO events (keyHash, key, version, subject, occurredAt, isLocked, lockedAt, notBefore, attempts, failures, payload)"+
 				" VALUES (?, ?, ?, ?, 'noon', 1, 0, 0, 0, 'null', ?)", int64(crc32.ChecksumIEEE([]byte(e.Key))), e.Key, e.Version, string(e.Subject), string(e.Payload))
 		},
+		Spoil: func(t *testing.T, table, id string) { spoil(t, path, table, id) },
 		Reopen: func(t *testing.T) storetest.Backend {
 			t.Helper()
 			if err := db.Close(); err != nil {
@@ -72,6 +74,18 @@ func foreign(t *testing.T, path, key string) int {
 			" VALUES (?, ?, ?, ?, 1, ?, 1, ?, 1, '[', ?)", append([]any{hash, key}, r...)...)
 	}
 	return len(rows)
+}
+
+// spoil puts a text where a number belongs.
+func spoil(t *testing.T, path, table, id string) {
+	t.Helper()
+	set := map[string]string{
+		"tickets": "price = 'dear' WHERE id", "orders": "price = 'dear' WHERE id", "replica": "price = 'dear' WHERE id",
+		"payments": "price = 'dear' WHERE id", "locks": "version = 'dear' WHERE orderId", "quarantine": "sequence = 'dear' WHERE id",
+		"incidents": "count = 'dear' WHERE id", "marks": "sequence = 'dear' WHERE queueGroup",
+		"leases": "epoch = 'dear', expiresAt = 'dear' WHERE name",
+	}[table]
+	execute(t, path, "UPDATE "+table+" SET "+set+" = ?", id)
 }
 
 // execute writes as another program.

@@ -27,14 +27,15 @@ type ticketRow struct {
 }
 
 func scanTicket(row scanner) (t ticketRow, err error) {
-	err = row.Scan(&t.seq, &t.ID, &t.Title, &t.Price, &t.UserID, &t.Version, &t.OrderID, &t.Deleted, &t.Revision)
-	return t, err
+	err = row.Scan(&t.seq, (*recordID)(&t.ID), (*text)(&t.Title), (*amount)(&t.Price), (*text)(&t.UserID), (*count)(&t.Version),
+		(*text)(&t.OrderID), (*flag)(&t.Deleted), (*count)(&t.Revision))
+	return t, named("tickets", t.ID, err)
 }
 
 // Ticket implements ticket.Reader.
 func (s *Tickets) Ticket(ctx context.Context, id string) (ticket.Ticket, error) {
 	t, err := one(ctx, s.db.read, ticket.ErrNotFound, scanTicket, selectTicket+"WHERE id = ?", id)
-	return t.Ticket, err
+	return t.Ticket, as(ticket.ErrUnreadable, err)
 }
 
 // Free implements ticket.Reader.
@@ -44,8 +45,8 @@ func (s *Tickets) Free(ctx context.Context) iter.Seq2[ticket.Ticket, error] {
 		if last != nil {
 			after = last.seq
 		}
-		return all(ctx, s.db.read, scanTicket,
-			selectTicket+"WHERE seq > ? AND orderId = '' AND deleted = 0 ORDER BY seq LIMIT ?", after, pageRows)
+		return first(ctx, s.db.read, scanTicket, pageRows,
+			selectTicket+"WHERE seq > ? AND orderId = '' AND deleted = 0 ORDER BY seq", after)
 	})
 	return func(yield func(ticket.Ticket, error) bool) {
 		for row, err := range rows {
@@ -58,7 +59,7 @@ func (s *Tickets) Free(ctx context.Context) iter.Seq2[ticket.Ticket, error] {
 
 // Page implements ticket.Reader.
 func (s *Tickets) Page(ctx context.Context, after string, limit int) ([]ticket.Ticket, error) {
-	rows, err := all(ctx, s.db.read, scanTicket, selectTicket+"WHERE id > ? ORDER BY id LIMIT ?", after, limit)
+	rows, err := first(ctx, s.db.read, scanTicket, limit, selectTicket+"WHERE id > ? ORDER BY id", after)
 	if err != nil {
 		return nil, err
 	}
@@ -73,20 +74,27 @@ const selectLock = "SELECT orderId, ticketId, version, state, since FROM locks "
 
 func scanLock(row scanner) (l ticket.Lock, err error) {
 	var since int64
-	err = row.Scan(&l.OrderID, &l.TicketID, &l.Version, &l.State, &since)
+	err = row.Scan((*recordID)(&l.OrderID), (*text)(&l.TicketID), (*count)(&l.Version), (*text)(&l.State), (*count)(&since))
 	l.Since = timeOf(since)
-	return l, err
+	return l, named("locks", l.OrderID, err)
 }
 
 // Lock implements ticket.Reader.
 func (s *Tickets) Lock(ctx context.Context, orderID string) (ticket.Lock, error) {
-	return one(ctx, s.db.read, ticket.ErrNotFound, scanLock, selectLock+"WHERE orderId = ?", orderID)
+	l, err := one(ctx, s.db.read, ticket.ErrNotFound, scanLock, selectLock+"WHERE orderId = ?", orderID)
+	return l, as(ticket.ErrUnreadable, err)
 }
 
 // NextWaiting implements ticket.Reader.
 func (s *Tickets) NextWaiting(ctx context.Context, ticketID string) (ticket.Lock, error) {
-	return one(ctx, s.db.read, ticket.ErrNotFound, scanLock,
-		selectLock+"WHERE ticketId = ? AND state = 'waiting' ORDER BY since, orderId LIMIT 1", ticketID)
+	waiting, err := first(ctx, s.db.read, scanLock, 1, selectLock+"WHERE ticketId = ? AND state = 'waiting' ORDER BY since, orderId", ticketID)
+	if err == nil && len(waiting) == 0 {
+		err = ticket.ErrNotFound
+	}
+	if err != nil {
+		return ticket.Lock{}, err
+	}
+	return waiting[0], nil
 }
 
 // Commit implements ticket.Store.
@@ -118,8 +126,8 @@ const (
 	insertTicket = "INSERT INTO tickets (id, title, price, userId, version, orderId, deleted, revision)" +
 		" VALUES (?, ?, ?, ?, ?, ?, ?, 0) ON CONFLICT (id) DO NOTHING"
 	updateTicket = "UPDATE tickets SET title = ?, price = ?, userId = ?, version = ?, orderId = ?, deleted = ?," +
-		" revision = revision + 1 WHERE id = ? AND version = ? AND revision = ?"
-	guardTicket = "UPDATE tickets SET revision = revision + 1 WHERE id = ? AND version = ? AND revision = ?"
+		" revision = revision + 1 WHERE id = ? AND " + versioned + " AND CAST(revision AS INTEGER) = ?"
+	guardTicket = "UPDATE tickets SET revision = revision + 1 WHERE id = ? AND " + versioned + " AND CAST(revision AS INTEGER) = ?"
 )
 
 func writeTicket(ctx context.Context, w *writer, was, now *ticket.Ticket) error {
@@ -139,7 +147,7 @@ func writeTicket(ctx context.Context, w *writer, was, now *ticket.Ticket) error 
 
 const (
 	insertLock = "INSERT INTO locks (orderId, ticketId, version, state, since) VALUES (?, ?, ?, ?, ?) ON CONFLICT (orderId) DO NOTHING"
-	updateLock = "UPDATE locks SET ticketId = ?, version = ?, state = ?, since = ? WHERE orderId = ? AND state = ? AND version = ?"
+	updateLock = "UPDATE locks SET ticketId = ?, version = ?, state = ?, since = ? WHERE orderId = ? AND CAST(state AS TEXT) = ? AND " + versioned
 )
 
 func writeLock(ctx context.Context, w *writer, c ticket.LockChange) error {

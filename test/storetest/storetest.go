@@ -38,6 +38,11 @@ type Backend struct {
 	// whatever publishing does not need.
 	Careless func(t *testing.T, e event.Event)
 
+	// Spoil puts a text where a number belongs, as another program might: into
+	// the record of the table that has the id. A mark's is its group, a lease's
+	// its name.
+	Spoil func(t *testing.T, table, id string)
+
 	// Reopen closes the store and opens it again on the same data.
 	Reopen func(t *testing.T) Backend
 }
@@ -60,6 +65,7 @@ func Run(t *testing.T, open func(t *testing.T) Backend) {
 		"Outbox":     outboxCases,
 		"Failures":   failureCases,
 		"Foreign":    foreignCases,
+		"Unreadable": unreadableCases,
 		"Tail":       tailCases,
 		"Leases":     leaseCases,
 		"Quarantine": quarantineCases,

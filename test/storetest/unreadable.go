@@ -1,0 +1,220 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"lockstep/event"
+	"lockstep/incident"
+	"lockstep/internal/objectid"
+	"lockstep/listeners"
+	"lockstep/order"
+	"lockstep/replica"
+	"lockstep/ticket"
+)
+
+// Case 10.7: what other hands have spoiled breaks no list and hides nothing; a
+// read of it says what is wrong.
+var unreadableCases = []testCase{
+	{"a ticket that cannot be read is in no list", unreadableTicket},
+	{"a lock that cannot be read keeps no other waiting", unreadableLock},
+	{"an order that cannot be read is in no list and is overdue", unreadableOrder},
+	{"orders that cannot expire hide none behind them", unreadableOverdue},
+	{"a row that cannot be read is no row of a page", unreadableRow},
+	{"a refund that cannot be read is in no list", unreadableRefund},
+	{"entries of the quarantine that cannot be read fill no page", unreadableEntries},
+	{"an incident that cannot be read is in no list", unreadableIncident},
+	{"a mark that cannot be read is not taken for none", unreadableMark},
+	{"a lease that cannot be read is taken", unreadableLease},
+}
+
+func unreadableTicket(t *testing.T, b Backend) {
+	all := []ticket.Ticket{create(t, b), create(t, b), create(t, b)}
+	b.Spoil(t, "tickets", all[0].ID)
+	b.Spoil(t, "tickets", all[1].ID)
+	_, err := b.Tickets.Ticket(t.Context(), all[0].ID)
+	wants(t, "read", err, ticket.ErrUnreadable)
+	same(t, "free tickets", collect(t, b.Tickets.Free(t.Context())), all[2:])
+	page, err := b.Tickets.Page(t.Context(), "", 1)
+	must(t, "page", err)
+	same(t, "page", page, all[2:])
+	now := next(all[2])
+	must(t, "edit", b.Tickets.Commit(t.Context(), ticket.Change{Was: &all[2], Now: &now}))
+}
+
+func unreadableLock(t *testing.T, b Backend) {
+	ticketID := objectid.New()
+	var all []ticket.Lock
+	for i := range 3 {
+		l := ticket.Lock{OrderID: objectid.New(), TicketID: ticketID, State: ticket.Waiting, Since: noon.Add(time.Duration(i) * time.Second)}
+		must(t, "lock", b.Tickets.Commit(t.Context(), ticket.Change{Locks: []ticket.LockChange{{Now: l}}}))
+		all = append(all, l)
+	}
+	b.Spoil(t, "locks", all[0].OrderID)
+	_, err := b.Tickets.Lock(t.Context(), all[0].OrderID)
+	wants(t, "read", err, ticket.ErrUnreadable)
+	got, err := b.Tickets.NextWaiting(t.Context(), ticketID)
+	must(t, "next", err)
+	same(t, "next", got, all[1])
+	b.Spoil(t, "locks", all[1].OrderID)
+	b.Spoil(t, "locks", all[2].OrderID)
+	_, err = b.Tickets.NextWaiting(t.Context(), ticketID)
+	wants(t, "next of none", err, ticket.ErrNotFound)
+}
+
+func unreadableOrder(t *testing.T, b Backend) {
+	var all []order.Order
+	for range 3 {
+		o := newOrder()
+		must(t, "create", b.Orders.Commit(t.Context(), reserve(o)))
+		all = append(all, o)
+	}
+	b.Spoil(t, "orders", all[0].ID)
+	b.Spoil(t, "orders", all[1].ID)
+	_, err := b.Orders.Order(t.Context(), all[0].ID)
+	wants(t, "read", err, order.ErrUnreadable)
+	same(t, "orders of the buyer", collect(t, b.Orders.Orders(t.Context(), "buyer")), all[2:])
+	page, err := b.Orders.Page(t.Context(), "", 1)
+	must(t, "page", err)
+	same(t, "page", page, all[2:])
+	same(t, "overdue orders", len(collect(t, b.Orders.Expired(t.Context(), noon))), 3)
+}
+
+// unreadableOverdue has more of them than share a reading of the payments.
+func unreadableOverdue(t *testing.T, b Backend) {
+	const bad = 300
+	all := make([]order.Order, bad+1)
+	for i, err := range race(len(all), func(i int) error {
+		all[i] = newOrder()
+		all[i].ExpiresAt = noon.Add(time.Duration(i) * time.Second)
+		return b.Orders.Commit(t.Context(), reserve(all[i]))
+	}) {
+		must(t, fmt.Sprint("create ", i), err)
+	}
+	for _, o := range all[:bad] {
+		b.Spoil(t, "orders", o.ID)
+	}
+	ctx, stop := context.WithCancel(within(t))
+	defer stop()
+	expiry := order.NewExpiry(order.NewService(b.Orders, b.OrderTickets, order.Options{}), order.ExpiryOptions{
+		Interval: 10 * time.Millisecond, Grace: time.Nanosecond,
+	})
+	ended := make(chan error, 1)
+	go func() { ended <- expiry.Run(ctx) }()
+	for last := all[bad]; last.Status != order.Cancelled; {
+		var err error
+		last, err = b.Orders.Order(ctx, last.ID)
+		must(t, "read", err)
+	}
+	for expiry.Check() == nil { // once the look is over
+		must(t, "wait for the check to tell of the orders that are left", ctx.Err())
+		time.Sleep(time.Millisecond)
+	}
+	stop()
+	must(t, "expiry", <-ended)
+}
+
+func unreadableRow(t *testing.T, b Backend) {
+	rows := []replica.Row{newRow(), newRow(), newRow()}
+	for _, r := range rows {
+		writeRows(t, b, 1, insertRow(r))
+	}
+	b.Spoil(t, "replica", rows[0].ID)
+	b.Spoil(t, "replica", rows[1].ID)
+	_, err := b.Replica.Row(t.Context(), rows[0].ID)
+	wants(t, "read", err, replica.ErrUnreadable)
+	_, err = b.OrderTickets.Ticket(t.Context(), rows[0].ID)
+	wants(t, "read for an order", err, order.ErrUnreadable)
+	page, err := b.Replica.Page(t.Context(), "", 1)
+	must(t, "page", err)
+	same(t, "page", page, rows[2:])
+	tickets, err := b.OrderTickets.Tickets(t.Context(), []string{rows[0].ID, rows[2].ID})
+	must(t, "tickets", err)
+	same(t, "tickets", keysOf(tickets), []string{rows[2].ID})
+	newer := rows[0]
+	newer.Version++
+	writeRows(t, b, 1, replica.Write{From: rows[0].Version, Row: newer})
+	got, err := b.Replica.Row(t.Context(), newer.ID)
+	must(t, "read what the next event has mended", err)
+	same(t, "row", got, newer)
+}
+
+func unreadableRefund(t *testing.T, b Backend) {
+	var all []order.Payment
+	for i := range 3 {
+		o := newOrder()
+		o.ID = fmt.Sprintf("%024x", i)
+		p := newPayment(o, "pay", order.RefundCancelled)
+		must(t, "refund", b.Orders.Commit(t.Context(), order.Change{Payment: &p}))
+		all = append(all, p)
+	}
+	b.Spoil(t, "payments", all[0].ID())
+	b.Spoil(t, "payments", all[1].ID())
+	_, err := b.Orders.Payment(t.Context(), all[0].ID())
+	wants(t, "read", err, order.ErrUnreadable)
+	got, err := b.Orders.Refunds(t.Context(), true, "", 1)
+	must(t, "refunds", err)
+	same(t, "refunds", got, all[2:])
+}
+
+func unreadableEntries(t *testing.T, b Backend) {
+	var all []listeners.Quarantined
+	for i := range 4 {
+		q := newEntry(i)
+		q.ID, q.Key = fmt.Sprint("id ", i), fmt.Sprint("key ", i)
+		all = append(all, put(t, b, q))
+	}
+	for _, q := range all[:3] {
+		b.Spoil(t, "quarantine", q.ID)
+	}
+	got, err := b.Quarantine.List(t.Context(), listeners.Filter{}, "", 1)
+	must(t, "list", err)
+	same(t, "list", got, []listeners.Quarantined{listed(all[3])})
+	got, err = b.Quarantine.Waiting(t.Context(), all[0].Group, "", 1)
+	must(t, "waiting", err)
+	same(t, "waiting", got, all[3:])
+	got, err = b.Quarantine.Applicable(t.Context(), all[0].Group, map[string]int64{"key 0": 9, "key 3": 9}, 2)
+	must(t, "applicable", err)
+	same(t, "applicable", got, all[3:])
+	n, err := b.Quarantine.Remove(t.Context(), []string{all[0].ID})
+	must(t, "discard", err)
+	same(t, "discarded", n, 1)
+}
+
+func unreadableIncident(t *testing.T, b Backend) {
+	var all []incident.Incident
+	for i := range 3 {
+		all = append(all, record(t, b, newIncident(i)))
+	}
+	b.Spoil(t, "incidents", all[0].ID)
+	b.Spoil(t, "incidents", all[2].ID)
+	_, err := b.Incidents.Incident(t.Context(), all[0].ID)
+	if err == nil || errors.Is(err, incident.ErrNotFound) {
+		t.Errorf("read: %v, want an error that says what is wrong", err)
+	}
+	got, err := b.Incidents.List(t.Context(), incident.Query{Limit: 1})
+	must(t, "list", err)
+	same(t, "list", got, all[1:2])
+	got, err = b.Incidents.Due(t.Context(), noon.Add(time.Hour), 1)
+	must(t, "due", err)
+	same(t, "due", got, all[1:2])
+}
+
+func unreadableMark(t *testing.T, b Backend) {
+	storeMark(t, b, true, mark("spoiled", 5))
+	b.Spoil(t, "marks", "spoiled")
+	if m, err := b.Marks.Mark(t.Context(), "spoiled", event.TicketUpdated); err == nil {
+		t.Errorf("the mark is %+v, want an error: what was lost meanwhile would not be noticed", m)
+	}
+}
+
+func unreadableLease(t *testing.T, b Backend) {
+	mustAcquire(t, b, "relay", "a", time.Hour)
+	b.Spoil(t, "leases", "relay")
+	if l := mustAcquire(t, b, "relay", "b", time.Hour); l.Epoch < 1 || l.Settled {
+		t.Errorf("lease %+v, want one that looks for what the holder left", l)
+	}
+}
