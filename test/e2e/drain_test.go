@@ -113,16 +113,6 @@ func alone(t *testing.T, service string, e engine, extra ...string) *process {
 	return pod(service, 0, a[1], shared, e.env(t, service, t.TempDir()), strings.ToUpper(service)+"_ADDR="+a[0])
 }
 
-// setting returns the value of a variable of the process.
-func (p *process) setting(name string) string {
-	for _, e := range p.Env {
-		if value, ok := strings.CutPrefix(e, name+"="); ok {
-			return value
-		}
-	}
-	return ""
-}
-
 // lookEvery is how often the balancer looks who is ready.
 const lookEvery = 250 * time.Millisecond
 
