@@ -14,9 +14,22 @@ import (
 // cannot be read or breaks the contract, and will do so at every delivery.
 var ErrInvalid = errors.New("invalid event")
 
-// maxID bounds the length of an id in bytes. Ids of the ticketing services
-// have 24; other publishers may use UUIDs or longer keys.
-const maxID = 128
+const (
+	// maxID bounds the length of an id in bytes. Ids of the ticketing services
+	// have 24; other publishers may use UUIDs or longer keys.
+	maxID = 128
+
+	// maxTitle bounds a title in bytes: the owner's API takes bodies of no more.
+	maxTitle = 100 << 10
+
+	// maxName bounds what tells payments apart, in bytes. Stripe's ids have 255
+	// characters at most.
+	maxName = 1000
+
+	// maxVersion bounds a version: consumers in JavaScript cannot count on from
+	// there, and no record is changed so often.
+	maxVersion = 1 << 53
+)
 
 // object is a decoded JSON object. Keys are exact: encoding/json would match
 // "Version" to version, which no other consumer on the bus does.
@@ -81,7 +94,28 @@ func (o object) version(key string) (int64, error) {
 	if err != nil || v < 0 {
 		return 0, fmt.Errorf("%w: %s is not a whole number of at least 0", ErrInvalid, key)
 	}
+	if v > maxVersion {
+		return 0, fmt.Errorf("%w: %s is above 2^53", ErrInvalid, key)
+	}
 	return v, nil
+}
+
+// title reads a text that the owner's API takes as a title.
+func (o object) title(key string) (string, error) {
+	s, err := o.text(key)
+	if err == nil && (s == "" || len(s) > maxTitle) {
+		err = fmt.Errorf("%w: %s must have 1 to %d bytes", ErrInvalid, key, maxTitle)
+	}
+	return s, err
+}
+
+// price reads a number that the owner's API takes as a price.
+func (o object) price(key string) (float64, error) {
+	f, err := o.number(key)
+	if err == nil && f <= 0 {
+		err = fmt.Errorf("%w: %s is not above 0", ErrInvalid, key)
+	}
+	return f, err
 }
 
 func (o object) number(key string) (float64, error) {
@@ -95,17 +129,21 @@ func (o object) number(key string) (float64, error) {
 	return f, nil
 }
 
-// name returns a value that only tells things apart and is not ours to judge:
-// a string as it is, anything else as it is written, "" if it is absent.
-func (o object) name(key string) string {
+// name returns a value that only tells things apart and is not ours to judge,
+// but for its length: a string as it is, anything else as it is written, "" if
+// it is absent.
+func (o object) name(key string) (string, error) {
 	if o.absent(key) {
-		return ""
+		return "", nil
 	}
 	s, err := o.text(key)
 	if err != nil {
-		return string(o[key])
+		s = string(o[key])
 	}
-	return s
+	if len(s) > maxName {
+		return "", fmt.Errorf("%w: %s has more than %d bytes", ErrInvalid, key, maxName)
+	}
+	return s, nil
 }
 
 func (o object) object(key string) (object, error) {

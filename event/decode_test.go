@@ -9,6 +9,8 @@ import (
 	"lockstep/event"
 )
 
+// TestDecodeTicketRefusesWhatBreaksTheContract, and what the owner's API would
+// not take. Case 11.6.
 func TestDecodeTicketRefusesWhatBreaksTheContract(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
@@ -46,6 +48,14 @@ func TestDecodeTicketRefusesWhatBreaksTheContract(t *testing.T) {
 		"previousVersion above version":   {event.TicketUpdated, `{"id":"a","title":"t","price":1,"version":5,"previousVersion":5}`},
 		"previousVersion not a number":    {event.TicketUpdated, `{"id":"a","title":"t","price":1,"version":5,"previousVersion":"4"}`},
 		"deletion of the first version":   {event.TicketDeleted, `{"id":"a","version":0}`},
+		"version above 2^53":              {event.TicketUpdated, `{"id":"a","title":"t","price":1,"version":9007199254740993}`},
+		"the highest of all versions":     {event.TicketUpdated, `{"id":"a","title":"t","price":1,"version":9223372036854775807,"previousVersion":0}`},
+		"deletion above 2^53":             {event.TicketDeleted, `{"id":"a","version":9007199254740993}`},
+		"price of 0":                      {event.TicketUpdated, `{"id":"a","title":"t","price":0,"version":1}`},
+		"price below 0":                   {event.TicketUpdated, `{"id":"a","title":"t","price":-5,"version":1}`},
+		"price that is no number":         {event.TicketUpdated, `{"id":"a","title":"t","price":NaN,"version":1}`},
+		"empty title":                     {event.TicketUpdated, `{"id":"a","title":"","price":1,"version":1}`},
+		"title of 100 KiB and a byte":     {event.TicketUpdated, `{"id":"a","title":"` + strings.Repeat("a", 100<<10+1) + `","price":1,"version":1}`},
 		"object where a string should be": {event.TicketUpdated, `{"id":{"$gt":""},"title":"t","price":1,"version":1}`},
 	}
 	for name, tc := range tests {
@@ -69,6 +79,11 @@ func TestDecodeTicketIsLenientWhereTheBusIs(t *testing.T) {
 		"orderId null":          `{"id":"a","title":"t","price":1,"version":1,"orderId":null}`,
 		"no userId":             `{"id":"a","title":"t","price":1,"version":1}`,
 		"userId is a number":    `{"id":"a","title":"t","price":1,"version":1,"userId":7}`, // case 9.8
+		"userId is blank":       `{"id":"a","title":"t","price":1,"version":1,"userId":" "}`,
+		"userId is long":        `{"id":"a","title":"t","price":1,"version":1,"userId":"` + strings.Repeat("u", 2000) + `"}`,
+		"a blank title":         `{"id":"a","title":" ","price":1,"version":1}`, // the owner takes it
+		"the smallest price":    `{"id":"a","title":"t","price":5e-324,"version":1}`,
+		"a long title":          `{"id":"a","title":"` + strings.Repeat("a", 100<<10) + `","price":1,"version":1}`,
 		"white space around it": " \n{\"id\":\"a\",\"title\":\"t\",\"price\":1,\"version\":1}\n",
 		"the last of two keys":  `{"id":"z","id":"a","title":"t","price":1,"version":1}`,
 	} {
@@ -122,6 +137,8 @@ func TestDecodeOrderEventsRefuseWhatBreaksTheContract(t *testing.T) {
 	for name, payload := range map[string]string{
 		"negative version":   `{"id":"o","version":-1,"ticket":{"id":"a","price":1}}`,
 		"no version":         `{"id":"o","ticket":{"id":"a","price":1}}`,
+		"version above 2^53": `{"id":"o","version":9007199254740993,"ticket":{"id":"a","price":1}}`,
+		"id of 129 bytes":    `{"id":"` + strings.Repeat("o", 129) + `","version":1,"ticket":{"id":"a","price":1}}`,
 		"no id":              `{"version":1,"ticket":{"id":"a","price":1}}`,
 		"no ticket":          `{"id":"o","version":1}`,
 		"null ticket":        `{"id":"o","version":1,"ticket":null}`,
@@ -181,6 +198,29 @@ func TestPaymentsHaveNames(t *testing.T) {
 	} {
 		if got, err := event.DecodePaid([]byte(payload)); err != nil || got.Name() != want {
 			t.Errorf("DecodePaid(%s) has the name %q, %v, want %q", payload, got.Name(), err, want)
+		}
+	}
+}
+
+// TestDeletionsOfWhateverIsStoredAreRead: what a deleted ticket was decides
+// nothing any more. Case 11.6.
+func TestDeletionsOfWhateverIsStoredAreRead(t *testing.T) {
+	t.Parallel()
+	for _, rest := range []string{``, `,"title":"","price":-5`, `,"title":7,"price":"x"`} {
+		got, err := event.Scheme{}.DecodeTicket(event.TicketDeleted, []byte(`{"id":"a","version":1`+rest+`}`))
+		if err != nil || !got.Deleted || got.Version != 1 {
+			t.Errorf("deletion with %q = %+v, %v", rest, got, err)
+		}
+	}
+}
+
+// Case 11.6.
+func TestPaymentsHaveNamesOfABoundedLength(t *testing.T) {
+	t.Parallel()
+	for _, key := range []string{"id", "stripeId"} {
+		payload := `{"orderId":"o","` + key + `":"` + strings.Repeat("p", 1001) + `"}`
+		if got, err := event.DecodePaid([]byte(payload)); !errors.Is(err, event.ErrInvalid) {
+			t.Errorf("a payment whose %s has 1,001 bytes: %.50v, %v, want ErrInvalid", key, got, err)
 		}
 	}
 }

@@ -142,6 +142,11 @@ func DecodePaid(data []byte) (Paid, error) {
 	if p.OrderID, err = o.id("orderId"); err != nil {
 		return Paid{}, err
 	}
-	p.ID, p.StripeID = o.name("id"), o.name("stripeId")
+	if p.ID, err = o.name("id"); err != nil {
+		return Paid{}, err
+	}
+	if p.StripeID, err = o.name("stripeId"); err != nil {
+		return Paid{}, err
+	}
 	return p, nil
 }

@@ -102,7 +102,9 @@ type TicketChange struct {
 }
 
 // DecodeTicket reads a payload of ticket:created, ticket:updated or
-// ticket:deleted. Unknown fields are ignored. Every error wraps ErrInvalid.
+// ticket:deleted. What a replica keeps must be what the owner's API takes;
+// unknown fields, and the user's id, which replicas do not keep, are ignored.
+// Every error wraps ErrInvalid.
 func (s Scheme) DecodeTicket(subject Subject, data []byte) (TicketChange, error) {
 	o, err := decodeObject(data)
 	if err != nil {
@@ -123,13 +125,13 @@ func (s Scheme) DecodeTicket(subject Subject, data []byte) (TicketChange, error)
 		c.Price, _ = o.number("price")
 		return c, nil
 	}
-	if c.Title, err = o.text("title"); err != nil {
+	if c.Title, err = o.title("title"); err != nil {
 		return TicketChange{}, err
 	}
-	if c.Price, err = o.number("price"); err != nil {
+	if c.Price, err = o.price("price"); err != nil {
 		return TicketChange{}, err
 	}
-	c.UserID = o.name("userId") // replicas do not keep it
+	c.UserID, _ = o.name("userId") // replicas do not keep it, so it is never wrong
 	if !o.absent("orderId") {
 		if c.OrderID, err = o.id("orderId"); err != nil {
 			return TicketChange{}, err
