@@ -24,6 +24,7 @@ func (c *brokerCmd) missing() missing {
 // Run serves until ctx ends.
 func (c *brokerCmd) Run(ctx context.Context, s streams, l *logFlags) error {
 	log := l.logger(s.err)
+	limitMemory(log)
 	b, err := startBroker(ctx, c.brokerFlags, c.NATSClusterID, c.DataDir, log)
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"os"
 	"text/tabwriter"
 
+	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/alecthomas/kong"
 )
 
@@ -73,6 +74,8 @@ func effective(args []string, s streams) ([]setting, missing, error) {
 			settings = append(settings, settingOf(f, given[f]))
 		}
 	}
+	memory := memoryInForce(memlimit.FromCgroup)
+	settings = append(settings, setting{Name: "GOMEMLIMIT", Value: memory.String(), Source: memory.source})
 	return settings, parsed.missing(), nil
 }
 

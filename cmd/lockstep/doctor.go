@@ -78,6 +78,7 @@ func (c *doctorCmd) examinations() []examination {
 	all := []examination{
 		{"settings", c.lookAtSettings},
 		{"secrets", c.lookAtSecrets},
+		{"memory", c.lookAtMemory},
 	}
 	if c.MongoURI != "" {
 		all = append(all, examination{"MongoDB", c.lookAtMongoDB})

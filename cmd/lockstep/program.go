@@ -37,6 +37,7 @@ type program struct {
 }
 
 func newProgram(log *slog.Logger, ops opsFlags, stop stopFlags) *program {
+	limitMemory(log)
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	registerBuild(registry)

@@ -42,6 +42,7 @@ var technology = map[string][]string{
 	"github.com/go-chi/":              {"api"},
 	"github.com/golang-jwt/":          {"api"},
 	"github.com/alecthomas/kong":      {"cmd"},
+	"github.com/KimMachineGun/":       {"cmd"},
 	"github.com/prometheus/":          {"ticket", "order", "replica", "outbox", "publishers", "listeners", "incident", "api", "store/mongodb", "store/sqlite", "internal", "cmd"},
 	"github.com/schollz/progressbar/": {"cmd"},
 	"golang.org/x/":                   {"cmd", "replica", "internal", "api", "store/mongodb", "store/sqlite"},
