@@ -8,6 +8,8 @@ import (
 
 	"github.com/go-chi/chi/v5"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"lockstep/internal/accept"
 )
 
 // unmatchedRoute is the route label of requests that no route answers.
@@ -50,6 +52,18 @@ func newMetrics(reg prometheus.Registerer, routes []route) *metrics {
 		reg.MustRegister(m.duration)
 	}
 	return m
+}
+
+// connectionMetrics registers what is known of a server's connections.
+func connectionMetrics(reg prometheus.Registerer, l *accept.Listener) {
+	if reg == nil {
+		return
+	}
+	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "lockstep_http_connections", Help: "Connections to the API that are open.",
+	}, func() float64 { return float64(l.Open()) }), prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "lockstep_http_connections_cut_total", Help: "Idle connections that were closed to make room, because MAX_CONNECTIONS were open.",
+	}, func() float64 { return float64(l.Cut()) }))
 }
 
 // preset makes the combinations exist, so that the first request of a kind is

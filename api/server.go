@@ -9,6 +9,10 @@ import (
 	"net/http"
 	"sync/atomic"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"lockstep/internal/accept"
 )
 
 // Server serves one handler on one address.
@@ -19,21 +23,36 @@ type Server struct {
 	draining atomic.Bool
 }
 
+// ServerOptions of a Server. All but Registerer are required.
+type ServerOptions struct {
+	MaxConnections int           // one more takes the place of an idle one, or waits
+	Within         time.Duration // how long Run waits for requests in flight when it is told to end
+	Log            *slog.Logger
+	Registerer     prometheus.Registerer // metrics are registered here; nil registers none
+}
+
+// maxHead is how many bytes the head of a request may have: Node's limit. What
+// is larger is answered with 431.
+const maxHead = 16 << 10
+
 // NewServer returns a server that will answer on the listener, which is its
-// own from now on, once Run is called. within bounds how long Run waits for
-// requests in flight when it is told to end.
-func NewServer(l net.Listener, h http.Handler, within time.Duration, log *slog.Logger) *Server {
-	s := &Server{listener: l, within: within}
+// own from now on, once Run is called. Requests that have both Content-Length
+// and Transfer-Encoding are refused and their connections closed.
+func NewServer(l net.Listener, h http.Handler, o ServerOptions) *Server {
+	s := &Server{within: o.Within}
 	s.http = &http.Server{
 		Handler:           s.lastWhileDraining(h),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       15 * time.Second,
 		IdleTimeout:       60 * time.Second,
-		MaxHeaderBytes:    16 << 10, // Node's limit
+		MaxHeaderBytes:    maxHead - 4<<10, // net/http reads 4 KiB more
 		// No WriteTimeout: it would cut long streams. Handlers set a deadline
 		// for each write instead.
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), // what clients do wrong
+		ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug), // what clients do wrong
 	}
+	accepting := accept.On(s.http, l, o.MaxConnections)
+	s.listener = accepting
+	connectionMetrics(o.Registerer, accepting)
 	return s
 }
 

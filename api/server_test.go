@@ -104,6 +104,26 @@ func TestBodiesThatAreTooLargeAreAnswered(t *testing.T) {
 	}
 }
 
+// TestHeadsHaveALimit of 16 KiB, as Node's. Case 11.8. Attack case 37.
+func TestHeadsHaveALimit(t *testing.T) {
+	t.Parallel()
+	s := listen(t, newTickets(t).door, time.Second)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	const begin, end = "GET /api/tickets HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX: ", "\r\n\r\n"
+	for size, status := range map[int]string{16 << 10: "200", 16<<10 + 1: "431", 17 << 10: "431", 64 << 10: "431"} {
+		got, err := sendAll(t, s.listener.Addr().String(), begin+strings.Repeat("y", size-len(begin)-len(end))+end)
+		if err != nil || !strings.HasPrefix(got, "HTTP/1.1 "+status+" ") {
+			t.Errorf("a head of %d bytes: %.60q, %v; want %s", size, got, err, status)
+		}
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
 // sendAll is a client that sends everything before it reads.
 func sendAll(t *testing.T, address, request string) (string, error) {
 	t.Helper()
@@ -125,7 +145,7 @@ func listen(t *testing.T, h http.Handler, drain time.Duration) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return NewServer(l, h, drain, slog.New(slog.DiscardHandler))
+	return NewServer(l, h, ServerOptions{MaxConnections: 100, Within: drain, Log: slog.New(slog.DiscardHandler)})
 }
 
 // waitRefused waits until nobody listens on the address.

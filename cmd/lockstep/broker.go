@@ -39,7 +39,7 @@ func (c *brokerCmd) Run(ctx context.Context, s streams, l *logFlags) error {
 // startBroker starts a broker that keeps its messages in the data directory.
 func startBroker(ctx context.Context, f brokerFlags, clusterID, dataDir string, log *slog.Logger) (*broker.Broker, error) {
 	b, err := broker.Start(ctx, broker.Options{
-		ClusterID: clusterID, Listen: f.NATSListen, Monitor: f.NATSMonitor,
+		ClusterID: clusterID, Listen: f.NATSListen, Monitor: f.NATSMonitor, MaxConnections: share(),
 		StoreDir: filepath.Join(dataDir, "broker"), Log: log.With("service", "broker"),
 	})
 	switch {

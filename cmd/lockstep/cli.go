@@ -67,6 +67,7 @@ func newParser(c *cli, s streams, shown *bool, unread malformed) (*kong.Kong, er
 		kong.Name("lockstep"),
 		kong.Description("Keeps copies of records in step with their owner, and gets events out without losing one."),
 		kong.Writers(s.out, s.err),
+		shared(),
 		kong.Exit(func(int) { *shown = true }),
 		kong.TypeMapper(reflect.TypeFor[time.Duration](), unread),
 		kong.KindMapper(reflect.Int, unread),

@@ -106,6 +106,7 @@ func (d *demo) assemble(ctx context.Context) error {
 	c := upCmd{
 		TicketsAddr: "127.0.0.1:0", OrdersAddr: "127.0.0.1:0", opsFlags: opsFlags{OpsAddr: "127.0.0.1:0"},
 		storeFlags: storeFlags{DataDir: d.dir}, natsFlags: natsFlags{NATSURL: d.broker.URL(), NATSClusterID: demoCluster},
+		doorFlags:     doorFlags{MaxConnections: share()},
 		listenerFlags: listenerFlags{AckWait: 5 * time.Second, MaxInFlight: 1024, CompareEvery: time.Hour},
 		ticketFlags:   ticketFlags{TicketDelete: "on"},
 		notifyFlags:   notifyFlags{QuarantineAlert: 100},

@@ -22,6 +22,7 @@ type ordersCmd struct {
 	jwtFlags
 	listenerFlags
 	stopFlags
+	doorFlags
 	notifyFlags
 	orderFlags
 }
@@ -47,7 +48,7 @@ func (c *ordersCmd) assemble(ctx context.Context, p *program) error {
 	if err := p.openOps(ctx); err != nil {
 		return err
 	}
-	return p.assemble(settings{jwt: c.jwtFlags, nats: c.natsFlags, listening: c.listenerFlags, notify: c.notifyFlags, orders: c.orderFlags})
+	return p.assemble(settings{doors: c.doorFlags, jwt: c.jwtFlags, nats: c.natsFlags, listening: c.listenerFlags, notify: c.notifyFlags, orders: c.orderFlags})
 }
 
 // newOrders builds the orders service.

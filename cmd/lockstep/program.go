@@ -24,6 +24,7 @@ type program struct {
 	bench
 	ops        opsFlags
 	drainDelay time.Duration // see stopFlags
+	doors      doorFlags
 
 	ticketStore, orderStore    *store       // nil if the process does not run the service
 	ticketsAt, ordersAt, opsAt net.Listener // where the APIs and the operator's routes will be
@@ -94,6 +95,7 @@ func (p *program) take(ctx context.Context, setting, address string) (net.Listen
 
 // settings are what services are assembled with.
 type settings struct {
+	doors     doorFlags
 	jwt       jwtFlags
 	nats      natsFlags
 	listening listenerFlags
@@ -117,6 +119,7 @@ func (p *program) assemble(s settings) (err error) {
 	if p.notifier, err = s.notify.notifier(); err != nil {
 		return err
 	}
+	p.doors = s.doors
 	p.nats, p.listening, p.notify = s.nats, s.listening, s.notify
 	if p.ticketStore != nil {
 		tickets, err := p.newTickets(p.ticketStore, s.tickets)

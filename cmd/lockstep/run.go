@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"net"
+	"net/http"
 	"time"
 
 	"lockstep/api"
@@ -28,7 +30,7 @@ func (p *program) run(ctx context.Context, started func()) error {
 	g.Stage("broker sessions", p.each(func(s *service) rungroup.Part { return s.session.Run })...)
 	g.Stage("incidents", append(p.each(func(s *service) rungroup.Part { return s.incidents.Run }),
 		p.each(func(s *service) rungroup.Part { return s.lookout.run })...)...)
-	g.Stage("ops", append(p.each(watchOutbox), ready.Run, announce(ready, started), api.NewServer(p.opsAt, ops, drainWithin, p.log).Run)...)
+	g.Stage("ops", append(p.each(watchOutbox), ready.Run, announce(ready, started), p.opsServer(p.opsAt, ops).Run)...)
 	for _, s := range p.services {
 		g.OnStop(s.name+" store", s.store.close)
 	}
@@ -70,14 +72,23 @@ func (p *program) each(part func(*service) rungroup.Part) []rungroup.Part {
 // servers returns the servers of the APIs.
 func (p *program) servers() []*api.Server {
 	var servers []*api.Server
+	most := p.doors.connections(p.log)
 	for _, s := range p.services {
 		at := p.ticketsAt
 		if s.store == p.orderStore {
 			at = p.ordersAt
 		}
-		servers = append(servers, api.NewServer(at, s.door, drainWithin, s.log))
+		servers = append(servers, api.NewServer(at, s.door, api.ServerOptions{
+			MaxConnections: most, Within: drainWithin, Log: s.log, Registerer: s.reg,
+		}))
 	}
 	return servers
+}
+
+// opsServer returns a server of the operator's routes, with connections of its
+// own.
+func (p *program) opsServer(at net.Listener, h http.Handler) *api.Server {
+	return api.NewServer(at, h, api.ServerOptions{MaxConnections: share(), Within: drainWithin, Log: p.log})
 }
 
 func partsOf(servers []*api.Server) []rungroup.Part {

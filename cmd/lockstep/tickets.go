@@ -18,6 +18,7 @@ type ticketsCmd struct {
 	jwtFlags
 	listenerFlags
 	stopFlags
+	doorFlags
 	ticketFlags `set:"ticket_delete=off"`
 	notifyFlags
 }
@@ -43,7 +44,7 @@ func (c *ticketsCmd) assemble(ctx context.Context, p *program) error {
 	if err := p.openOps(ctx); err != nil {
 		return err
 	}
-	return p.assemble(settings{jwt: c.jwtFlags, nats: c.natsFlags, listening: c.listenerFlags, notify: c.notifyFlags, tickets: c.ticketFlags})
+	return p.assemble(settings{doors: c.doorFlags, jwt: c.jwtFlags, nats: c.natsFlags, listening: c.listenerFlags, notify: c.notifyFlags, tickets: c.ticketFlags})
 }
 
 // newTickets builds the tickets service.

@@ -17,6 +17,7 @@ type upCmd struct {
 	jwtFlags
 	listenerFlags
 	stopFlags
+	doorFlags
 	ticketFlags `set:"ticket_delete=on"`
 	notifyFlags
 	orderFlags
@@ -78,7 +79,7 @@ func (s *system) assembleUp(ctx context.Context) error {
 			return err
 		}
 	}
-	err := s.assemble(settings{jwt: c.jwtFlags, nats: c.natsFlags, listening: c.listenerFlags, notify: c.notifyFlags, tickets: c.ticketFlags, orders: c.orderFlags})
+	err := s.assemble(settings{doors: c.doorFlags, jwt: c.jwtFlags, nats: c.natsFlags, listening: c.listenerFlags, notify: c.notifyFlags, tickets: c.ticketFlags, orders: c.orderFlags})
 	if err != nil {
 		return err
 	}

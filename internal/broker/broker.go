@@ -99,6 +99,6 @@ func (b *Broker) start(ctx context.Context) error {
 	if err := b.serve(ctx, log); err != nil {
 		return errors.Join(err, pages.Close())
 	}
-	b.monitor = serveMonitor(pages, b.stan, b.nats)
+	b.monitor = serveMonitor(pages, b.opts, b.stan, b.nats)
 	return nil
 }

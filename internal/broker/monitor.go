@@ -2,12 +2,15 @@ package broker
 
 import (
 	"errors"
+	"log/slog"
 	"net"
 	"net/http"
 	"time"
 
 	natsd "github.com/nats-io/nats-server/v2/server"
 	stand "github.com/nats-io/nats-streaming-server/server"
+
+	"lockstep/internal/accept"
 )
 
 // monitor serves the server's monitoring pages on a listener of our own: the
@@ -19,7 +22,7 @@ type monitor struct {
 	done     chan error
 }
 
-func serveMonitor(l net.Listener, s *stand.StanServer, ns *natsd.Server) *monitor {
+func serveMonitor(l net.Listener, o Options, s *stand.StanServer, ns *natsd.Server) *monitor {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+stand.RootPath, s.HandleRootz)
 	mux.HandleFunc("GET "+stand.ServerPath, s.HandleServerz)
@@ -29,12 +32,12 @@ func serveMonitor(l net.Listener, s *stand.StanServer, ns *natsd.Server) *monito
 	mux.HandleFunc("GET /varz", ns.HandleVarz)
 	mux.HandleFunc("GET /connz", ns.HandleConnz)
 	mux.HandleFunc("GET /healthz", ns.HandleHealthz)
-	m := &monitor{
-		listener: l,
-		server:   &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, WriteTimeout: time.Minute},
-		done:     make(chan error, 1),
+	server := &http.Server{
+		Handler: mux, ReadHeaderTimeout: 5 * time.Second, WriteTimeout: time.Minute,
+		ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug), // what clients do wrong
 	}
-	go func() { m.done <- m.server.Serve(l) }()
+	m := &monitor{listener: accept.On(server, l, o.MaxConnections), server: server, done: make(chan error, 1)}
+	go func() { m.done <- m.server.Serve(m.listener) }()
 	return m
 }
 

@@ -21,6 +21,8 @@ type Options struct {
 	StoreDir  string // where channels are kept, synced to disk; "" keeps them in memory
 	Log       *slog.Logger
 
+	MaxConnections int // clients at a time, and as many readers of the monitoring pages; 0 means 2,000
+
 	// How a dead client is noticed: the server asks every HeartbeatInterval,
 	// waits HeartbeatTimeout for the answer and gives up after
 	// HeartbeatFailures unanswered ones. 0 means 5 s, 5 s and 2; the server's
@@ -48,6 +50,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.HeartbeatFailures == 0 {
 		o.HeartbeatFailures = 2
+	}
+	if o.MaxConnections == 0 {
+		o.MaxConnections = 2000
 	}
 	return o
 }

@@ -1,0 +1,76 @@
+package accept
+
+import (
+	"container/list"
+	"io"
+	"net"
+	"net/http"
+)
+
+// connKey is where a request's context has its connection.
+type connKey struct{}
+
+// conn is a connection that looks at what it reads.
+type conn struct {
+	net.Conn
+	of     *Listener
+	frames frames
+	served int // requests that reached the handler; the serving goroutine's own
+
+	// Guarded by of.mu.
+	idle   *list.Element // nil while a request is served
+	gone   bool          // does not count any more
+	wasCut bool
+}
+
+// Read looks for the heads of requests in what it reads.
+func (c *conn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.frames.read(p[:n])
+	return n, err
+}
+
+// CloseWrite lets net/http take leave of a client that still sends.
+func (c *conn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
+// Close gives the place back at once.
+func (c *conn) Close() error {
+	c.of.mu.Lock()
+	c.of.forget(c)
+	c.of.mu.Unlock()
+	return c.Conn.Close()
+}
+
+func (c *conn) cut() bool {
+	c.of.mu.Lock()
+	defer c.of.mu.Unlock()
+	return c.wasCut
+}
+
+// refusal is the answer to a request that could be taken for two.
+const refusal = `{"errors":[{"message":"Where this request ends is not clear: it has both Content-Length and Transfer-Encoding, or two lengths"}]}`
+
+// checked calls next with requests that have one end, on connections that were
+// not cut before the request was read.
+func (a *Listener) checked(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c := r.Context().Value(connKey{}).(*conn)
+		c.served++
+		switch {
+		case c.cut():
+			panic(http.ErrAbortHandler) // its client could not learn what became of it
+		case !c.frames.clear(c.served):
+			w.Header().Set("Connection", "close")
+			w.Header().Set("Content-Type", "application/json; charset=utf-8")
+			w.WriteHeader(http.StatusBadRequest)
+			_, _ = io.WriteString(w, refusal) // the client has gone
+		default:
+			next.ServeHTTP(w, r)
+		}
+	})
+}

@@ -1,0 +1,177 @@
+package accept
+
+import (
+	"bytes"
+	"strconv"
+	"sync"
+)
+
+// frames follows the requests of one connection of HTTP/1 through the bytes that
+// are read from it, since net/http takes Content-Length out of a request that
+// has Transfer-Encoding, too, and says nothing. A proxy that goes by the other
+// one of the two sees another request in what follows.
+//
+// It looks for nothing but the ends of requests and stops at the first one that
+// is not clear: what net/http makes of that and of what comes after is refused.
+type frames struct {
+	mu   sync.Mutex
+	seen int // heads that are clear
+	part part
+	line line
+	head head
+	skip int64 // bytes of a body, or of a chunk, still to come
+}
+
+// part is where in a request the bytes are.
+type part int
+
+const (
+	inHead    part = iota // also between two requests
+	inBody                // of a known length
+	inSize                // of a chunk
+	inChunk               // with the line break behind it
+	inTrailer             // behind the last chunk
+	lost                  // the end of a request was not clear
+)
+
+// head is what a head says of the end of its request.
+type head struct {
+	lines   int // the line of the request and those of its headers
+	lengths int
+	coded   bool // Transfer-Encoding
+	length  int64
+}
+
+// clear reports whether the nth request of the connection has one end.
+func (f *frames) clear(n int) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return n <= f.seen
+}
+
+// read goes on with the next bytes of the connection.
+func (f *frames) read(data []byte) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for len(data) > 0 && f.part != lost {
+		switch f.part {
+		case inBody, inChunk:
+			n := min(f.skip, int64(len(data)))
+			data = data[n:]
+			f.skip -= n
+			f.behind()
+		default:
+			var whole bool
+			if data, whole = f.line.read(data); whole {
+				f.next()
+				f.line = line{}
+			}
+		}
+	}
+}
+
+// behind goes on behind a body or a chunk.
+func (f *frames) behind() {
+	switch {
+	case f.skip > 0:
+	case f.part == inBody:
+		f.part = inHead
+	default:
+		f.part = inSize
+	}
+}
+
+// next goes on behind a whole line.
+func (f *frames) next() {
+	switch {
+	case f.part == inSize:
+		f.chunk()
+	case f.part == inTrailer && f.line.empty():
+		f.part = inHead
+	case f.part == inHead && !f.line.empty():
+		f.head.read(&f.line)
+	case f.part == inHead && f.head.lines > 0: // line breaks before a request are none of it
+		f.body()
+	}
+}
+
+// body goes on behind a head.
+func (f *frames) body() {
+	h := f.head
+	f.head = head{}
+	switch {
+	case h.lengths > 1 || h.lengths == 1 && h.coded || h.length < 0:
+		f.part = lost
+		return
+	case h.coded:
+		f.part = inSize
+	case h.length > 0:
+		f.part, f.skip = inBody, h.length
+	}
+	f.seen++
+}
+
+// chunk goes on behind the size of a chunk.
+func (f *frames) chunk() {
+	size, _, _ := bytes.Cut(f.line.text(), []byte{';'})
+	n, err := strconv.ParseUint(string(bytes.TrimSpace(size)), 16, 62)
+	switch {
+	case err != nil:
+		f.part = lost
+	case n == 0:
+		f.part = inTrailer
+	default:
+		f.part, f.skip = inChunk, int64(n)+2
+	}
+}
+
+// The headers that say where a request ends.
+var (
+	transferEncoding = []byte("Transfer-Encoding")
+	contentLength    = []byte("Content-Length")
+)
+
+// read takes what a line of a head says of the end of its request.
+func (h *head) read(l *line) {
+	h.lines++
+	name, value, _ := bytes.Cut(l.text(), []byte{':'})
+	switch {
+	case h.lines == 1: // of the request
+	case bytes.EqualFold(name, transferEncoding):
+		h.coded = true
+	case bytes.EqualFold(name, contentLength):
+		h.lengths++
+		n, err := strconv.ParseUint(string(bytes.TrimSpace(value)), 10, 62)
+		if h.length = int64(n); err != nil || l.cut() {
+			h.length = -1
+		}
+	}
+}
+
+// line is a line of which the beginning is kept: names of headers, lengths and
+// sizes are short.
+type line struct {
+	kept [64]byte
+	size int // of all of it, with its line break
+}
+
+// read takes bytes up to the end of the line, and returns those behind it.
+func (l *line) read(data []byte) (rest []byte, whole bool) {
+	end := bytes.IndexByte(data, '\n') + 1
+	if whole = end > 0; !whole {
+		end = len(data)
+	}
+	if l.size < len(l.kept) {
+		copy(l.kept[l.size:], data[:end])
+	}
+	l.size += end
+	return data[end:], whole
+}
+
+func (l *line) text() []byte {
+	return bytes.TrimRight(l.kept[:min(l.size, len(l.kept))], "\r\n")
+}
+
+func (l *line) empty() bool { return l.size <= 2 && len(l.text()) == 0 }
+
+func (l *line) cut() bool { return l.size > len(l.kept) }
