@@ -141,6 +141,40 @@ func TestACommitOnAFrozenServerIsAnsweredInTime(t *testing.T) {
 	}
 }
 
+// Case 11.11: a process stops although the server does not answer what it is
+// asked, or never says what became of a commit.
+func TestCloseDoesNotWaitForASilentServer(t *testing.T) {
+	for name, silence := range map[string]func(t *testing.T, set *mongotest.Set){
+		"frozen": func(t *testing.T, set *mongotest.Set) { set.Members[0].Freeze(t) },
+		"no answer to a commit": func(t *testing.T, set *mongotest.Set) {
+			set.Fail(t, t.Name(), networkTimeout, -1, "commitTransaction")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			set := mongotest.Start(t, 1)
+			db, err := mongodb.Open(t.Context(), set.URI("shop"), mongodb.Options{AppName: t.Name()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			made := create(t.Context(), t, db)
+			silence(t, set)
+			defer set.Members[0].Thaw(t)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			if err := db.Tickets().Commit(ctx, edit(made)); !errors.Is(err, ticket.ErrUnknown) {
+				t.Errorf("commit: %v, want %v: it is under way", err, ticket.ErrUnknown)
+			}
+			began := time.Now()
+			if err := db.Close(); err != nil {
+				t.Error(err)
+			}
+			if took := time.Since(began); took > 5*time.Second {
+				t.Errorf("Close took %v, want two seconds", took)
+			}
+		})
+	}
+}
+
 // TestAForeignTransactionHoldsUpOnlyItsOwnTicket leaves a transaction of
 // another process open, as one that was frozen in the middle would.
 func TestAForeignTransactionHoldsUpOnlyItsOwnTicket(t *testing.T) {

@@ -25,10 +25,12 @@ import (
 // Bounds in time. An election takes up to 12 seconds with the server's
 // defaults, so a commit outlives one.
 const (
-	commandTimeout = 10 * time.Second // any single command
-	flushTimeout   = 15 * time.Second // all attempts of one batch
-	attemptTimeout = 5 * time.Second  // one attempt: a frozen primary answers nothing
-	answerTimeout  = 15 * time.Second // getting the answer of a commit that was sent
+	commandTimeout = 10 * time.Second        // any single command
+	flushTimeout   = 15 * time.Second        // all attempts of one batch
+	attemptTimeout = 5 * time.Second         // one attempt: a frozen primary answers nothing
+	answerTimeout  = 15 * time.Second        // getting the answer of a commit that was sent
+	flushedWithin  = 1500 * time.Millisecond // Close: the commits under way
+	partWithin     = 500 * time.Millisecond  // Close: taking leave of the server
 )
 
 // Options of a DB; the zero value is right for a tickets service whose URI
@@ -166,25 +168,41 @@ func (db *DB) clientOptions(uri string) *options.ClientOptions {
 		SetBSONOptions(&options.BSONOptions{NilSliceAsEmpty: true, NilByteSliceAsEmpty: true})
 }
 
-// Close waits for the commits under way and disconnects. Tails must have been
-// closed. A second call does nothing.
+// Close waits for the commits under way and disconnects. A server that answers
+// nothing holds it up for about two seconds; the outcome of those commits is
+// unknown then. Tails must have been closed. A second call does nothing.
 func (db *DB) Close() (err error) {
-	db.closing.Do(func() { err = db.close() })
+	db.closing.Do(func() {
+		flushed := make(chan struct{})
+		go func() {
+			defer close(flushed)
+			if db.commit != nil {
+				db.commit.Close()
+			}
+		}()
+		select {
+		case <-flushed:
+		case <-time.After(flushedWithin):
+		}
+		err = db.disconnect() // which ends the commits that are left
+		<-flushed
+	})
 	return err
 }
 
-func (db *DB) close() error {
-	if db.commit != nil {
-		db.commit.Close()
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
+// disconnect takes leave of the server, which may be silent, and cuts every
+// connection.
+func (db *DB) disconnect() error {
+	ctx, cancel := context.WithTimeout(context.Background(), partWithin)
 	defer cancel()
-	var errs []error
-	for _, c := range []*mongo.Client{db.commands, db.streams} {
+	errs := make([]error, 2)
+	var parting sync.WaitGroup
+	for i, c := range []*mongo.Client{db.commands, db.streams} {
 		if c != nil {
-			errs = append(errs, c.Disconnect(ctx))
+			parting.Go(func() { errs[i] = c.Disconnect(ctx) })
 		}
 	}
+	parting.Wait()
 	return errors.Join(errs...)
 }
 

@@ -104,7 +104,7 @@ func (db *DB) end(ctx context.Context, session *mongo.Session) error {
 		if err == nil || hasLabel(err, labelTransient) {
 			return err
 		}
-		if wait(ctx, pause) != nil {
+		if errors.Is(err, mongo.ErrClientDisconnected) || wait(ctx, pause) != nil {
 			return errors.Join(errUnknown, err)
 		}
 		pause = min(2*pause, lastPause)
