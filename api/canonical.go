@@ -29,6 +29,9 @@ type CanonicalTickets interface {
 // CanonicalOrders is what the orders service answers the keepers of locks
 // from.
 type CanonicalOrders interface {
+	// Order returns an order, order.ErrNotFound or order.ErrUnreadable.
+	Order(ctx context.Context, id string) (order.Order, error)
+
 	// Page returns up to limit orders with an id above after, by id.
 	Page(ctx context.Context, after string, limit int) ([]order.Order, error)
 }

@@ -138,6 +138,7 @@ func (o *ops) routes() []route {
 		on(post, "/ops/replica/verify", o.verify),
 		on(post, "/ops/replica/repair", o.repair),
 		on(get, "/ops/locks/{id}", bounded(o.showLock)),
+		on(post, "/ops/locks/{id}/reset", bounded(o.resetLock)),
 		on(post, "/ops/locks/reconcile", o.reconcile),
 	}
 	if o.Tickets != nil {
@@ -152,7 +153,9 @@ func (o *ops) routes() []route {
 			on(post, "/ops/refunds/{id}/settle", bounded(o.settleRefund)))
 	}
 	if o.Orders != nil {
-		routes = append(routes, on(get, "/ops/orders", bounded(canonicalOrders(o.Orders))))
+		routes = append(routes,
+			on(get, "/ops/orders", bounded(canonicalOrders(o.Orders))),
+			on(get, "/ops/orders/{id}", bounded(canonicalOrder(o.Orders))))
 	}
 	return routes
 }

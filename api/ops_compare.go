@@ -27,9 +27,12 @@ type Comparer interface {
 }
 
 // Reconciler compares the locks with the orders service and applies what was
-// lost, from the order after one on; see ticket.Service.
+// lost; see ticket.Service.
 type Reconciler interface {
-	Reconcile(ctx context.Context, after string, progress func(ticket.Reconciled)) (ticket.Reconciled, error)
+	Reconcile(ctx context.Context, o ticket.ReconcileOptions) (ticket.Reconciled, error)
+
+	// ResetLock makes one lock what its owner says.
+	ResetLock(ctx context.Context, orderID string) (before, after ticket.Lock, err error)
 }
 
 // tellEvery is how often a long comparison says how far it is.
@@ -140,19 +143,28 @@ func (o *ops) verify(w http.ResponseWriter, r request) error {
 	return o.end(r, out, comparison{Verified: &sum}, err)
 }
 
+// readTrust reads ?trust=owner.
+func readTrust(r request) (bool, error) {
+	trust := r.URL.Query().Get("trust")
+	if trust != "" && trust != "owner" {
+		return false, newProblem(http.StatusBadRequest, "trust must be owner, or not be given")
+	}
+	return trust == "owner", nil
+}
+
 // repair answers POST /ops/replica/repair line by line. With ?trust=owner rows
 // are moved back and removed too.
 func (o *ops) repair(w http.ResponseWriter, r request) error {
 	if err := o.comparable(); err != nil {
 		return err
 	}
-	trust := r.URL.Query().Get("trust")
-	if trust != "" && trust != "owner" {
-		return newProblem(http.StatusBadRequest, "trust must be owner, or not be given")
+	trust, err := readTrust(r)
+	if err != nil {
+		return err
 	}
 	out := newLines(w)
 	sum, err := o.Comparer.Mend(r.Context(), replica.MendOptions{
-		Cause: replica.ByOperator, TrustOwner: trust == "owner",
+		Cause: replica.ByOperator, TrustOwner: trust,
 		Progress: func(m replica.Mended) {
 			if out.due() {
 				m.Left = nil
@@ -160,7 +172,7 @@ func (o *ops) repair(w http.ResponseWriter, r request) error {
 			}
 		},
 	})
-	o.Log.InfoContext(r.Context(), "replica repaired for an operator", "trust_owner", trust == "owner",
+	o.Log.InfoContext(r.Context(), "replica repaired for an operator", "trust_owner", trust,
 		"compared", sum.Compared, "repaired", sum.Repaired, "removed", sum.Removed, "left_over", sum.LeftOver)
 	return o.end(r, out, comparison{Repaired: &sum}, err)
 }
@@ -203,26 +215,6 @@ func versionOf(r *replica.Row) int64 {
 		return event.None
 	}
 	return r.Version
-}
-
-// reconcile answers POST /ops/locks/reconcile?after= line by line.
-func (o *ops) reconcile(w http.ResponseWriter, r request) error {
-	switch {
-	case o.Locks == nil:
-		return errNoLocks
-	case o.Reconciler == nil:
-		return errNoOwner
-	}
-	out := newLines(w)
-	sum, err := o.Reconciler.Reconcile(r.Context(), r.URL.Query().Get("after"), func(sum ticket.Reconciled) {
-		if out.due() {
-			_ = out.say(comparison{Locks: &sum}) // the client has gone: the context ends the comparison
-		}
-	})
-	if err != nil {
-		_ = out.say(comparison{Locks: &sum}) // from there it can go on
-	}
-	return o.end(r, out, comparison{Reconciled: &sum}, err)
 }
 
 // statusAnswer is where a replica stands.

@@ -4,7 +4,6 @@ import (
 	"net/http"
 
 	"lockstep/listeners"
-	"lockstep/ticket"
 )
 
 func (o *ops) showRow(w http.ResponseWriter, r request) error {
@@ -16,25 +15,6 @@ func (o *ops) showRow(w http.ResponseWriter, r request) error {
 		return err
 	}
 	return respond(w, http.StatusOK, wireOf(row))
-}
-
-// lockAnswer is what the tickets service knows of an order.
-type lockAnswer struct {
-	OrderID  string           `json:"orderId"`
-	TicketID string           `json:"ticketId"`
-	Version  int64            `json:"version"`
-	State    ticket.LockState `json:"state"`
-}
-
-func (o *ops) showLock(w http.ResponseWriter, r request) error {
-	if o.Locks == nil {
-		return errNotFound
-	}
-	l, err := o.Locks.KnownLock(r.Context(), r.id())
-	if err != nil {
-		return err
-	}
-	return respond(w, http.StatusOK, lockAnswer{l.OrderID, l.TicketID, l.Version, l.State})
 }
 
 // heldAnswer is a message that waits for its predecessor.

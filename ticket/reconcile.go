@@ -19,149 +19,291 @@ type OrderState struct {
 // Orders is the service that owns the orders, asked directly and not through
 // the bus.
 type Orders interface {
-	// Page returns up to limit orders with an id above after, by id.
+	// Page returns up to limit orders with an id above after, by id; none
+	// behind the last one.
 	Page(ctx context.Context, after string, limit int) ([]OrderState, error)
+
+	// Order returns one order as it is now, ErrNotFound if the service never
+	// had it, or ErrUnreadable if it cannot say.
+	Order(ctx context.Context, id string) (OrderState, error)
 }
 
 // Reconciled counts what a reconciliation did.
 type Reconciled struct {
 	Compared int `json:"compared"` // orders of the orders service
-	Locked   int `json:"locked"`   // locks whose order:created had been lost
-	Released int `json:"released"` // releases whose order:cancelled had been lost
-	Forged   int `json:"forged"`   // of both, those that a version which the order never had stood against
+	Locked   int `json:"locked"`   // locks that were missing
+	Released int `json:"released"` // releases that were missing
+	Lost     int `json:"lost"`     // of both, those that nothing stood against
+	Forged   int `json:"forged"`   // orders of which something was known that their owner never said; it is what the owner says now
 	Unknown  int `json:"unknown"`  // orders of tickets that this service never had
+
+	// Locks of orders that the orders service does not have. Either somebody
+	// else published them, or its database was restored from a backup.
+	NoOrder int    `json:"noOrder"`        // left as they are
+	Freed   int    `json:"freed"`          // released, because the owner is trusted
+	Left    []Left `json:"left,omitempty"` // the first of those that are left, 100 at most
 
 	After string `json:"after"` // the last order that was compared
 }
+
+// Left is a lock that only a person can judge.
+type Left struct {
+	OrderID  string `json:"orderId"`
+	TicketID string `json:"ticketId"`
+}
+
+// maxLeft bounds Reconciled.Left.
+const maxLeft = 100
 
 // Add adds what a later part of the same comparison did.
 func (r *Reconciled) Add(part Reconciled) {
 	r.Compared += part.Compared
 	r.Locked += part.Locked
 	r.Released += part.Released
+	r.Lost += part.Lost
 	r.Forged += part.Forged
 	r.Unknown += part.Unknown
+	r.NoOrder += part.NoOrder
+	r.Freed += part.Freed
+	r.Left = append(r.Left, part.Left...)
+	r.Left = r.Left[:min(len(r.Left), maxLeft)]
 	r.After = part.After
 }
 
-// orderPage is how many orders one round trip brings.
-const orderPage = 1000
+// ReconcileOptions say how a reconciliation is done.
+type ReconcileOptions struct {
+	After    string           // goes on behind this order; "" compares all
+	Progress func(Reconciled) // called after each page; may be nil
+
+	// TrustOwner releases locks of orders that the orders service does not
+	// have, instead of reporting them.
+	TrustOwner bool
+}
+
+// comparePage is how many orders, and how many locks, one round trip brings.
+const comparePage = 1000
 
 // Reconcile compares what is known of the orders with the service that owns
-// them, page by page from the order after one on ("" for all), and applies the
-// locks and releases whose events never came. After each page it calls
-// progress, if that is not nil. What broke off goes on from the After of what it
-// returns, which is right with an error too. It is safe beside running
-// listeners: the highest version of an order counts, so applying what an event
-// would have said does nothing if it comes, or came, by itself. What is known of
-// an order in a version that its owner does not have after that was forged, and
-// is made what the owner says.
-func (s *Service) Reconcile(ctx context.Context, orders Orders, after string, progress func(Reconciled)) (Reconciled, error) {
-	sum := Reconciled{After: after}
+// them, page by page, and applies the locks and releases whose events never
+// came. What broke off goes on from the After of what it returns, which is right
+// with an error too. It is safe beside running listeners: the highest version of
+// an order counts, so applying what an event would have said does nothing if it
+// comes, or came, by itself. What is known of an order and differs from what its
+// owner says of it after that was forged, and is made what the owner says.
+func (s *Service) Reconcile(ctx context.Context, orders Orders, o ReconcileOptions) (Reconciled, error) {
+	r := &reconciliation{Service: s, orders: orders, trust: o.TrustOwner, sum: Reconciled{After: o.After}}
 	for {
-		n, err := s.reconcilePage(ctx, orders, &sum)
-		if err != nil {
-			return sum, err
+		more, err := r.page(ctx)
+		if err != nil || !more {
+			return r.sum, err
 		}
-		if progress != nil {
-			progress(sum)
-		}
-		if n < orderPage {
-			return sum, nil
+		if o.Progress != nil {
+			o.Progress(r.sum)
 		}
 	}
 }
 
-// reconcilePage compares the next page of orders and returns how many it had.
-func (s *Service) reconcilePage(ctx context.Context, orders Orders, sum *Reconciled) (int, error) {
-	from := sum.After
-	page, err := orders.Page(ctx, from, orderPage)
+// reconciliation is one run of Reconcile.
+type reconciliation struct {
+	*Service
+	orders Orders
+	trust  bool
+	sum    Reconciled
+}
+
+// page compares the next orders and locks, and reports whether there were any.
+// The locks are read first: an order that is locked here by then is among the
+// orders that are read after that, unless its owner does not have it.
+func (r *reconciliation) page(ctx context.Context) (more bool, err error) {
+	after := r.sum.After
+	locks, err := r.store.Locks(ctx, after, comparePage)
 	if err != nil {
-		return 0, fmt.Errorf("reconcile locks above order %q: %w", from, err)
+		return false, fmt.Errorf("reconcile locks above order %q: %w", after, err)
 	}
-	var doubtful []doubt
-	for _, o := range page {
-		d, err := s.reconcile(ctx, o, sum)
-		if err != nil {
-			return 0, fmt.Errorf("reconcile lock of order %s: %w", o.OrderID, err)
-		}
-		if d != nil {
-			doubtful = append(doubtful, *d)
-		}
-		sum.After = o.OrderID
+	said, err := r.orders.Page(ctx, after, comparePage)
+	if err != nil {
+		return false, fmt.Errorf("reconcile locks above order %q: %w", after, err)
 	}
-	if len(doubtful) > 0 {
-		if err := s.resolve(ctx, orders, from, doubtful, sum); err != nil {
-			return 0, err
+	for _, p := range merge(locks, said) {
+		if err := r.compare(ctx, p); err != nil && !errors.Is(err, ErrUnreadable) {
+			return false, fmt.Errorf("reconcile lock of order %s: %w", p.id, err)
 		}
+		r.sum.After = p.id
 	}
-	return len(page), nil
+	return len(locks)+len(said) > 0, nil
 }
 
-// doubt is an order of which a version is known that says something else than
-// its owner said, and is not older.
-type doubt struct {
-	said  OrderState
-	known Lock
+// pair is what is known of an order, and what its owner says.
+type pair struct {
+	id    string
+	known Lock        // zero if nothing is
+	said  *OrderState // nil if the owner has no such order
 }
 
-func (s *Service) reconcile(ctx context.Context, o OrderState, sum *Reconciled) (*doubt, error) {
-	sum.Compared++
-	known, err := s.known(ctx, o.OrderID)
-	if err != nil || o.Cancelled != known.takes() {
-		return nil, err
+// merge pairs two lists that are sorted by order, up to the end of the one that
+// ends first: behind it, it may go on. An empty list has ended.
+func merge(locks []Lock, said []OrderState) []pair {
+	var pairs []pair
+	for i, j := 0, 0; i < len(locks) || j < len(said); {
+		if i == len(locks) && i > 0 || j == len(said) && j > 0 {
+			break
+		}
+		switch {
+		case j == len(said) || i < len(locks) && locks[i].OrderID < said[j].OrderID:
+			pairs = append(pairs, pair{id: locks[i].OrderID, known: locks[i]})
+			i++
+		case i == len(locks) || said[j].OrderID < locks[i].OrderID:
+			pairs = append(pairs, pair{id: said[j].OrderID, said: &said[j]})
+			j++
+		default:
+			pairs = append(pairs, pair{said[j].OrderID, locks[i], &said[j]})
+			i, j = i+1, j+1
+		}
 	}
-	var outcome event.Outcome
+	return pairs
+}
+
+// compare looks at one order. Whatever its owner cannot have meant is settled.
+func (r *reconciliation) compare(ctx context.Context, p pair) error {
+	if p.said == nil {
+		if !p.known.takes() {
+			return nil
+		}
+		return r.settle(ctx, p.id)
+	}
+	r.sum.Compared++
+	if !p.said.differs(p.known) {
+		return nil
+	}
+	if p.said.Cancelled == p.known.takes() { // most likely its event was lost
+		outcome, err := r.apply(ctx, *p.said)
+		switch {
+		case err != nil:
+			return err
+		case outcome == event.Early:
+			r.sum.Unknown++
+			return nil
+		case outcome == event.Applied:
+			r.sum.count(*p.said)
+			r.sum.Lost++
+			return nil
+		}
+	}
+	return r.settle(ctx, p.id)
+}
+
+// differs reports whether the owner's word is another than what is known, but
+// for a version that merely moved on.
+func (o OrderState) differs(known Lock) bool {
+	switch {
+	case o.Cancelled:
+		return known.takes()
+	case known.takes():
+		return known.TicketID != o.TicketID || known.Version > o.Version
+	}
+	return true
+}
+
+// apply applies what the order's event would say.
+func (s *Service) apply(ctx context.Context, o OrderState) (event.Outcome, error) {
 	if o.Cancelled {
-		outcome, err = s.Release(ctx, o.cancelled())
+		return s.Release(ctx, o.cancelled())
+	}
+	return s.Lock(ctx, o.reserved())
+}
+
+// settle makes what is known of an order what its owner says of it now: what
+// differs was known before the owner was asked, and never came from it. A lock
+// that changes meanwhile is left to the next comparison.
+func (r *reconciliation) settle(ctx context.Context, orderID string) error {
+	known, err := r.known(ctx, orderID)
+	if err != nil {
+		return err
+	}
+	said, err := r.orders.Order(ctx, orderID)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		err = r.settleNoOrder(ctx, known)
+	case err != nil:
+		return err
+	case said.differs(known):
+		err = r.correct(ctx, known, said)
+	}
+	if errors.Is(err, ErrConflict) {
+		return nil
+	}
+	return err
+}
+
+// settleNoOrder releases the lock of an order that its owner does not have, or
+// reports it.
+func (r *reconciliation) settleNoOrder(ctx context.Context, known Lock) error {
+	switch {
+	case !known.takes():
+		return nil
+	case !r.trust:
+		r.sum.NoOrder++
+		if len(r.sum.Left) < maxLeft {
+			r.sum.Left = append(r.sum.Left, Left{known.OrderID, known.TicketID})
+		}
+		return nil
+	}
+	_, err := r.end(ctx, known, known.released())
+	if err == nil {
+		r.sum.Freed++
+	}
+	return err
+}
+
+// correct replaces what is known by what the owner says.
+func (r *reconciliation) correct(ctx context.Context, known Lock, said OrderState) error {
+	forged := known.State != "" && known.Version >= said.Version
+	if known.takes() && !said.Cancelled && known.TicketID != said.TicketID {
+		if _, err := r.end(ctx, known, known.released()); err != nil {
+			return err
+		}
+		known.State, forged = Released, true
+	}
+	took := known.takes()
+	var outcome event.Outcome
+	var err error
+	if said.Cancelled {
+		outcome, err = r.end(ctx, known, said.cancelled())
 	} else {
-		outcome, err = s.Lock(ctx, o.reserved())
+		outcome, err = r.hold(ctx, known, said.reserved())
 	}
 	switch {
 	case err != nil:
-		return nil, err
-	case outcome == event.Early:
-		sum.Unknown++
+		return err
+	case forged:
+		r.sum.Forged++
 	case outcome == event.Applied:
-		sum.count(o)
-	case known.State != "":
-		return &doubt{o, known}, nil
+		r.sum.Lost++
 	}
-	return nil, nil
-}
-
-// resolve asks the owner again. What it still says was true after the other
-// thing was known, which therefore never came from it. A lock that has changed
-// since is left to the next comparison.
-func (s *Service) resolve(ctx context.Context, orders Orders, from string, doubtful []doubt, sum *Reconciled) error {
-	page, err := orders.Page(ctx, from, orderPage)
-	if err != nil {
-		return fmt.Errorf("reconcile locks above order %q: %w", from, err)
-	}
-	said := make(map[string]OrderState, len(page))
-	for _, o := range page {
-		said[o.OrderID] = o
-	}
-	for _, d := range doubtful {
-		if said[d.said.OrderID] != d.said {
-			continue
-		}
-		var outcome event.Outcome
-		if d.said.Cancelled {
-			outcome, err = s.end(ctx, d.known, d.said.cancelled())
-		} else {
-			outcome, err = s.hold(ctx, d.known, d.said.reserved())
-		}
-		switch {
-		case errors.Is(err, ErrConflict):
-		case err != nil:
-			return fmt.Errorf("reconcile lock of order %s: %w", d.said.OrderID, err)
-		case outcome == event.Applied:
-			sum.count(d.said)
-			sum.Forged++
-		}
+	switch {
+	case outcome == event.Early:
+		r.sum.Unknown++
+	case took == said.Cancelled:
+		r.sum.count(said)
 	}
 	return nil
+}
+
+// ResetLock makes what is known of one order what its owner says of it,
+// whatever it was: a lock of an order that its owner does not have is released.
+// It returns both sides; a zero Lock means that nothing is known.
+func (s *Service) ResetLock(ctx context.Context, orders Orders, orderID string) (before, after Lock, err error) {
+	if before, err = s.known(ctx, orderID); err != nil {
+		return Lock{}, Lock{}, fmt.Errorf("reset lock of order %s: %w", orderID, err)
+	}
+	r := &reconciliation{Service: s, orders: orders, trust: true}
+	if err = r.settle(ctx, orderID); err == nil {
+		after, err = s.known(ctx, orderID)
+	}
+	if err != nil {
+		return Lock{}, Lock{}, fmt.Errorf("reset lock of order %s: %w", orderID, err)
+	}
+	return before, after, nil
 }
 
 func (r *Reconciled) count(o OrderState) {
@@ -178,4 +320,9 @@ func (o OrderState) reserved() event.Reserved {
 
 func (o OrderState) cancelled() event.Cancelled {
 	return event.Cancelled{OrderID: o.OrderID, Version: o.Version, TicketID: o.TicketID}
+}
+
+// released returns the release of a lock that nobody asked for.
+func (l Lock) released() event.Cancelled {
+	return event.Cancelled{OrderID: l.OrderID, Version: l.Version, TicketID: l.TicketID}
 }

@@ -26,6 +26,15 @@ func (o orders) Page(_ context.Context, after string, limit int) ([]ticket.Order
 	return page, nil
 }
 
+func (o orders) Order(_ context.Context, id string) (ticket.OrderState, error) {
+	for _, s := range o {
+		if s.OrderID == id {
+			return s, nil
+		}
+	}
+	return ticket.OrderState{}, ticket.ErrNotFound
+}
+
 func TestReconcileBringsBackLostLocksAndReleases(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -52,11 +61,11 @@ func TestReconcileBringsBackLostLocksAndReleases(t *testing.T) {
 	later := slices.Clone(owner) // what the owner says when it is asked again
 	later[6].Version, later[6].Cancelled = 1, true
 	later[7].Version, later[7].Cancelled = 2, false
-	got, err := f.Reconcile(t.Context(), &moving{owner, later}, "", nil)
+	got, err := f.Reconcile(t.Context(), &moving{owner, later}, ticket.ReconcileOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := ticket.Reconciled{Compared: 8, Locked: 2, Released: 1, Unknown: 1, After: "o8"}
+	want := ticket.Reconciled{Compared: 8, Locked: 2, Released: 1, Lost: 3, Unknown: 1, After: "o8"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("reconciled (-want +got):\n%s", diff)
 	}
@@ -71,12 +80,16 @@ func TestReconcileBringsBackLostLocksAndReleases(t *testing.T) {
 	}
 }
 
-// moving answers like its first orders once, and like the others afterwards.
+// moving lists its first orders, and answers like the others when it is asked
+// again.
 type moving struct{ once, then orders }
 
 func (m *moving) Page(ctx context.Context, after string, limit int) ([]ticket.OrderState, error) {
-	defer func() { m.once = m.then }()
 	return m.once.Page(ctx, after, limit)
+}
+
+func (m *moving) Order(ctx context.Context, id string) (ticket.OrderState, error) {
+	return m.then.Order(ctx, id)
 }
 
 // Case 11.6: versions that the orders service never had, of orders that it has.
@@ -102,7 +115,7 @@ func TestReconcileMendsForgedVersions(t *testing.T) {
 		{OrderID: "o2", TicketID: b, Version: 1, Cancelled: true},
 		{OrderID: "o3", TicketID: c, Version: 0},
 	}
-	got, err := f.Reconcile(t.Context(), owner, "", nil)
+	got, err := f.Reconcile(t.Context(), owner, ticket.ReconcileOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +126,7 @@ func TestReconcileMendsForgedVersions(t *testing.T) {
 	f.want(t, a, "o1", 3)
 	f.want(t, b, "", 4)
 	f.want(t, c, "o3", 3)
-	if again, err := f.Reconcile(t.Context(), owner, "", nil); err != nil || again.Forged+again.Locked+again.Released > 0 {
+	if again, err := f.Reconcile(t.Context(), owner, ticket.ReconcileOptions{}); err != nil || again.Forged+again.Locked+again.Released > 0 {
 		t.Errorf("a second comparison did %+v, %v; want nothing", again, err)
 	}
 	f.release(t, "o1", a) // the real events go on to count
@@ -143,11 +156,11 @@ func TestReconcileGoesOnWhereItBrokeOff(t *testing.T) {
 	}
 	var told []int
 	progress := func(r ticket.Reconciled) { told = append(told, r.Compared) }
-	got, err := f.Reconcile(t.Context(), failing{owner, "o1999"}, "", progress)
+	got, err := f.Reconcile(t.Context(), failing{owner, "o1999"}, ticket.ReconcileOptions{Progress: progress})
 	if err == nil || got.After != "o1999" || got.Compared != 2000 {
 		t.Fatalf("reconciled %+v, %v; want 2000 compared and an error", got, err)
 	}
-	got, err = f.Reconcile(t.Context(), owner, got.After, progress)
+	got, err = f.Reconcile(t.Context(), owner, ticket.ReconcileOptions{After: got.After, Progress: progress})
 	if err != nil || got.After != "o2499" || got.Compared != 500 {
 		t.Errorf("reconciled %+v, %v; want the remaining 500", got, err)
 	}

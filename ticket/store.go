@@ -52,6 +52,10 @@ type Reader interface {
 	// (smallest Since, then OrderID), or ErrNotFound.
 	NextWaiting(ctx context.Context, ticketID string) (Lock, error)
 
+	// Locks returns up to limit locks, ended ones too, of orders with an id
+	// above after, by that id; none behind the last one.
+	Locks(ctx context.Context, after string, limit int) ([]Lock, error)
+
 	// Page returns up to limit tickets, held and deleted ones too, with an id
 	// above after, by id: what replicas are compared with and filled from.
 	Page(ctx context.Context, after string, limit int) ([]Ticket, error)

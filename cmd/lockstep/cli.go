@@ -19,6 +19,7 @@ type cli struct {
 	Token   tokenCmd   `cmd:"" help:"Print a session cookie."`
 	Outbox  outboxCmd  `cmd:"" help:"Look at unpublished events; retry or discard them."`
 	Replica replicaCmd `cmd:"" help:"Look at the replica, and at messages that wait or were set aside."`
+	Locks   locksCmd   `cmd:"" help:"Look at what the tickets service knows of orders, and mend it."`
 	Refunds refundsCmd `cmd:"" help:"Look at payments without goods, and settle them."`
 	Health  healthCmd  `cmd:"" help:"Ask a running process whether it is well."`
 	Doctor  doctorCmd  `cmd:"" help:"Check everything that a service needs, without starting it."`

@@ -12,6 +12,7 @@ import (
 	"lockstep/order"
 	"lockstep/outbox"
 	"lockstep/replica"
+	"lockstep/ticket"
 )
 
 // threshold is how many failures of one event call for a person.
@@ -70,6 +71,19 @@ func (s *service) raiseDrift(sum replica.Mended) {
 		sum.LeftOver, example))
 }
 
+// raiseLockDrift raises locks that a comparison left, or resolves it.
+func (s *service) raiseLockDrift(sum ticket.Reconciled) {
+	if sum.NoOrder == 0 {
+		s.incidents.Resolve(incident.DriftUnmended, "locks", "every lock has an order")
+		return
+	}
+	first := sum.Left[0]
+	s.incidents.Raise(incident.DriftUnmended, "locks", fmt.Sprintf(
+		"%d locks are of orders that the orders service does not have, as that of ticket %s by order %s: somebody else published them, or its database"+
+			" was restored from a backup. Only a person can judge. To release one: lockstep locks reset %s. All: lockstep locks reconcile --trust-owner",
+		sum.NoOrder, first.TicketID, first.OrderID, word(first.OrderID)))
+}
+
 // raiseRefund raises a payment that must be given back.
 func (s *service) raiseRefund(_ context.Context, p order.Payment) {
 	s.incidents.Raise(incident.MoneyWithoutGoods, p.ID(), fmt.Sprintf(
@@ -77,16 +91,11 @@ func (s *service) raiseRefund(_ context.Context, p order.Payment) {
 		p.PaymentID, p.StripeID, p.OrderID, p.Reason, p.UserID, p.Price, p.TicketID, word(p.ID())))
 }
 
-// raiseWrongLock raises a ticket that stays locked for an order that is over,
-// or unlocked although its order is paid.
-func (s *service) raiseWrongLock(_ context.Context, o order.Order) {
-	wrong, subject := "stays locked by order %s, which is cancelled: its owner cannot edit it", event.OrderCancelled
-	if o.Status == order.Complete {
-		wrong, subject = "is not locked for order %s, which is paid: it is listed as free, and its owner can edit it", event.OrderCreated
-	}
-	s.incidents.Raise(incident.WrongLock, o.ID, fmt.Sprintf(
-		"ticket %s "+wrong+", whatever was announced up to version %d of the order. Look whether the tickets service receives %s;"+
-			" to see what ours knows: /ops/locks/%s", o.TicketID, o.ID, o.Version, subject, o.ID))
+// raiseLockLeft raises a ticket that stays locked for an order that is over.
+func (s *service) raiseLockLeft(_ context.Context, o order.Order) {
+	s.incidents.Raise(incident.LockNotReleased, o.ID, fmt.Sprintf(
+		"ticket %s stays locked by order %s, which is cancelled, after %d announcements: its owner cannot edit it."+
+			" Look whether the tickets service receives order:cancelled; to see what it knows: /ops/locks/%s", o.TicketID, o.ID, o.Version, o.ID))
 }
 
 // word returns s as a word of a shell's command.

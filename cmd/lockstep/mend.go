@@ -175,18 +175,27 @@ func (p *program) mendReplica(s *service, owner *api.Owner, repairer *replica.Re
 
 // reconciler compares the locks with the orders service.
 type reconciler struct {
-	tickets *ticket.Service
-	orders  ticket.Orders
+	tickets    *ticket.Service
+	orders     ticket.Orders
+	reconciled func(ticket.Reconciled) // told of every comparison of all that came to its end
 }
 
-func (r reconciler) Reconcile(ctx context.Context, after string, progress func(ticket.Reconciled)) (ticket.Reconciled, error) {
-	return r.tickets.Reconcile(ctx, r.orders, after, progress)
+func (r reconciler) Reconcile(ctx context.Context, o ticket.ReconcileOptions) (ticket.Reconciled, error) {
+	sum, err := r.tickets.Reconcile(ctx, r.orders, o)
+	if err == nil && o.After == "" {
+		r.reconciled(sum)
+	}
+	return sum, err
 }
 
-// mendLocks lets the locks be compared with the orders service: by an
-// operator, and after a loss in the broker. In a process of both services the
-// one address serves both ways.
-func (p *program) mendLocks(s *service, tickets *ticket.Service) error {
+func (r reconciler) ResetLock(ctx context.Context, orderID string) (before, after ticket.Lock, err error) {
+	return r.tickets.ResetLock(ctx, r.orders, orderID)
+}
+
+// mendLocks lets the locks be compared with the orders service: by an operator,
+// after a loss in the broker, and from time to time. In a process of both
+// services the one address serves both ways.
+func (p *program) mendLocks(s *service, tickets *ticket.Service, metrics *ticket.Metrics) error {
 	if p.listening.CanonicalURL == "" {
 		return nil
 	}
@@ -194,20 +203,25 @@ func (p *program) mendLocks(s *service, tickets *ticket.Service) error {
 	if err != nil {
 		return &usageError{"CANONICAL_URL: " + err.Error()}
 	}
-	r := reconciler{tickets: tickets, orders: owner.Orders()}
+	r := reconciler{tickets: tickets, orders: owner.Orders(), reconciled: func(sum ticket.Reconciled) {
+		metrics.Reconciled(sum)
+		s.raiseLockDrift(sum)
+	}}
 	p.conform = r
-	after := "" // where the last attempt broke off
+	var sum ticket.Reconciled // of all, also where an attempt broke off
 	s.mending = newMending("locks", p.listening.CompareEvery, s.log, func(ctx context.Context, cause replica.Cause) error {
-		sum, err := r.Reconcile(ctx, after, nil)
-		after = sum.After
+		part, err := tickets.Reconcile(ctx, r.orders, ticket.ReconcileOptions{After: sum.After})
+		sum.Add(part)
 		if errors.Is(err, replica.ErrPublic) {
 			s.log.Log(ctx, level(cause, 0), "locks cannot be compared: CANONICAL_URL is a public API, which does not list orders", "err", err)
 			return nil
 		}
 		if err == nil {
-			after = ""
+			r.reconciled(sum)
+			s.log.Log(ctx, level(cause, sum.Locked+sum.Released+sum.Forged+sum.NoOrder), "locks compared with the orders service", "compared", sum.Compared,
+				"locked", sum.Locked, "released", sum.Released, "forged", sum.Forged, "no_order", sum.NoOrder)
+			sum = ticket.Reconciled{}
 			s.mending.done()
-			s.log.Log(ctx, level(cause, sum.Locked+sum.Released), "locks compared with the orders service", "compared", sum.Compared, "locked", sum.Locked, "released", sum.Released, "forged", sum.Forged)
 		}
 		return err
 	})

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strings"
 	"text/tabwriter"
 
@@ -156,16 +155,16 @@ func printPublic(w io.Writer, public bool) {
 
 type replicaRepairCmd struct {
 	comparing
-	TrustOwner bool `help:"Move rows back that are ahead of their owner, and remove those it never had. After the owner was restored from a backup, or after events that it did not publish."`
+	TrustOwner bool `help:"Move rows back that are ahead of their owner, remove those it never had, and release locks of orders it does not have. After the owner was restored from a backup, or after events that it did not publish."`
 }
 
 // Run mends what the process copies, tickets or locks, and says what it did.
 // What fails is an error, whatever else succeeds.
 func (c *replicaRepairCmd) Run(ctx context.Context, s streams) error {
 	if c.TrustOwner {
-		fmt.Fprintln(s.err, "the owner is trusted: rows that are ahead of it are moved back, and rows it never had are removed")
+		fmt.Fprintln(s.err, "the owner is trusted: rows that are ahead of it are moved back, rows it never had are removed, and locks of orders it does not have are released")
 	}
-	rows, locks := c.repairReplica(ctx, s), c.repairLocks(ctx, s)
+	rows, locks := c.repairReplica(ctx, s), c.reconcileLocks(ctx, s, c.TrustOwner)
 	switch {
 	case errors.Is(rows, errNotHere) && errors.Is(locks, errNotHere):
 		return fmt.Errorf("%s has neither a replica nor locks (--ops-url): is it an ops port?", c.OpsURL)
@@ -173,41 +172,12 @@ func (c *replicaRepairCmd) Run(ctx context.Context, s streams) error {
 		return locks
 	case errors.Is(locks, errNotHere):
 		return rows
+	case rows != nil && errors.As(locks, new(driftError)):
+		return fmt.Errorf("%w\n%v", rows, locks) // a failure outweighs a difference
 	case rows != nil && locks != nil:
-		return fmt.Errorf("%v\n%w", rows, locks) // a failure outweighs a difference
+		return fmt.Errorf("%v\n%w", rows, locks)
 	}
 	return cmp.Or(rows, locks)
-}
-
-// repairLocks applies locks and releases whose events were lost. What breaks
-// off goes on where it was, as long as it gets on.
-func (c *replicaRepairCmd) repairLocks(ctx context.Context, s streams) error {
-	bar := newProgress(s.err, "orders compared", c.JSON)
-	defer bar.clear()
-	var sum ticket.Reconciled
-	for {
-		part := ticket.Reconciled{After: sum.After}
-		err := c.follow(ctx, s, "/ops/locks/reconcile?after="+url.QueryEscape(sum.After), func(l line) {
-			if told := cmp.Or(l.Reconciled, l.Locks); told != nil {
-				part = *told
-				bar.set(sum.Compared + part.Compared)
-			}
-		})
-		further := part.After != sum.After
-		sum.Add(part)
-		if err == nil {
-			break
-		}
-		if !further {
-			return err
-		}
-	}
-	bar.clear()
-	if !c.JSON {
-		fmt.Fprintf(s.out, "%d orders compared, %d locks and %d releases applied that had been lost, %d of them against forged versions\n",
-			sum.Compared, sum.Locked, sum.Released, sum.Forged)
-	}
-	return nil
 }
 
 // repairReplica mends the rows.

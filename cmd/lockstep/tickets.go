@@ -53,9 +53,10 @@ func (p *program) newTickets(st *store, f ticketFlags) (*service, error) {
 	if err != nil {
 		return nil, err
 	}
-	tickets := ticket.NewService(st.tickets, ticket.Options{Metrics: ticket.NewMetrics(s.reg)})
+	metrics := ticket.NewMetrics(s.reg)
+	tickets := ticket.NewService(st.tickets, ticket.Options{Metrics: metrics})
 	p.locks = tickets
-	if err := p.mendLocks(s, tickets); err != nil {
+	if err := p.mendLocks(s, tickets, metrics); err != nil {
 		return nil, err
 	}
 	s.lookForLosses(listeners.TicketsService, event.OrderSubjects(), event.OrderSubjects())

@@ -51,6 +51,11 @@ func (s *Tickets) NextWaiting(ctx context.Context, ticketID string) (ticket.Lock
 	return waiting[0], nil
 }
 
+// Locks implements ticket.Reader.
+func (s *Tickets) Locks(ctx context.Context, after string, limit int) ([]ticket.Lock, error) {
+	return page(ctx, s.locks(), after, limit, lockDoc.lock, func(l ticket.Lock) string { return l.OrderID })
+}
+
 // lock adds the write of a lock.
 func (c *change) lock(l ticket.LockChange) {
 	d := newLockDoc(l.Now)

@@ -97,6 +97,11 @@ func (s *Tickets) NextWaiting(ctx context.Context, ticketID string) (ticket.Lock
 	return waiting[0], nil
 }
 
+// Locks implements ticket.Reader.
+func (s *Tickets) Locks(ctx context.Context, after string, limit int) ([]ticket.Lock, error) {
+	return all(ctx, s.db.read, scanLock, selectLock+"WHERE orderId > ? ORDER BY orderId LIMIT ?", after, limit)
+}
+
 // Commit implements ticket.Store.
 func (s *Tickets) Commit(ctx context.Context, c ticket.Change) error {
 	err := s.db.do(ctx, func(ctx context.Context, w *writer) error {

@@ -3,6 +3,7 @@ package storetest
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ var lockCases = []testCase{
 	{"a lock comes back exactly as it moves", lockRoundTrip},
 	{"NextWaiting is the order that has waited longest for that ticket", lockNextWaiting},
 	{"a change stores all of its locks", lockSeveral},
+	{"Locks goes by order, in whatever state", lockPages},
 	{"no order is left waiting for a free ticket, whatever races", lockRaces},
 }
 
@@ -82,6 +84,26 @@ func lockSeveral(t *testing.T, b Backend) {
 		got, err := b.Tickets.Lock(t.Context(), c.Now.OrderID)
 		must(t, "read lock", err)
 		same(t, "lock", got, c.Now)
+	}
+}
+
+// lockPages uses ids of both kinds: a foreign orders service has its own.
+func lockPages(t *testing.T, b Backend) {
+	states := []ticket.LockState{ticket.Held, ticket.Waiting, ticket.Released, ticket.Tombstone}
+	want := make([]ticket.Lock, 8)
+	for i := range want {
+		want[i] = ticket.Lock{OrderID: fmt.Sprintf("%024x", i), TicketID: objectid.New(), Version: int64(i), State: states[i%len(states)], Since: noon}
+		if i%2 == 1 {
+			want[i].OrderID = fmt.Sprintf("%024x-b", i)
+		}
+	}
+	for _, l := range slices.Backward(want) {
+		must(t, "store lock", b.Tickets.Commit(t.Context(), ticket.Change{Locks: []ticket.LockChange{{Now: l}}}))
+	}
+	for after, rest := range map[string][]ticket.Lock{"": want, want[2].OrderID: want[3:], want[5].OrderID: want[6:], want[7].OrderID: nil} {
+		got, err := b.Tickets.Locks(t.Context(), after, 4)
+		must(t, "locks", err)
+		same(t, "locks after "+after, got, rest[:min(4, len(rest))], empty)
 	}
 }
 
