@@ -25,6 +25,7 @@ type generation struct {
 	hints    *hints
 	hearing  *nats.Subscription
 	repairs  chan struct{} // a place for each repair that goes on
+	resized  chan struct{} // holds a token when a window may have to be changed
 
 	shut  atomic.Bool   // nothing is taken in any more
 	drain chan struct{} // closed: lanes finish what is queued
@@ -37,9 +38,10 @@ type generation struct {
 func newGeneration(l *Listener, conn *session.Conn) *generation {
 	g := &generation{
 		Listener: l, conn: conn, drain: make(chan struct{}), over: make(chan struct{}), repairs: make(chan struct{}, maxRepairs),
+		resized: make(chan struct{}, 1),
 	}
 	for _, s := range l.handler.Subjects() {
-		g.channels = append(g.channels, &channel{subject: s, count: l.counters[s]})
+		g.channels = append(g.channels, &channel{subject: s, count: l.counters[s], window: newWindow(l.opts.MaxInFlight, l.now())})
 	}
 	for range l.opts.Lanes {
 		g.lanes = append(g.lanes, newLane(l.opts.AckWait/2))
@@ -64,7 +66,7 @@ func (g *generation) start(ctx context.Context) error {
 	}
 	g.hearing = hearing
 	for _, c := range g.channels {
-		if err := g.join(ctx, c); err != nil {
+		if err := g.enter(ctx, c); err != nil {
 			return err
 		}
 	}
@@ -87,18 +89,11 @@ func (g *generation) channel(subject event.Subject) *channel {
 	return nil
 }
 
-// join adds a member of the group on c.
-func (g *generation) join(ctx context.Context, c *channel) error {
+// enter joins the group on c.
+func (g *generation) enter(ctx context.Context, c *channel) error {
 	joined := make(chan stan.Subscription, 1)
 	err := within(ctx, func() error {
-		sub, err := g.conn.QueueSubscribe(string(c.subject), g.opts.Group,
-			func(m *stan.Msg) { g.receive(c, m) },
-			stan.DurableName(g.opts.Group),
-			stan.DeliverAllAvailable(), // counts for the member that creates the group; without it history is skipped
-			stan.SetManualAckMode(),
-			stan.AckWait(g.opts.AckWait),
-			stan.MaxInflight(g.opts.MaxInFlight),
-		)
+		sub, err := g.join(c, c.window.narrow)
 		joined <- sub
 		return err
 	})
@@ -107,6 +102,22 @@ func (g *generation) join(ctx context.Context, c *channel) error {
 	}
 	c.sub = <-joined
 	return nil
+}
+
+// join adds a member of the group on c that takes n messages at once.
+func (g *generation) join(c *channel, n int) (stan.Subscription, error) {
+	sub, err := g.conn.QueueSubscribe(string(c.subject), g.opts.Group,
+		func(m *stan.Msg) { g.receive(c, m) },
+		stan.DurableName(g.opts.Group),
+		stan.DeliverAllAvailable(), // counts for the member that creates the group; without it history is skipped
+		stan.SetManualAckMode(),
+		stan.AckWait(g.opts.AckWait),
+		stan.MaxInflight(n),
+	)
+	if err != nil {
+		return nil, err
+	}
+	return sub, sub.SetPendingLimits(-1, waitingBytes)
 }
 
 // within returns what f returns, or ctx's error if that ends first: what asks a
@@ -169,8 +180,10 @@ func (g *generation) leave(ctx context.Context) {
 	}
 	var closing sync.WaitGroup // a broker that does not answer is waited for once
 	for _, c := range g.channels {
-		if c.sub != nil {
-			closing.Go(func() { g.ended(ctx, string(c.subject), c.sub.Close()) })
+		for _, sub := range []stan.Subscription{c.sub, c.window.leave()} {
+			if sub != nil {
+				closing.Go(func() { g.ended(ctx, string(c.subject), sub.Close()) })
+			}
 		}
 	}
 	_ = within(ctx, waited(&closing)) // as in finish

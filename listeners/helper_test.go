@@ -67,6 +67,7 @@ type setup struct {
 	url        string
 	log        io.Writer // the test's if nil
 	ping       time.Duration
+	narrow     bool // does not wait until the windows are wide
 }
 
 // join starts a member of the group; what is not set has a default.
@@ -124,6 +125,16 @@ func (w *world) join(t testing.TB, s setup) *member {
 	})
 	t.Cleanup(m.stop)
 	until(t, "the member is subscribed", func() bool { return m.Check() == nil })
+	if s.narrow {
+		return m
+	}
+	window := s.options.MaxInFlight
+	if window == 0 {
+		window = 1024
+	}
+	until(t, "its windows are wide", func() bool {
+		return metric(t, "lockstep_listener_window", nil, m) == float64(window*len(s.handler.Subjects()))
+	})
 	return m
 }
 

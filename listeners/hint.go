@@ -2,6 +2,7 @@ package listeners
 
 import (
 	"encoding/json"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -20,9 +21,14 @@ const (
 	maxWanted = 16 << 10
 	maxHints  = 256
 
-	// maxHintKey is how long a key may be that is told to peers: ids have 24
-	// bytes, and what is remembered must stay small.
+	// maxHintKey is how long a key may be that is told to peers and remembered:
+	// no id is longer.
 	maxHintKey = 128
+
+	// maxHint is how many bytes a hint may have, and waitingHints how many of
+	// them may wait to be looked at. Anybody may publish there.
+	maxHint      = 128 << 10
+	waitingHints = 1 << 20
 
 	// hotKey is how many messages of one key wait when it is worth bringing
 	// what the members hold of it together in the quarantine, instead of
@@ -72,12 +78,20 @@ func newHints(nc *nats.Conn, group, member string, m *Metrics, reached func(stri
 }
 
 func (h *hints) subscribe() (*nats.Subscription, error) {
-	return h.nc.Subscribe(h.subject, func(m *nats.Msg) { h.hear(m.Data, time.Now()) })
+	sub, err := h.nc.Subscribe(h.subject, func(m *nats.Msg) { h.hear(m.Data, time.Now()) })
+	if err != nil {
+		return nil, err
+	}
+	return sub, sub.SetPendingLimits(-1, waitingHints)
 }
 
 func (h *hints) hear(data []byte, now time.Time) {
-	var said hint
-	if err := json.Unmarshal(data, &said); err != nil || said.Member == h.member {
+	said, err := readHint(data)
+	if err != nil {
+		h.metrics.hints.WithLabelValues("ignored").Inc()
+		return
+	}
+	if said.Member == h.member {
 		return
 	}
 	h.metrics.hints.WithLabelValues("received").Inc()
@@ -92,12 +106,30 @@ func (h *hints) hear(data []byte, now time.Time) {
 	}
 }
 
+// errNoHint: no member of a group says this.
+var errNoHint = errors.New("no hint")
+
+// readHint reads what a member of this release may say.
+func readHint(data []byte) (said hint, err error) {
+	if len(data) > maxHint {
+		return hint{}, errNoHint
+	}
+	if err := json.Unmarshal(data, &said); err != nil {
+		return hint{}, err
+	}
+	long := func(key string) bool { return len(key) > maxHintKey }
+	if long(said.Member) || slices.ContainsFunc(said.Wanted, func(w want) bool { return long(w.Key) }) {
+		return hint{}, errNoHint
+	}
+	return said, nil
+}
+
 func (h *hints) remember(said hint, now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, w := range said.Wanted {
 		p, known := h.wanted[w.Key]
-		if !known && len(h.wanted) >= maxWanted || len(w.Key) > maxHintKey {
+		if !known && len(h.wanted) >= maxWanted {
 			continue
 		}
 		if now.After(p.until) {

@@ -122,7 +122,7 @@ func (p *play) newMember() *generation {
 	l.quarantine = newQuarantine(p.aside, l.opts)
 	g := &generation{Listener: l, repairs: make(chan struct{}, 1)}
 	for _, s := range p.Subjects() {
-		g.channels = append(g.channels, &channel{subject: s, count: l.counters[s]})
+		g.channels = append(g.channels, &channel{subject: s, count: l.counters[s], window: newWindow(l.opts.MaxInFlight, p.now)})
 	}
 	for range l.opts.Lanes {
 		g.lanes = append(g.lanes, newLane(time.Second))
@@ -163,7 +163,7 @@ func (p *play) deliver(g *generation, i int) {
 	m := &stan.Msg{MsgProto: pb.MsgProto{Sequence: uint64(i + 1), Data: []byte(payload)}}
 	d := g.decode(c, m)
 	d.ack = receipt{p, m.Sequence}
-	g.lane(d.key).add(d, c.unacked.Load() < g.room())
+	g.lane(d.key).add(d, c.room(d, g.opts.MaxInFlight))
 }
 
 // work lets one lane of a member handle what it has.
@@ -301,7 +301,7 @@ func playHistory(t *testing.T, seed uint64) {
 	}
 	for _, g := range p.members {
 		for _, c := range g.channels {
-			if c.unacked.Load() != 0 || c.waiting.Load() != 0 || c.bytes.Load() != 0 {
+			if c.unacked.Load() != 0 || c.size.Load() != 0 || c.waiting.Load() != 0 || c.bytes.Load() != 0 {
 				t.Errorf("counters of %s at rest: %d unacknowledged, %d held, %d bytes of them; want none",
 					c.subject, c.unacked.Load(), c.waiting.Load(), c.bytes.Load())
 			}

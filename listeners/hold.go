@@ -13,12 +13,9 @@ const (
 	watchEvery = 50 * time.Millisecond
 	watchFlood = 5 * time.Millisecond
 
-	// A window is full when this part of it is held; then messages are set
-	// aside until the smaller one is.
+	// A window is full when this part of it is held, in messages or in bytes;
+	// then messages are set aside until the smaller one is.
 	fullPart, relievedPart = 0.75, 0.25
-
-	// maxHeldBytes is what the held messages of a channel may take.
-	maxHeldBytes = 16 << 20
 
 	// stallAfter is how long a full window may stand still.
 	stallAfter = 50 * time.Millisecond
@@ -40,9 +37,11 @@ func (g *generation) watch(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+		case <-g.resized:
 		}
 		now, next := g.now(), watchEvery
 		for _, c := range g.channels {
+			g.resize(ctx, c)
 			if g.relieve(c, now) {
 				next = watchFlood
 			}
@@ -56,23 +55,23 @@ func (g *generation) watch(ctx context.Context) {
 // for may be behind them, and the broker sends nothing more. It reports whether
 // the channel has to be looked at again soon.
 func (g *generation) relieve(c *channel, now time.Time) bool {
-	held, bytes := float64(c.waiting.Load()), c.bytes.Load()
-	window := float64(g.opts.MaxInFlight)
+	held, window := float64(c.waiting.Load()), float64(c.window.size())
+	heavy := float64(c.bytes.Load()) >= fullPart*windowBytes
 	flooded := now.Sub(c.relieved) < floodFor
 	switch {
-	case held < fullPart*window && bytes < maxHeldBytes:
+	case held < fullPart*window && !heavy:
 		c.fullSince = time.Time{}
 		return flooded
 	case c.fullSince.IsZero():
 		c.fullSince = now
 	}
 	moved := time.Unix(0, c.moved.Load())
-	if !flooded && bytes < maxHeldBytes && (now.Sub(c.fullSince) < stallAfter || now.Sub(moved) < stallAfter) {
+	if !flooded && !heavy && (now.Sub(c.fullSince) < stallAfter || now.Sub(moved) < stallAfter) {
 		return true
 	}
 	c.relieved = now
 	share := 1 - relievedPart*window/max(held, 1)
-	if bytes >= maxHeldBytes {
+	if heavy {
 		share = 1
 	}
 	for _, l := range g.lanes {

@@ -17,6 +17,7 @@ type lane struct {
 	mu        sync.Mutex
 	arrived   []*delivery            // from the broker, not looked at yet
 	stored    []*delivery            // from quarantine, not looked at yet
+	recalled  int                    // deliveries from quarantine that are not finished
 	known     map[position]*delivery // whatever was taken in and is not finished
 	waiting   map[string]*waiting    // by key
 	reached   map[string]int64       // keys that got on: quarantine may hold what follows
@@ -64,7 +65,7 @@ func (l *lane) add(d *delivery, room bool) bool {
 	}
 	l.known[d.position()] = d
 	d.copies = 1
-	d.channel.unacked.Add(1)
+	d.channel.taken(d)
 	l.arrived = append(l.arrived, d)
 	l.notify()
 	return true
@@ -79,6 +80,7 @@ func (l *lane) recall(d *delivery) bool {
 		return false
 	}
 	l.known[d.position()] = d
+	l.recalled++
 	l.stored = append(l.stored, d)
 	l.notify()
 	return true
@@ -204,12 +206,19 @@ func (l *lane) stores(key string) {
 func (l *lane) progress() map[string]int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.reached) == 0 || len(l.stored) > 0 {
+	if len(l.reached) == 0 || l.recalled > 0 {
 		return nil
 	}
 	reached := l.reached
 	l.reached = map[string]int64{}
 	return reached
+}
+
+// busy reports whether entries of the quarantine are in the lane.
+func (l *lane) busy() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.recalled > 0
 }
 
 // alarm returns when the next look is due; the zero time if nothing waits.
@@ -343,6 +352,7 @@ func (l *lane) keep(d *delivery, entry string) {
 	delete(l.known, d.position())
 	d.entry = entry
 	l.known[d.position()] = d
+	l.recalled++
 }
 
 // restore takes evicted deliveries back; they are looked at again.

@@ -20,6 +20,10 @@ const (
 
 	// maxReplay bounds how many messages of a channel one look reads again.
 	maxReplay = 20_000
+
+	// readAhead is how many of them the broker may send before they are looked
+	// at: they are of any size.
+	readAhead = windowBytes / maxMessage
 )
 
 // lookout notices, while a listener is subscribed, messages of one channel that
@@ -70,6 +74,10 @@ func (g *generation) watchLosses(ctx context.Context) {
 // look compares the mark with the channel. What is in hand is asked for first:
 // it may be finished, and in the mark, by the time the mark is read.
 func (w *lookout) look(ctx context.Context) error {
+	if w.c.window.crowded(w.g.now().Add(-w.patience())) { // what found no room comes again
+		w.sights, w.suspects = nil, nil
+		return nil
+	}
 	hand := w.g.inHand(w.c)
 	if err := w.g.storeMark(ctx, w.c.subject); err != nil {
 		return err
@@ -111,7 +119,7 @@ func (w *lookout) sent(last uint64) uint64 {
 		since = w.joined
 	}
 	// A member with room that gets nothing has been sent all there was.
-	if now.Sub(since) >= w.g.opts.AckWait && w.c.unacked.Load() < int64(w.g.opts.MaxInFlight) {
+	if now.Sub(since) >= w.g.opts.AckWait && w.c.unacked.Load() < int64(w.c.window.size()) {
 		s.sent = max(s.sent, last)
 	}
 	w.sights = append(w.sights, s)
@@ -172,7 +180,7 @@ func (w *lookout) replay(ctx context.Context, missing Spans) (read, changed Span
 		case got <- m:
 		case <-done:
 		}
-	}, stan.StartAtSequence(missing[0].From), stan.MaxInflight(batchSize))
+	}, stan.StartAtSequence(missing[0].From), stan.MaxInflight(readAhead))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -194,15 +202,15 @@ func (w *lookout) replay(ctx context.Context, missing Spans) (read, changed Span
 	return read, changed, err
 }
 
-// collect returns the next messages, up to a sequence and a batch's size; none
-// if none comes in time.
+// collect returns the next messages, up to a sequence and the size of a batch;
+// none if none comes in time.
 func collect(ctx context.Context, got <-chan *stan.Msg, to uint64) (batch []*stan.Msg) {
 	timeout := time.NewTimer(probeLong)
 	defer timeout.Stop()
-	for len(batch) < batchSize {
+	for size := 0; len(batch) < batchSize && size < batchBytes; {
 		select {
 		case m := <-got:
-			batch = append(batch, m)
+			batch, size = append(batch, m), size+len(m.Data)
 			if m.Sequence >= to {
 				return batch
 			}

@@ -66,7 +66,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 }
 
 func (m *Metrics) preset() {
-	for _, direction := range []string{"sent", "received"} {
+	for _, direction := range []string{"sent", "received", "ignored"} {
 		m.hints.WithLabelValues(direction)
 	}
 	for _, by := range []string{"repair", "quarantine"} {
@@ -95,6 +95,8 @@ func (m *Metrics) gauges() []prometheus.Collector {
 			func(s state) float64 { return s.oldest.Seconds() }, func(a, b float64) float64 { return max(a, b) }),
 		gauge("lockstep_listener_in_flight", "Messages that were received and are not acknowledged.",
 			func(s state) float64 { return float64(s.unacked) }, add),
+		gauge("lockstep_listener_window", "Messages that the broker may have sent here unacknowledged, over all channels: fewer while they are large.",
+			func(s state) float64 { return float64(s.window) }, add),
 		gauge("lockstep_listener_quarantined", "Messages in quarantine. The same in every process on one store: take the maximum, not the sum.",
 			func(s state) float64 { return float64(s.quarantined) }, add),
 	}
@@ -102,8 +104,8 @@ func (m *Metrics) gauges() []prometheus.Collector {
 
 // state is what the gauges show of one listener.
 type state struct {
-	held, unacked, quarantined int
-	oldest                     time.Duration
+	held, unacked, window, quarantined int
+	oldest                             time.Duration
 }
 
 func (m *Metrics) watch(l *Listener) {

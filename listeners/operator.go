@@ -138,6 +138,7 @@ func (l *Listener) state() state {
 	}
 	for _, c := range g.channels {
 		s.unacked += int(c.unacked.Load())
+		s.window += c.window.open()
 	}
 	for _, lane := range g.lanes {
 		since, n := lane.oldest()

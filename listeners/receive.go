@@ -11,8 +11,8 @@ import (
 	"lockstep/event"
 )
 
-// receive takes a message in. It runs on the subscription's one goroutine and
-// does not wait for anything.
+// receive takes a message in. It runs on the one goroutine of each subscription
+// and does not wait for anything.
 func (g *generation) receive(c *channel, m *stan.Msg) {
 	if g.shut.Load() {
 		return
@@ -22,20 +22,23 @@ func (g *generation) receive(c *channel, m *stan.Msg) {
 	} else {
 		c.count.first.Inc()
 	}
-	if m.Sequence > c.seen.Load() { // one goroutine calls this
-		c.seen.Store(m.Sequence)
+	for last := c.seen.Load(); m.Sequence > last && !c.seen.CompareAndSwap(last, m.Sequence); last = c.seen.Load() {
 	}
-	c.came.Store(g.now().UnixNano())
+	now := g.now()
+	c.came.Store(now.UnixNano())
+	wider := c.window.saw(len(m.Data), now)
 	d := g.decode(c, m)
-	if !g.lane(d.key).add(d, c.unacked.Load() < g.room()) {
+	if !g.lane(d.key).add(d, c.room(d, g.opts.MaxInFlight)) {
 		g.opts.Metrics.refused.Inc()
+		c.window.refuse(now)
+	}
+	if wider || c.size.Load() >= windowBytes {
+		select {
+		case g.resized <- struct{}{}:
+		default:
+		}
 	}
 }
-
-// room is how many messages of one channel are kept at most: those of the
-// window, and others that the broker forces on this member when one leaves. What
-// finds none comes again.
-func (g *generation) room() int64 { return 4 * int64(g.opts.MaxInFlight) }
 
 func (g *generation) decode(c *channel, m *stan.Msg) *delivery {
 	d := &delivery{
@@ -75,7 +78,7 @@ func (g *generation) stored(key string) {
 // acknowledge tells the broker that d, which no lane knows any more, is
 // durable. An ack that gets lost brings d again, as a duplicate.
 func (g *generation) acknowledge(ctx context.Context, d *delivery, now time.Time) {
-	d.channel.finished(now)
+	d.channel.finished(d, now)
 	g.unstored[d.channel.subject].add(d.sequence, d.sentAt)
 	if err := d.ack.Ack(); err != nil {
 		g.opts.Metrics.ackErrors.Inc()

@@ -26,10 +26,10 @@ func (l *lane) settle(batch []*delivery, verdicts []Verdict, now time.Time) sett
 		v := verdicts[i]
 		switch {
 		case v.Err == nil && v.Outcome != event.Early:
-			delete(l.known, d.position())
+			l.drop(d)
 			s.finish(d)
 		case d.entry != "": // it is safe where it is, and looked at again from there
-			delete(l.known, d.position())
+			l.drop(d)
 		case hopeless(v.Err) && d.poison == nil:
 			d.condemn(v.Err)
 			l.arrived = append(l.arrived, d)
@@ -50,6 +50,14 @@ func (l *lane) settle(batch []*delivery, verdicts []Verdict, now time.Time) sett
 	}
 	l.tidy(batch, s.advanced, now)
 	return s
+}
+
+// drop forgets d, which is finished here.
+func (l *lane) drop(d *delivery) {
+	delete(l.known, d.position())
+	if d.entry != "" {
+		l.recalled--
+	}
 }
 
 // hopeless reports whether an item is not worth another try.

@@ -68,7 +68,7 @@ type Filter struct {
 
 // PageBytes bounds the payloads that Waiting and Applicable return together,
 // but for the last one.
-const PageBytes = 4 << 20
+const PageBytes = 2 << 20
 
 // Quarantine keeps messages that were set aside. Entries that wait, TooEarly
 // or Failing ones, are applied from there. Its methods may be called from many

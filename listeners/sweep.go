@@ -2,6 +2,7 @@ package listeners
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -28,7 +29,7 @@ func (g *generation) sweep(ctx context.Context) {
 		if now := g.now(); g.quarantine.total.Load() < large || now.Sub(counted) >= recountEvery {
 			err, counted = g.quarantine.count(ctx), now
 		}
-		if err == nil && g.quarantine.total.Load() > 0 {
+		if err == nil && g.quarantine.total.Load() > 0 && !slices.ContainsFunc(g.lanes, (*lane).busy) {
 			after, err = g.sweepPage(ctx, after)
 		}
 		if err != nil && ctx.Err() == nil {

@@ -10,7 +10,7 @@ import (
 // A batch has at most so many deliveries, and about so many bytes of payloads.
 const (
 	batchSize  = 512
-	batchBytes = 8 << 20
+	batchBytes = 4 << 20
 )
 
 // reportEvery bounds how often a failure that goes on is logged.

@@ -48,7 +48,7 @@ var listenerMutants = []mutant{
 	},
 	{
 		name: "a full window stays full",
-		file: "listeners/hold.go", old: "	case held < fullPart*window && bytes < maxHeldBytes:", new: "	case held >= 0:",
+		file: "listeners/hold.go", old: "	case held < fullPart*window && !heavy:", new: "	case held >= 0:",
 		pkg: "./listeners", run: "Flood|Windows|StayEarly",
 	},
 	{
