@@ -7,11 +7,9 @@ import (
 	"time"
 )
 
-// Pages of a scan: few records at first, then as many as pageBytes hold.
-const (
-	firstPage = 64
-	pageBytes = 2 << 20
-)
+// firstPage is how many records a scan asks for at first; then as many as a page
+// holds.
+const firstPage = 64
 
 // feed reads the store's tail: all that waits, then all that comes. It hands
 // over what it reads and reads on only when that was taken, so a backlog of
@@ -95,14 +93,11 @@ func (f *feed) scan(ctx context.Context, tail Tail) error {
 
 // nextPage returns how many records of this size make a page.
 func (f *feed) nextPage(records []Record) int {
-	size := 0
-	for _, r := range records {
-		size += len(r.Payload)
-	}
+	size := sizeOf(records)
 	if size == 0 {
 		return f.maxPage
 	}
-	return min(max(pageBytes*len(records)/size, 1), f.maxPage)
+	return min(max(PageBytes*len(records)/size, 1), f.maxPage)
 }
 
 func (f *feed) hand(ctx context.Context, d delivery) error {

@@ -34,7 +34,7 @@ type Options struct {
 	Window int
 
 	// MemoryLimit is how many events are held in memory, default 8192, and
-	// MemoryBytes how many bytes of payload, default 64 MiB. Reading goes on
+	// MemoryBytes how many bytes of payload, default 16 MiB. Reading goes on
 	// until a limit is reached, so one page more may be held.
 	MemoryLimit int
 	MemoryBytes int
@@ -97,7 +97,7 @@ func (o Options) withDefaults() Options {
 	set(&o.Name, "outbox")
 	set(&o.Window, 1024)
 	set(&o.MemoryLimit, 8192)
-	set(&o.MemoryBytes, 64<<20)
+	set(&o.MemoryBytes, 16<<20)
 	set(&o.PerKey, 64)
 	set(&o.MaxBlocked, 10_000)
 	set(&o.DeleteBatch, 10_000)

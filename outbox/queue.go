@@ -98,6 +98,14 @@ func (l *lane) begin(q *queue, r *Record) bool {
 	return true
 }
 
+// sizeOf returns how many bytes the payloads have.
+func sizeOf(records []Record) (bytes int) {
+	for i := range records {
+		bytes += len(records[i].Payload)
+	}
+	return bytes
+}
+
 func (q *queue) add(r *Record) {
 	q.records++
 	q.bytes += len(r.Payload)
@@ -172,7 +180,7 @@ func (q *queue) nextLoad() *lane {
 
 // loaded takes what was read for l.
 func (q *queue) loaded(l *lane, records []Record) {
-	if len(records) >= l.page {
+	if len(records) >= l.page || sizeOf(records) >= PageBytes {
 		l.more = true
 	}
 	for i := range records {

@@ -19,6 +19,10 @@ var (
 	ErrNotFound = errors.New("not found")
 )
 
+// PageBytes bounds the payloads that Scan, Next, Key, Due and Stale return
+// together, but for the last one. What ends there says nothing of what follows.
+const PageBytes = 2 << 20
+
 // Store is the collection of events, as the relay needs it. Its methods may be
 // called from many goroutines. What is no event, because somebody else wrote
 // it, they pass over. Services fill it through the ports of their own

@@ -19,8 +19,7 @@ func (s *Outbox) Due(ctx context.Context, now, latest time.Time, limit int) ([]o
 	if err != nil {
 		return nil, err
 	}
-	docs, err := drain(ctx, cursor, func(raw bson.Raw) bson.Raw { return raw })
-	return s.db.readable(docs), err
+	return s.page(ctx, cursor)
 }
 
 func duePipeline(now, latest time.Time, limit int) mongo.Pipeline {
@@ -83,21 +82,25 @@ func (s *Outbox) Stale(ctx context.Context, before, latest time.Time, limit int)
 	if err != nil || len(found) == len(heads) {
 		return found, err
 	}
-	known := map[string]bool{}
+	known, size := map[string]bool{}, 0
 	for _, r := range found {
 		known[r.Key] = true
+		size += len(r.Payload)
 	}
 	for _, h := range heads { // behind what is no event there may be a head that is one
 		key, ok := h.Key.StringValueOK()
 		if !ok || known[key] {
 			continue
 		}
+		if size >= outbox.PageBytes {
+			break
+		}
 		first, err := s.Key(ctx, key, event.None, 1)
 		if err != nil {
 			return nil, err
 		}
 		if len(first) > 0 && first[0].Locked && (first[0].LockedAt.Before(before) || first[0].LockedAt.After(latest)) {
-			found = append(found, first[0])
+			found, size = append(found, first[0]), size+len(first[0].Payload)
 		}
 	}
 	return found, nil

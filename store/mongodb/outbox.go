@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"lockstep/outbox"
@@ -25,10 +26,22 @@ var _ outbox.Store = (*Outbox)(nil)
 // Outbox returns the ports of package outbox.
 func (db *DB) Outbox() *Outbox { return &Outbox{db} }
 
-// find returns the events that filter finds.
+// find returns the events that filter finds, as many as make a page.
 func (s *Outbox) find(ctx context.Context, filter bson.D, o ...options.Lister[options.FindOptions]) ([]outbox.Record, error) {
-	docs, err := list(ctx, s.events(), filter, func(raw bson.Raw) bson.Raw { return raw }, o...)
-	return s.db.readable(docs), err
+	cursor, err := s.events().find(ctx, filter, o...)
+	if err != nil {
+		return nil, err
+	}
+	return s.page(ctx, cursor)
+}
+
+// page reads events from a cursor, as many as make a page, and closes it.
+func (s *Outbox) page(ctx context.Context, cursor *mongo.Cursor) (found []outbox.Record, err error) {
+	defer func() { _ = cursor.Close(context.WithoutCancel(ctx)) }() // the server ends forgotten cursors itself
+	for size := 0; size < outbox.PageBytes && cursor.Next(ctx); size += len(cursor.Current) {
+		found = append(found, s.db.readable([]bson.Raw{cursor.Current})...)
+	}
+	return found, cursor.Err()
 }
 
 func (s *Outbox) events() collection { return s.db.collection(eventsName) }

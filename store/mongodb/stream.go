@@ -74,10 +74,11 @@ func (t *tail) read(life context.Context, stream *mongo.ChangeStream) {
 	}
 }
 
-// batch returns what the server sent at once; nothing after an idle tick.
+// batch returns what the server sent at once, as much of it as makes a page;
+// nothing after an idle tick.
 func (t *tail) batch(ctx context.Context, stream *mongo.ChangeStream) ([]outbox.Record, error) {
 	var records []outbox.Record
-	for stream.TryNext(ctx) {
+	for size := 0; stream.TryNext(ctx); {
 		var n notice
 		if err := stream.Decode(&n); err != nil {
 			return nil, &trouble{reasonDecode, err}
@@ -88,7 +89,7 @@ func (t *tail) batch(ctx context.Context, stream *mongo.ChangeStream) ([]outbox.
 		if n.Event != nil {
 			records = append(records, t.db.readable([]bson.Raw{n.Event})...)
 		}
-		if stream.RemainingBatchLength() == 0 {
+		if size += len(n.Event); stream.RemainingBatchLength() == 0 || size >= outbox.PageBytes {
 			return records, nil
 		}
 	}

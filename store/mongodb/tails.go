@@ -7,9 +7,12 @@ import (
 	"lockstep/outbox"
 )
 
-// hints is how many commits a tail may be behind before it is left to hear of
-// further ones from its stream alone.
-const hints = 16
+// hints is how many commits a tail may be behind, and hintBytes how large their
+// events may be, before it is left to hear of further ones from its stream alone.
+const (
+	hints     = 16
+	hintBytes = 256 << 10
+)
 
 // tails knows the open tails of this process and tells them of its commits.
 type tails struct {
@@ -40,12 +43,13 @@ func (s *tails) hint(batch []*change) {
 		return
 	}
 	var records []outbox.Record
+	size := 0
 	for _, c := range batch {
 		for _, e := range c.events {
-			records = append(records, newEventDoc(e, c.at).record())
+			records, size = append(records, newEventDoc(e, c.at).record()), size+len(e.Payload)
 		}
 	}
-	if len(records) == 0 {
+	if len(records) == 0 || size > hintBytes {
 		return
 	}
 	for t := range s.open {

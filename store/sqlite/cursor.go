@@ -46,7 +46,8 @@ func (db *DB) cursor(ctx context.Context) (c *cursor, err error) {
 	return c, err
 }
 
-// read appends up to limit events behind after, and up to last, to found.
+// read appends up to limit events behind after, and up to last, to found, as
+// many as make a page.
 // It returns where to go on: behind the last row, which need not be an event.
 func (c *cursor) read(ctx context.Context, found []outbox.Record, after, last int64, limit int) ([]outbox.Record, int64, error) {
 	err := c.conn.Raw(func(any) (err error) {
@@ -57,7 +58,7 @@ func (c *cursor) read(ctx context.Context, found []outbox.Record, after, last in
 			return err
 		}
 		defer func() { err = errors.Join(err, rows.Close()) }()
-		for {
+		for size := 0; size < outbox.PageBytes; {
 			switch err := rows.Next(c.row[:]); {
 			case errors.Is(err, io.EOF):
 				return nil
@@ -73,9 +74,10 @@ func (c *cursor) read(ctx context.Context, found []outbox.Record, after, last in
 			case err != nil:
 				return err
 			default:
-				found = append(found, r)
+				found, size = append(found, r), size+len(r.Payload)
 			}
 		}
+		return nil
 	})
 	return found, after, err
 }

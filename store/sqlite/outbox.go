@@ -181,6 +181,16 @@ func (s *Outbox) list(ctx context.Context, query string, args ...any) ([]outbox.
 	return s.db.events(found), err
 }
 
+// page is list up to the size of a page.
+func (s *Outbox) page(ctx context.Context, query string, args ...any) ([]outbox.Record, error) {
+	size := 0
+	found, err := while(ctx, s.db.read, scanEntry, func(r outbox.Record) bool {
+		size += len(r.Payload)
+		return size < outbox.PageBytes
+	}, query, args...)
+	return s.db.events(found), err
+}
+
 // events returns those that are events and remembers the others.
 func (db *DB) events(found []outbox.Record) []outbox.Record {
 	return slices.DeleteFunc(found, func(r outbox.Record) bool {
@@ -202,20 +212,20 @@ func (s *Outbox) Oldest(ctx context.Context) (time.Time, error) {
 
 // Key implements outbox.Store.
 func (s *Outbox) Key(ctx context.Context, key string, after int64, limit int) ([]outbox.Record, error) {
-	return s.list(ctx, selectEvent+"WHERE keyHash = ? AND key = ? AND version > ? AND "+isEvent+" ORDER BY version LIMIT ?", keyHash(key), key, after, limit)
+	return s.page(ctx, selectEvent+"WHERE keyHash = ? AND key = ? AND version > ? AND "+isEvent+" ORDER BY version LIMIT ?", keyHash(key), key, after, limit)
 }
 
 const isDue = "WHERE isLocked = 0 AND (notBefore <= ? OR notBefore > ?) AND " + isEvent + " AND " + isHead
 
 // Due implements outbox.Store.
 func (s *Outbox) Due(ctx context.Context, now, latest time.Time, limit int) ([]outbox.Record, error) {
-	return s.list(ctx, selectEvent+isDue+" ORDER BY notBefore, seq LIMIT ?", millis(now), millis(latest), limit)
+	return s.page(ctx, selectEvent+isDue+" ORDER BY notBefore, seq LIMIT ?", millis(now), millis(latest), limit)
 }
 
 // Stale implements outbox.Store. It reads the table from its oldest event on,
 // where stale ones lie, and stops when it has enough.
 func (s *Outbox) Stale(ctx context.Context, before, latest time.Time, limit int) ([]outbox.Record, error) {
-	return s.list(ctx, selectEvent+"WHERE isLocked = 1 AND (lockedAt < ? OR lockedAt > ?) AND "+isEvent+" AND "+isHead+" ORDER BY seq LIMIT ?",
+	return s.page(ctx, selectEvent+"WHERE isLocked = 1 AND (lockedAt < ? OR lockedAt > ?) AND "+isEvent+" AND "+isHead+" ORDER BY seq LIMIT ?",
 		millis(before), millis(latest), limit)
 }
 

@@ -15,6 +15,7 @@ import (
 var outboxCases = []testCase{
 	{"payloads come back byte by byte", outboxExact},
 	{"Key reads one key above a version, in version order", outboxKey},
+	{"large events are read a page at a time", outboxPages},
 	{"Delete removes the events it is given and minds no others", outboxDelete},
 	{"Delete removes records as they were read and none between them", outboxDeleteRead},
 	{"Stats describes what waits", outboxStats},
@@ -62,6 +63,67 @@ func outboxKey(t *testing.T, b Backend) {
 	same(t, "above a version", read(8, 100), idsOf(own[9:]...))
 	same(t, "no more than asked for", read(2, 3), idsOf(own[3:6]...))
 	same(t, "above the last", read(11, 3), nil, empty)
+}
+
+// outboxPages: whatever the relay reads is bounded in bytes. Case 11.3.
+func outboxPages(t *testing.T, b Backend) {
+	const n, page = 6, 3 // the third is the one that fills the page
+	tail, err := b.Outbox.Tail(t.Context())
+	must(t, "open tail", err)
+	defer func() { must(t, "close tail", tail.Close()) }()
+	var hot, heads []event.Event
+	large := func(key string, version int64) event.Event {
+		e := fact(key, version)
+		e.Payload = bytes.Repeat([]byte("x"), 900_000)
+		return e
+	}
+	key := objectid.New()
+	for v := range int64(n) {
+		hot, heads = append(hot, large(key, v)), append(heads, large(objectid.New(), 0))
+		enqueue(t, b, hot[v])
+	}
+	for at := event.None; at < n-1; at += page {
+		got, err := b.Outbox.Key(t.Context(), key, at, 100)
+		must(t, "read key", err)
+		same(t, "page of the key", ids(got), idsOf(hot[at+1:at+1+page]...))
+	}
+	seen := map[string]bool{}
+	for len(seen) < n {
+		wake, err := tail.Next(t.Context())
+		must(t, "next", err)
+		if len(wake.Records) > page {
+			t.Errorf("a wake brings %d records, want %d at most", len(wake.Records), page)
+		}
+		for _, id := range ids(wake.Records) {
+			seen[id] = true
+		}
+	}
+	must(t, "delete", b.Outbox.Delete(t.Context(), refsTo(hot...)))
+	for _, e := range heads {
+		enqueue(t, b, e)
+	}
+	now := time.Now()
+	old, err := b.Outbox.Stale(t.Context(), now.Add(time.Hour), now.Add(time.Hour), 100)
+	must(t, "stale", err)
+	scan, err := b.Outbox.Tail(t.Context())
+	must(t, "open tail", err)
+	defer func() { must(t, "close tail", scan.Close()) }()
+	first, err := scan.Scan(t.Context(), 100)
+	must(t, "scan", err)
+	for _, e := range heads {
+		fail(t, b, e.ID(), now)
+	}
+	due, err := b.Outbox.Due(t.Context(), now.Add(time.Hour), now.Add(2*time.Hour), 100)
+	must(t, "due", err)
+	same(t, "records that Stale, Scan and Due return", []int{len(old), len(first), len(due)}, []int{page, page, page})
+	rest := first
+	for all := len(first); all < n; all += len(rest) {
+		rest, err = scan.Scan(t.Context(), 100)
+		must(t, "scan on", err)
+		if len(rest) == 0 {
+			t.Fatalf("the scan ended after %d of %d", all, n)
+		}
+	}
 }
 
 func outboxDelete(t *testing.T, b Backend) {
