@@ -20,12 +20,12 @@ const (
 	DriftUnmended     Cause = "drift_unmended"      // rows differ from their owner and only a person can judge them
 	QuarantineGrown   Cause = "quarantine_grown"    // more messages are set aside than the bound allows
 	StoreStopped      Cause = "store_stopped"       // the store takes no more writes, or does not answer
-	LockNotReleased   Cause = "lock_not_released"   // a ticket stays locked for an order that is over
+	WrongLock         Cause = "wrong_lock"          // a ticket stays locked for an order that is over, or unlocked for a paid one
 )
 
 // Causes returns every cause.
 func Causes() []Cause {
-	return []Cause{EventUnpublished, MoneyWithoutGoods, BrokerLoss, DriftUnmended, QuarantineGrown, StoreStopped, LockNotReleased}
+	return []Cause{EventUnpublished, MoneyWithoutGoods, BrokerLoss, DriftUnmended, QuarantineGrown, StoreStopped, WrongLock}
 }
 
 // maxText bounds a summary, an ending and a subject, in bytes.

@@ -109,18 +109,19 @@ func (projected) Apply(_ context.Context, changes []event.TicketChange) ([]event
 	return outcomes, nil
 }
 
-// TestLocksOfTheReplicaAreTold. Case 9.2.
-func TestLocksOfTheReplicaAreTold(t *testing.T) {
+// TestTicketsThatChangeAreTold, the free ones too: a paid order may have lost its
+// lock. Case 9.2.
+func TestTicketsThatChangeAreTold(t *testing.T) {
 	t.Parallel()
 	h := listeners.NewTickets(projected{}, event.Scheme{})
 	var told []string
-	h.OnLocked = func(id string) { told = append(told, id) }
+	h.OnApplied = func(id string) { told = append(told, id) }
 	var items []listeners.Item
-	for _, id := range []string{"a", "b", "", "d", "e"} {
-		items = append(items, listeners.Item{Event: event.TicketChange{Ticket: event.Ticket{OrderID: id}}})
+	for _, id := range []string{"a", "b", "c", "d"} {
+		items = append(items, listeners.Item{Event: event.TicketChange{Ticket: event.Ticket{ID: id}}})
 	}
 	h.Handle(t.Context(), items)
-	if diff := cmp.Diff([]string{"a", "e"}, told); diff != "" {
+	if diff := cmp.Diff([]string{"a", "c"}, told); diff != "" {
 		t.Errorf("told of (-want +got):\n%s", diff)
 	}
 }

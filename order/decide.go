@@ -15,7 +15,7 @@ const (
 	WindowPassed            // by our own clock, or expiration:complete
 	Paid                    // payment:created
 	LockLeft                // its ticket is still locked for it although it was cancelled
-	LockTaken               // its ticket is locked for a cancelled order instead
+	LockLost                // its ticket is not locked for it although it is complete
 )
 
 // Reason says why a payment must be given back.
@@ -68,7 +68,7 @@ func (d Decision) events(at time.Time) ([]event.Event, error) {
 //	complete by unknown  –                    complete by P
 //
 // A cancelled order whose lock was left behind is announced as cancelled again,
-// and a complete one in whose place that lock stands is announced again.
+// and a complete one that has lost its lock as created.
 func Decide(was Order, h Happening, payment string, taken bool) Decision {
 	switch open := was.Status != Cancelled && was.Status != Complete; {
 	case h == Paid:
@@ -77,7 +77,7 @@ func Decide(was Order, h Happening, payment string, taken bool) Decision {
 		d := was.becomes(Cancelled)
 		d.Announce = event.OrderCancelled
 		return d
-	case was.Status == Complete && h == LockTaken:
+	case was.Status == Complete && h == LockLost:
 		d := was.becomes(Complete)
 		d.Announce = event.OrderCreated
 		return d

@@ -36,8 +36,8 @@ func TestDecide(t *testing.T) {
 		"complete by a payment that nobody keeps": {order.Complete, "", order.Paid, false, order.Complete, silent, ""},
 		"its lock was left behind":                {order.Cancelled, "", order.LockLeft, false, order.Cancelled, event.OrderCancelled, ""},
 		"it has its lock":                         {order.Created, "", order.LockLeft, false, order.Created, silent, ""},
-		"a dead order has its lock":               {order.Created, "", order.LockTaken, false, order.Created, silent, ""},
-		"a dead order has its lock, it is paid":   {order.Complete, "p", order.LockTaken, false, order.Complete, event.OrderCreated, ""},
+		"it has no lock":                          {order.Created, "", order.LockLost, false, order.Created, silent, ""},
+		"it has no lock and is paid":              {order.Complete, "p", order.LockLost, false, order.Complete, event.OrderCreated, ""},
 		"it has its lock and is paid":             {order.Complete, "p", order.LockLeft, false, order.Complete, silent, ""},
 	}
 	for name, tc := range tests {

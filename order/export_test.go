@@ -8,14 +8,8 @@ import (
 // Sweep is one look for overdue orders.
 func (e *Expiry) Sweep(ctx context.Context) { e.sweep(ctx) }
 
-// Look is one look for locks left behind, at all tickets if full.
-func (r *Releases) Look(ctx context.Context, full bool) error { return r.look(ctx, full) }
-
-// ReleaseAgain announces a cancellation again.
-func (s *Service) ReleaseAgain(ctx context.Context, id string) error {
-	_, err := s.apply(ctx, id, LockLeft)
-	return err
-}
+// Look is one look for wrong locks, at all tickets if full.
+func (w *LockWatch) Look(ctx context.Context, full bool) error { return w.look(ctx, full) }
 
 // IsOwed reports whether an order was left alone because its payment is not
 // applied yet.

@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"lockstep/event"
 )
 
 // Metrics counts what the service decides and how expiry gets on.
@@ -12,7 +14,7 @@ type Metrics struct {
 	open       prometheus.Gauge
 	overdue    prometheus.Gauge
 	lastExpiry prometheus.Gauge
-	released   prometheus.Counter
+	announced  *prometheus.CounterVec
 }
 
 // NewMetrics registers the metrics of this package with reg; nil registers
@@ -36,22 +38,25 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Help: "When a look for overdue orders last left none behind; 0 if never.",
 		}),
 	}
-	m.released = prometheus.NewCounter(prometheus.CounterOpts{
-		Name: "lockstep_orders_released_again_total",
-		Help: "Cancellations that were announced again because the ticket stayed locked.",
-	})
+	m.announced = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "lockstep_orders_announced_again_total",
+		Help: "Orders that were announced again: cancelled ones whose ticket stayed locked, and paid ones whose ticket was not locked.",
+	}, []string{"subject"})
+	for _, s := range announcedAgain() {
+		m.announced.WithLabelValues(string(s))
+	}
 	for _, r := range Reasons() {
 		m.refunds.WithLabelValues(string(r))
 	}
 	if reg != nil {
-		reg.MustRegister(m.refunds, m.open, m.overdue, m.lastExpiry, m.released)
+		reg.MustRegister(m.refunds, m.open, m.overdue, m.lastExpiry, m.announced)
 	}
 	return m
 }
 
 func (m *Metrics) refund(r Reason) { m.refunds.WithLabelValues(string(r)).Inc() }
 
-func (m *Metrics) releasedAgain() { m.released.Inc() }
+func (m *Metrics) again(s event.Subject) { m.announced.WithLabelValues(string(s)).Inc() }
 
 // OpenRefunds notes how many refunds are not settled.
 func (m *Metrics) OpenRefunds(n int) { m.open.Set(float64(n)) }

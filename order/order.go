@@ -30,6 +30,7 @@ type Order struct {
 	TicketID  string
 	Price     float64 // the ticket's price when it was reserved
 	Version   int64   // 0 when created, +1 with every change
+	LockFrom  int64   // the first version of the ticket that may show the lock that was last announced; 0 if that is not known
 	PaidBy    string  // the payment that it is complete by; "" if it is not, or a service completed it that does not keep it
 }
 

@@ -102,6 +102,9 @@ func (s *Service) completeOnce(ctx context.Context, p event.Paid, unsure bool) (
 // commitPayment stores what follows from a payment, and the payment with it:
 // its ID is taken once, so no two decisions on it can both be committed.
 func (s *Service) commitPayment(ctx context.Context, d Decision, p event.Paid) error {
+	if t, err := s.tickets.Ticket(ctx, d.Now.TicketID); err == nil && d.Announce == event.OrderCreated {
+		d.Now.LockFrom = t.Version + 1
+	}
 	payment := Payment{
 		OrderID: d.Was.ID, PaymentID: p.Name(), StripeID: p.StripeID, TicketID: d.Was.TicketID, UserID: d.Was.UserID,
 		Price: d.Was.Price, Reason: d.Refund, At: s.now().UTC().Truncate(time.Millisecond),

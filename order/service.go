@@ -96,7 +96,7 @@ func (s *Service) Reserve(ctx context.Context, userID, ticketID string) (View, e
 	now := s.now().UTC()
 	o := Order{
 		ID: s.newID(), UserID: userID, Status: Created, Version: event.First,
-		ExpiresAt: now.Add(s.window).Truncate(time.Millisecond), TicketID: t.ID, Price: t.Price,
+		ExpiresAt: now.Add(s.window).Truncate(time.Millisecond), TicketID: t.ID, Price: t.Price, LockFrom: t.Version + 1,
 	}
 	e, err := o.reserved(now)
 	if err == nil {

@@ -94,7 +94,7 @@ func TestReserveAnnouncesTheLock(t *testing.T) {
 	want := order.View{
 		Order: order.Order{
 			ID: v.ID, UserID: "ann", Status: order.Created, TicketID: ticketID, Price: 20.5,
-			ExpiresAt: time.Date(2026, 11, 23, 1, 58, 1, 630e6, time.UTC),
+			ExpiresAt: time.Date(2026, 11, 23, 1, 58, 1, 630e6, time.UTC), LockFrom: 4,
 		},
 		Ticket: order.Ticket{ID: ticketID, Title: "concert", Price: 20.5, Version: 3},
 	}

@@ -96,17 +96,11 @@ type Tickets interface {
 	// by id: an order of a deleted ticket still shows what was bought.
 	Tickets(ctx context.Context, ids []string) (map[string]Ticket, error)
 
-	// Lockers returns up to limit orders that the replica shows a ticket as
-	// locked by, with an id above after, by id.
-	Lockers(ctx context.Context, after string, limit int) ([]string, error)
+	// TicketIDs returns up to limit tickets that the replica has, with an id
+	// above after, by id.
+	TicketIDs(ctx context.Context, after string, limit int) ([]string, error)
 
-	// LeftLocked returns those of the orders that are cancelled while the
-	// replica shows their ticket as locked by them, by id.
-	LeftLocked(ctx context.Context, orderIDs []string) ([]LeftLock, error)
-}
-
-// LeftLock is a lock that should be gone.
-type LeftLock struct {
-	Order  Order  // cancelled
-	Active string // the order that has the ticket; "" if none has
+	// Locks returns those of the tickets whose lock is wrong, by id; see Lock.
+	// A deleted ticket has none.
+	Locks(ctx context.Context, ticketIDs []string) ([]Lock, error)
 }

@@ -33,6 +33,9 @@ type world struct {
 	orders  []string
 	paidFor map[string]bool // orders with a payment on the bus
 	told    map[string]int  // refunds, by id
+	locks   *order.LockWatch
+	heard   map[string]bool // events that Node's tickets service had, by id
+	givenUp map[string]bool // orders whose lock stays wrong
 }
 
 var raced = []string{"6b0300000000000000000001", "6b0300000000000000000002"}
@@ -89,7 +92,7 @@ func newOrderWorld(t *rapid.T) *world {
 	dir, err := os.MkdirTemp("", "orders")
 	w := &world{
 		T: t, dir: dir, clock: &clock{now: time.Date(2026, 11, 23, 1, 43, 1, 630e6, time.UTC)},
-		paidFor: map[string]bool{}, told: map[string]int{},
+		paidFor: map[string]bool{}, told: map[string]int{}, heard: map[string]bool{}, givenUp: map[string]bool{},
 	}
 	w.fine(err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
@@ -132,6 +135,9 @@ func (w *world) restart() {
 		OnRefund: func(_ context.Context, p order.Payment) { w.told[p.ID()]++ },
 	})
 	w.expiry = order.NewExpiry(w.service, order.ExpiryOptions{})
+	w.locks = order.NewLockWatch(w.service, order.LockWatchOptions{
+		First: 1, OnGivenUp: func(_ context.Context, o order.Order) { w.givenUp[o.ID] = true },
+	})
 }
 
 func (w *world) reserve() {
@@ -182,13 +188,6 @@ func (w *world) cancel() {
 	}
 }
 
-func (w *world) releaseAgain() {
-	err := w.service.ReleaseAgain(w.Context(), w.order())
-	if !errors.Is(err, order.ErrNotFound) {
-		w.explained(err)
-	}
-}
-
 func (w *world) sweep() { w.expiring(func() { w.expiry.Sweep(w.Context()) }) }
 
 func (w *world) expireOutside() {
@@ -221,7 +220,7 @@ func (w *world) expiring(expire func()) {
 // dying lets the process die in the middle of something.
 func (w *world) dying() {
 	w.store.dies = rapid.SampledFrom([]string{"before", "after"}).Draw(w.T, "dies")
-	rapid.SampledFrom([]func(){w.reserve, w.deliver, w.cancel, w.sweep, w.expireOutside, w.releaseAgain}).Draw(w.T, "in")()
+	rapid.SampledFrom([]func(){w.reserve, w.deliver, w.cancel, w.sweep, w.expireOutside, w.look}).Draw(w.T, "in")()
 	w.restart()
 }
 
@@ -260,6 +259,7 @@ func (w *world) settle() {
 		w.fine(err)
 	}
 	w.checkPayments()
+	w.settleLocks()
 	w.checkLocks(w.checkEvents())
 }
 
@@ -293,12 +293,20 @@ func (w *world) checkEvents() []event.Event {
 	for id, o := range w.stored() {
 		records, err := w.db.Outbox().Key(w.Context(), id, event.None, 100)
 		w.fine(err)
-		for i, r := range records {
-			if r.Version != int64(i) {
-				w.Fatalf("event %d of order %s has version %d", i, id, r.Version)
+		var events []event.Event
+		next := event.First
+		for _, r := range records {
+			if r.Version == next+1 && r.Subject == event.OrderCreated && events[len(events)-1].Subject == event.OrderCreated && next == 1 {
+				next++ // to be complete is a version, and not announced
 			}
-			all = append(all, r.Event)
+			if r.Version != next {
+				w.Fatalf("an event of order %s has version %d, want %d", id, r.Version, next)
+			}
+			next++
+			events = append(events, r.Event)
 		}
+		w.checkPaymentsService(o, events)
+		all = append(all, events...)
 		last := records[len(records)-1].Subject
 		if cancelled := o.Status == order.Cancelled; cancelled != (last == event.OrderCancelled) {
 			w.Fatalf("order %s is %s and was last announced by %s", id, o.Status, last)

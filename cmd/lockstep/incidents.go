@@ -91,11 +91,16 @@ func (s *service) raiseRefund(_ context.Context, p order.Payment) {
 		p.PaymentID, p.StripeID, p.OrderID, p.Reason, p.UserID, p.Price, p.TicketID, word(p.ID())))
 }
 
-// raiseLockLeft raises a ticket that stays locked for an order that is over.
-func (s *service) raiseLockLeft(_ context.Context, o order.Order) {
-	s.incidents.Raise(incident.LockNotReleased, o.ID, fmt.Sprintf(
-		"ticket %s stays locked by order %s, which is cancelled, after %d announcements: its owner cannot edit it."+
-			" Look whether the tickets service receives order:cancelled; to see what it knows: /ops/locks/%s", o.TicketID, o.ID, o.Version, o.ID))
+// raiseWrongLock raises a ticket that stays locked for an order that is over,
+// or unlocked although its order is paid.
+func (s *service) raiseWrongLock(_ context.Context, o order.Order) {
+	wrong, subject := "stays locked by order %s, which is cancelled: its owner cannot edit it", event.OrderCancelled
+	if o.Status == order.Complete {
+		wrong, subject = "is not locked for order %s, which is paid: it is listed as free, and its owner can edit it", event.OrderCreated
+	}
+	s.incidents.Raise(incident.WrongLock, o.ID, fmt.Sprintf(
+		"ticket %s "+wrong+", whatever was announced up to version %d of the order. Look whether the tickets service receives %s;"+
+			" to see what ours knows: /ops/locks/%s", o.TicketID, o.ID, o.Version, subject, o.ID))
 }
 
 // word returns s as a word of a shell's command.

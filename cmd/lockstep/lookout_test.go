@@ -153,7 +153,7 @@ func TestEveryCauseOpensAndEnds(t *testing.T) {
 		}
 		r.closes(incident.MoneyWithoutGoods)
 	})
-	r.sub(incident.LockNotReleased, func(t *testing.T) {
+	r.sub(incident.WrongLock, func(t *testing.T) {
 		o := order.Order{ID: objectid.New(), TicketID: objectid.New(), UserID: "u", Status: order.Cancelled, Version: 7, ExpiresAt: time.Now().UTC().Truncate(time.Millisecond)}
 		if err := r.orderStore.orders.Commit(ctx, order.Change{Now: o}); err != nil {
 			t.Fatal(err)
@@ -164,12 +164,12 @@ func TestEveryCauseOpensAndEnds(t *testing.T) {
 		if _, err := r.orderStore.replica.Write(ctx, []replica.Write{{From: event.None, Row: locked}}); err != nil {
 			t.Fatal(err)
 		}
-		orders.raiseLockLeft(ctx, o)
-		r.opens(incident.LockNotReleased)
+		orders.raiseWrongLock(ctx, o)
+		r.opens(incident.WrongLock)
 		if _, err := r.orderStore.replica.Write(ctx, []replica.Write{{From: 0, Row: free}}); err != nil {
 			t.Fatal(err)
 		}
-		r.closes(incident.LockNotReleased)
+		r.closes(incident.WrongLock)
 	})
 	r.end()
 }

@@ -63,12 +63,12 @@ func (p *program) newOrders(st *store, f orderFlags) (*service, error) {
 		Window: f.OrderWindow, Payments: listeners.NewPayments(s.session), Metrics: metrics, Log: s.log,
 		OnRefund: s.raiseRefund,
 	})
-	s.lookout.recorded = append(s.lookout.recorded, s.refunds(), s.locksLeft())
-	releases := order.NewReleases(orders, order.ReleasesOptions{OnGivenUp: s.raiseLockLeft, Metrics: metrics, Log: s.log})
-	s.jobs = append(s.jobs, releases.Run)
+	s.lookout.recorded = append(s.lookout.recorded, s.refunds(), s.wrongLocks())
+	locks := order.NewLockWatch(orders, order.LockWatchOptions{OnGivenUp: s.raiseWrongLock, Metrics: metrics, Log: s.log})
+	s.jobs = append(s.jobs, locks.Run)
 	ended := listeners.NewOrders(orders)
 	s.lookForLosses(listeners.OrdersService, slices.Concat(event.TicketSubjects(), ended.Subjects()), event.TicketSubjects())
-	if err := p.listenToTickets(s, f.VersionStep, releases.Saw); err != nil {
+	if err := p.listenToTickets(s, f.VersionStep, locks.Saw); err != nil {
 		return nil, err
 	}
 	if err := p.listen(s, "orders listener of payments", ended, listeners.Options{Group: listeners.OrdersService}); err != nil {
@@ -95,9 +95,9 @@ func (p *program) expire(s *service, orders *order.Service, metrics *order.Metri
 }
 
 // listenToTickets adds the listener that keeps the replica, and if it is known
-// whom to ask, the repair of its gaps and of what the broker lost. locked is
-// told of orders that tickets are locked by.
-func (p *program) listenToTickets(s *service, step int64, locked func(orderID string)) error {
+// whom to ask, the repair of its gaps and of what the broker lost. saw is told of
+// tickets that changed.
+func (p *program) listenToTickets(s *service, step int64, saw func(ticketID string)) error {
 	metrics := replica.NewMetrics(s.reg)
 	o := listeners.Options{Group: listeners.OrdersService}
 	if p.listening.CanonicalURL != "" {
@@ -113,7 +113,7 @@ func (p *program) listenToTickets(s *service, step int64, locked func(orderID st
 	projector := replica.NewProjector(s.store.replica)
 	projector.Metrics, projector.Log = metrics, s.log
 	handler := listeners.NewTickets(projector, event.Scheme{Step: step})
-	handler.OnLocked = locked
+	handler.OnApplied = saw
 	return p.listen(s, "orders listener", handler, o)
 }
 

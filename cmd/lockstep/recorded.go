@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"lockstep/incident"
@@ -134,17 +135,21 @@ func (s *service) refunds() *recorded {
 	}
 }
 
-// locksLeft are the locks of cancelled orders that nothing releases. A process
-// that starts announces them again, or gives them up again.
-func (s *service) locksLeft() *recorded {
+// wrongLocks are the orders whose ticket stays locked otherwise, whatever is
+// announced. A process that starts announces them again, or gives them up again.
+func (s *service) wrongLocks() *recorded {
 	return &recorded{
-		log: s.incidents, cause: incident.LockNotReleased,
+		log: s.incidents, cause: incident.WrongLock,
 		over: func(ctx context.Context, orderID string) (string, error) {
-			left, err := s.store.orderTickets.LeftLocked(ctx, []string{orderID})
-			if err == nil && len(left) == 0 {
-				return "the ticket is not locked by it any more", nil
+			o, err := s.store.orders.Order(ctx, orderID)
+			if err != nil && !errors.Is(err, order.ErrNotFound) {
+				return "", err
 			}
-			return "", err
+			locks, err := s.store.orderTickets.Locks(ctx, []string{o.TicketID})
+			if err != nil || slices.ContainsFunc(locks, func(l order.Lock) bool { return l.Left.ID == o.ID || l.Active.ID == o.ID }) {
+				return "", err
+			}
+			return "the ticket is locked as it should be", nil
 		},
 	}
 }

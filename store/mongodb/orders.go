@@ -34,6 +34,7 @@ type orderDoc struct {
 	Ticket    recordID     `bson:"ticket"`
 	Price     amount       `bson:"price"`
 	Version   count        `bson:"version"`
+	LockFrom  count        `bson:"lockFrom,omitempty"`
 	PaidBy    string       `bson:"paidBy,omitempty"`
 	CreatedAt time.Time    `bson:"createdAt,omitempty"`
 }
@@ -41,14 +42,14 @@ type orderDoc struct {
 func newOrderDoc(o order.Order) orderDoc {
 	return orderDoc{
 		ID: recordID(o.ID), UserID: text(o.UserID), Status: o.Status, ExpiresAt: instant(o.ExpiresAt),
-		Ticket: recordID(o.TicketID), Price: amount(o.Price), Version: count(o.Version), PaidBy: o.PaidBy,
+		Ticket: recordID(o.TicketID), Price: amount(o.Price), Version: count(o.Version), LockFrom: count(o.LockFrom), PaidBy: o.PaidBy,
 	}
 }
 
 func (d orderDoc) order() order.Order {
 	return order.Order{
 		ID: string(d.ID), UserID: string(d.UserID), Status: d.Status, ExpiresAt: d.ExpiresAt.UTC(),
-		TicketID: string(d.Ticket), Price: float64(d.Price), Version: int64(d.Version), PaidBy: d.PaidBy,
+		TicketID: string(d.Ticket), Price: float64(d.Price), Version: int64(d.Version), LockFrom: int64(d.LockFrom), PaidBy: d.PaidBy,
 	}
 }
 
@@ -149,7 +150,7 @@ func differing(was, now orderDoc) bson.D {
 	}{
 		{"userId", was.UserID, now.UserID}, {"status", was.Status, now.Status}, {"expiresAt", was.ExpiresAt, now.ExpiresAt},
 		{"ticket", was.Ticket, now.Ticket}, {"price", was.Price, now.Price}, {"version", was.Version, now.Version},
-		{"paidBy", was.PaidBy, now.PaidBy},
+		{"lockFrom", was.LockFrom, now.LockFrom}, {"paidBy", was.PaidBy, now.PaidBy},
 	} {
 		if f.was != f.now {
 			set = append(set, bson.E{Key: f.name, Value: f.now})

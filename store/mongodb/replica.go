@@ -2,6 +2,8 @@ package mongodb
 
 import (
 	"context"
+	"maps"
+	"slices"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
@@ -137,45 +139,60 @@ func (s *OrderTickets) Tickets(ctx context.Context, ids []string) (map[string]or
 	return tickets, err
 }
 
-// Lockers implements order.Tickets.
-func (s *OrderTickets) Lockers(ctx context.Context, after string, limit int) ([]string, error) {
-	type holder struct {
-		OrderID string `bson:"orderId"`
+// TicketIDs implements order.Tickets.
+func (s *OrderTickets) TicketIDs(ctx context.Context, after string, limit int) ([]string, error) {
+	type named struct {
+		ID recordID `bson:"_id"`
 	}
-	o := options.Find().SetSort(asc("orderId")).SetProjection(is("orderId", 1))
-	return first(ctx, s.db.copies(), is("orderId", is("$gt", after)), func(h holder) string { return h.OrderID }, limit, o)
+	return page(ctx, s.db.copies(), after, limit, func(n named) string { return string(n.ID) }, func(id string) string { return id })
 }
 
-// LeftLocked implements order.Tickets.
-func (s *OrderTickets) LeftLocked(ctx context.Context, orderIDs []string) ([]order.LeftLock, error) {
-	filter := bson.D{{Key: "_id", Value: is("$in", recordIDs(orderIDs))}, {Key: "status", Value: order.Cancelled}}
-	cancelled, err := list(ctx, s.db.collection(ordersName), filter, orderDoc.order, options.Find().SetSort(asc("_id")))
-	if err != nil || len(cancelled) == 0 {
+// Locks implements order.Tickets.
+func (s *OrderTickets) Locks(ctx context.Context, ticketIDs []string) ([]order.Lock, error) {
+	filter := bson.D{{Key: "_id", Value: is("$in", recordIDs(ticketIDs))}, {Key: "deleted", Value: is("$ne", true)}}
+	rows, err := list(ctx, s.db.copies(), filter, rowDoc.row, options.Find().SetSort(asc("_id")))
+	if err != nil || len(rows) == 0 {
 		return nil, err
 	}
-	tickets := make([]recordID, len(cancelled))
-	for i, o := range cancelled {
-		tickets[i] = recordID(o.TicketID)
-	}
-	rows, err := list(ctx, s.db.copies(), is("_id", is("$in", tickets)), rowDoc.row)
-	if err != nil {
-		return nil, err
-	}
-	lockedBy := map[string]string{}
-	for _, r := range rows {
-		if !r.Deleted {
-			lockedBy[r.ID] = r.OrderID
+	tickets, ids := make([]recordID, len(rows)), make([]recordID, 0, 2*len(rows))
+	for i, r := range rows {
+		tickets[i] = recordID(r.ID)
+		if r.OrderID != "" {
+			ids = append(ids, recordID(r.OrderID))
 		}
 	}
 	active, err := s.db.holders(ctx, tickets)
 	if err != nil {
 		return nil, err
 	}
-	var left []order.LeftLock
-	for _, o := range cancelled {
-		if lockedBy[o.TicketID] == o.ID {
-			left = append(left, order.LeftLock{Order: o, Active: string(active[recordID(o.TicketID)])})
+	filter = is("_id", is("$in", append(ids, slices.Collect(maps.Values(active))...)))
+	found, err := list(ctx, s.db.collection(ordersName), filter, orderDoc.order)
+	if err != nil {
+		return nil, err
+	}
+	orders := map[string]order.Order{}
+	for _, o := range found {
+		orders[o.ID] = o
+	}
+	var locks []order.Lock
+	for _, r := range rows {
+		if l := lockOf(r, string(active[recordID(r.ID)]), orders); !l.Right() {
+			locks = append(locks, l)
 		}
 	}
-	return left, nil
+	return locks, nil
+}
+
+// lockOf returns what is wrong with the lock of a row whose ticket the active
+// order has, if any. An order that cannot be read has its id.
+func lockOf(r replica.Row, active string, orders map[string]order.Order) order.Lock {
+	l := order.Lock{TicketID: r.ID, Version: r.Version}
+	if o := orders[r.OrderID]; o.Status == order.Cancelled {
+		l.Left = o
+	}
+	if active != r.OrderID {
+		l.Active = orders[active]
+		l.Active.ID = active
+	}
+	return l
 }

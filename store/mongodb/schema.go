@@ -85,8 +85,7 @@ func is(field string, value any) bson.D { return bson.D{{Key: field, Value: valu
 // schema lists the collections with their indexes.
 func (db *DB) schema() map[string][]index {
 	all := map[string][]index{
-		db.opts.Replica: {{name: byDeletion, keys: asc("deleted"), partial: is("deleted", true)},
-			{name: "byLocker", keys: asc("orderId"), partial: is("orderId", is("$gt", ""))}},
+		db.opts.Replica: {{name: byDeletion, keys: asc("deleted"), partial: is("deleted", true)}},
 		ordersName: {
 			{name: active, keys: asc("ticket"), partial: is("status", is("$in", order.Active())), unique: true},
 			{name: byUser, keys: asc("userId", "createdAt")},

@@ -75,7 +75,7 @@ func TestReservationsAreSuspendedWhileTicketsAreSoldTwice(t *testing.T) {
 		t.Fatal(err)
 	}
 	foreign(t, path, "DROP INDEX ordersActive",
-		"INSERT INTO orders SELECT NULL, 'copy', userId, status, expiresAt, ticketId, price, version, paidBy FROM orders")
+		"INSERT INTO orders SELECT NULL, 'copy', userId, status, expiresAt, ticketId, price, version, paidBy, lockFrom FROM orders")
 	if err := db.Orders().Commit(t.Context(), reservation("another")); !errors.Is(err, order.ErrSuspended) {
 		t.Errorf("reservation: %v, want ErrSuspended", err)
 	}

@@ -25,7 +25,7 @@ var _ order.Store = (*Orders)(nil)
 // Orders returns the port of package order.
 func (db *DB) Orders() *Orders { return &Orders{db} }
 
-const selectOrder = "SELECT seq, id, userId, status, expiresAt, ticketId, price, version, paidBy FROM orders "
+const selectOrder = "SELECT seq, id, userId, status, expiresAt, ticketId, price, version, lockFrom, paidBy FROM orders "
 
 // orderRow is an order with its place in the order of creation.
 type orderRow struct {
@@ -36,7 +36,7 @@ type orderRow struct {
 func scanOrder(row scanner) (o orderRow, err error) {
 	var expiresAt int64
 	err = row.Scan(&o.seq, (*recordID)(&o.ID), (*text)(&o.UserID), (*text)(&o.Status), (*count)(&expiresAt), (*text)(&o.TicketID),
-		(*amount)(&o.Price), (*count)(&o.Version), (*text)(&o.PaidBy))
+		(*amount)(&o.Price), (*count)(&o.Version), (*count)(&o.LockFrom), (*text)(&o.PaidBy))
 	o.ExpiresAt = timeOf(expiresAt)
 	return o, named("orders", o.ID, err)
 }
@@ -152,9 +152,9 @@ func (s *Orders) Commit(ctx context.Context, c order.Change) error {
 // with itself and not with another one of its ticket. The unique index on the
 // active orders is all that the statement can violate then.
 const (
-	insertOrder = "INSERT INTO orders (id, userId, status, expiresAt, ticketId, price, version, paidBy)" +
-		" SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8 WHERE NOT EXISTS (SELECT 1 FROM orders WHERE id = ?1)"
-	updateOrder = "UPDATE orders SET userId = ?, status = ?, expiresAt = ?, ticketId = ?, price = ?, version = ?, paidBy = ?" +
+	insertOrder = "INSERT INTO orders (id, userId, status, expiresAt, ticketId, price, version, lockFrom, paidBy)" +
+		" SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9 WHERE NOT EXISTS (SELECT 1 FROM orders WHERE id = ?1)"
+	updateOrder = "UPDATE orders SET userId = ?, status = ?, expiresAt = ?, ticketId = ?, price = ?, version = ?, lockFrom = ?, paidBy = ?" +
 		" WHERE id = ? AND " + versioned
 )
 
@@ -177,10 +177,10 @@ func writeOrder(ctx context.Context, w *writer, c order.Change) error {
 	}
 	if c.Was == nil {
 		return w.expect(ctx, "order "+o.ID+" exists", insertOrder,
-			o.ID, o.UserID, string(o.Status), millis(o.ExpiresAt), o.TicketID, o.Price, o.Version, o.PaidBy)
+			o.ID, o.UserID, string(o.Status), millis(o.ExpiresAt), o.TicketID, o.Price, o.Version, o.LockFrom, o.PaidBy)
 	}
 	return w.expect(ctx, "order "+o.ID+" has changed", updateOrder,
-		o.UserID, string(o.Status), millis(o.ExpiresAt), o.TicketID, o.Price, o.Version, o.PaidBy, c.Was.ID, c.Was.Version)
+		o.UserID, string(o.Status), millis(o.ExpiresAt), o.TicketID, o.Price, o.Version, o.LockFrom, o.PaidBy, c.Was.ID, c.Was.Version)
 }
 
 // guarded returns errUnguarded if tickets could be sold twice and the index

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"slices"
 
 	"lockstep/event"
 	"lockstep/order"
@@ -95,44 +96,76 @@ var _ order.Tickets = (*OrderTickets)(nil)
 // OrderTickets returns the port through which package order reads the replica.
 func (db *DB) OrderTickets() *OrderTickets { return &OrderTickets{db} }
 
-// Lockers implements order.Tickets.
-func (s *OrderTickets) Lockers(ctx context.Context, after string, limit int) ([]string, error) {
+// TicketIDs implements order.Tickets.
+func (s *OrderTickets) TicketIDs(ctx context.Context, after string, limit int) ([]string, error) {
 	return first(ctx, s.db.read, func(row scanner) (id string, err error) {
 		err = row.Scan((*recordID)(&id))
-		return id, named("replica", "locked by "+id, err)
-	}, limit, selectLockers, after)
+		return id, named("replica", id, err)
+	}, limit, "SELECT id FROM replica WHERE id > ? ORDER BY id", after)
 }
 
+// selectLocks selects, for each ticket that is not locked for the order that
+// has it, that order, and the cancelled one that it is locked for. With either
+// comes the id of the one that has it, should that not be readable.
 const (
-	selectLockers    = "SELECT DISTINCT orderId FROM replica WHERE orderId <> '' AND orderId > ?1 ORDER BY orderId"
-	selectLeftLocked = "SELECT o.seq, o.id, o.userId, o.status, o.expiresAt, o.ticketId, o.price, o.version, o.paidBy," +
-		" coalesce(other.id, '')" +
-		" FROM json_each(?1) AS wanted JOIN orders AS o ON o.id = wanted.value AND o.status = 'cancelled'" +
-		" JOIN replica AS r ON r.id = o.ticketId AND r.orderId = o.id AND r.deleted = 0" +
-		" LEFT JOIN orders AS other ON other.ticketId = o.ticketId" +
-		" AND other.status IN ('created', 'awaiting:payment', 'complete') ORDER BY o.id"
+	selectLocks = "SELECT r.id, r.version, o.id" + orderOfLock + " ON " + hasTicket + " AND o.id <> r.orderId" +
+		" UNION ALL SELECT r.id, r.version, coalesce((SELECT o.id FROM orders AS o WHERE " + hasTicket + "), '')" +
+		orderOfLock + " ON o.id = r.orderId AND o.status = 'cancelled' ORDER BY 1"
+
+	hasTicket   = "o.ticketId = r.id AND o.status IN ('created', 'awaiting:payment', 'complete')"
+	orderOfLock = ", o.seq, o.id, o.userId, o.status, o.expiresAt, o.ticketId, o.price, o.version, o.lockFrom, o.paidBy" +
+		" FROM json_each(?1) AS wanted JOIN replica AS r ON r.id = wanted.value AND r.deleted = 0 JOIN orders AS o"
 )
 
-// LeftLocked implements order.Tickets.
-func (s *OrderTickets) LeftLocked(ctx context.Context, orderIDs []string) ([]order.LeftLock, error) {
-	set, err := list(orderIDs)
+// Locks implements order.Tickets.
+func (s *OrderTickets) Locks(ctx context.Context, ticketIDs []string) ([]order.Lock, error) {
+	set, err := list(ticketIDs)
 	if err != nil {
 		return nil, err
 	}
-	return all(ctx, s.db.read, func(row scanner) (l order.LeftLock, err error) {
-		o, err := scanOrder(also{row, (*text)(&l.Active)})
-		l.Order = o.Order
-		return l, err
-	}, selectLeftLocked, set)
+	found, err := all(ctx, s.db.read, scanWrongLock, selectLocks, set)
+	if err != nil {
+		return nil, err
+	}
+	var locks []order.Lock
+	for _, l := range found {
+		if last := len(locks) - 1; last >= 0 && locks[last].TicketID == l.TicketID {
+			l = either(locks[last], l)
+			locks = locks[:last]
+		}
+		locks = append(locks, l)
+	}
+	return slices.DeleteFunc(locks, order.Lock.Right), nil
 }
 
-// also is a row with one more column at its end.
-type also struct {
+// either returns the lock of which a and b have one order each.
+func either(a, b order.Lock) order.Lock {
+	if a.Left.ID == "" {
+		a.Left = b.Left
+	} else {
+		a.Active = b.Active
+	}
+	return a
+}
+
+// scanWrongLock reads one of the two orders of a lock.
+func scanWrongLock(row scanner) (l order.Lock, err error) {
+	o, err := scanOrder(behind{row, []any{(*recordID)(&l.TicketID), (*count)(&l.Version), (*text)(&l.Active.ID)}})
+	if o.Status == order.Cancelled {
+		l.Left = o.Order
+	} else {
+		l.Active = o.Order
+	}
+	return l, err
+}
+
+// behind is a row with more columns before those that are asked for.
+type behind struct {
 	scanner
-	last any
+	before []any
 }
 
-func (a also) Scan(dest ...any) error { return a.scanner.Scan(append(dest, a.last)...) }
+func (b behind) Scan(dest ...any) error { return b.scanner.Scan(append(b.before, dest...)...) }
 
 const selectOrderTicket = "SELECT id, title, price, version FROM replica "
 

@@ -23,6 +23,8 @@ var (
 	failedEvents string
 	//go:embed quarantine.sql
 	waitingQuarantine string
+	//go:embed locks.sql
+	lockFrom string
 )
 
 // migration leads a file to the next version of the schema.
@@ -36,7 +38,7 @@ type migration struct {
 func migrations() []migration {
 	return []migration{
 		{statements: schema}, {slimOutbox, hashKeys}, {statements: payments}, {statements: incidents}, {statements: exactMarks},
-		{statements: failedEvents}, {statements: waitingQuarantine},
+		{statements: failedEvents}, {statements: waitingQuarantine}, {statements: lockFrom},
 	}
 }
 

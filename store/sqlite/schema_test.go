@@ -85,44 +85,32 @@ func TestEventsOfAnOlderFileAreKept(t *testing.T) {
 	}
 }
 
-// TestOrdersOfAnOlderFileAreKept opens a file from before payments were kept.
-// Case 9.1.
+// TestOrdersOfAnOlderFileAreKept opens files from before payments were kept, and
+// from before orders knew from where on their lock may show. Case 9.1.
 func TestOrdersOfAnOlderFileAreKept(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "store.db")
-	pool, err := connect(path, 1, writerPragmas()...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, s := range []string{schema, slimOutbox, "PRAGMA user_version = 2",
-		"INSERT INTO orders VALUES (1, 'o', 'u', 'complete', 1000, 't', 20.5, 1)",
-		"INSERT INTO replica VALUES ('t', 3, 'concert', 20.5, 'o', 0)",
-	} {
-		if _, err := pool.ExecContext(t.Context(), s); err != nil {
-			t.Fatalf("%s: %v", s, err)
+	for _, version := range []int{2, 7} {
+		path := filepath.Join(t.TempDir(), "store.db")
+		olderFile(t, path, version, "INSERT INTO orders (seq, id, userId, status, expiresAt, ticketId, price, version)"+
+			" VALUES (1, 'o', 'u', 'complete', 1000, 't', 20.5, 1)", "INSERT INTO replica VALUES ('t', 3, 'concert', 20.5, 'o', 0)")
+		want := order.Order{
+			ID: "o", UserID: "u", Status: order.Complete, ExpiresAt: time.UnixMilli(1000).UTC(), TicketID: "t", Price: 20.5, Version: 1,
 		}
-	}
-	if err := pool.Close(); err != nil {
-		t.Fatal(err)
-	}
-	want := order.Order{
-		ID: "o", UserID: "u", Status: order.Complete, ExpiresAt: time.UnixMilli(1000).UTC(), TicketID: "t", Price: 20.5, Version: 1,
-	}
-	got, err := openFile(t, path).Orders().Order(t.Context(), "o")
-	if diff := cmp.Diff(want, got); err != nil || diff != "" {
-		t.Errorf("order of an older file: %v\n%s", err, diff)
+		got, err := openFile(t, path).Orders().Order(t.Context(), "o")
+		if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			t.Errorf("order of a file of version %d: %v\n%s", version, err, diff)
+		}
 	}
 }
 
-// TestMarksOfAnOlderFileGoOn opens a file of the schema before exact marks.
-func TestMarksOfAnOlderFileGoOn(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "store.db")
+// olderFile makes a file of a version of the schema, and executes statements.
+func olderFile(t *testing.T, path string, version int, statements ...string) {
+	t.Helper()
 	pool, err := connect(path, 1, writerPragmas()...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, m := range migrations()[:4] {
+	for i, m := range migrations()[:version] {
 		conn, err := pool.Conn(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -131,13 +119,22 @@ func TestMarksOfAnOlderFileGoOn(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	sentAt := time.Unix(7, 5).UTC()
-	if _, err := pool.ExecContext(t.Context(), "INSERT INTO marks VALUES ('g', 'c', 41, ?)", sentAt.UnixNano()); err != nil {
-		t.Fatal(err)
+	for _, s := range statements {
+		if _, err := pool.ExecContext(t.Context(), s); err != nil {
+			t.Fatalf("%s: %v", s, err)
+		}
 	}
 	if err := pool.Close(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestMarksOfAnOlderFileGoOn opens a file of the schema before exact marks.
+func TestMarksOfAnOlderFileGoOn(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "store.db")
+	sentAt := time.Unix(7, 5).UTC()
+	olderFile(t, path, 4, fmt.Sprintf("INSERT INTO marks VALUES ('g', 'c', 41, %d)", sentAt.UnixNano()))
 	got, err := openFile(t, path).Marks().Mark(t.Context(), "g", "c")
 	want := listeners.Mark{Group: "g", Channel: "c", Sequence: 41, Last: 41, SentAt: sentAt}
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {

@@ -35,7 +35,6 @@ func (f figure) of(c count) int { return c.figure[f.name] }
 
 func ourTickets(s sides) bool { return s.tickets }
 func ourOrders(s sides) bool  { return s.orders }
-func allOurs(s sides) bool    { return s.tickets && s.orders }
 func never(sides) bool        { return false }
 
 const (
@@ -53,6 +52,8 @@ const (
 	twiceOrders   = "announced twice by orders"
 	failedTickets = "answers of 5xx by tickets"
 	failedOrders  = "answers of 5xx by orders"
+	releasedAgain = "cancelled orders announced again"
+	lockedAgain   = "paid orders announced again"
 )
 
 var figures = []figure{
@@ -63,14 +64,15 @@ var figures = []figure{
 	{differing, true, ourTickets},
 	{deadLocks, true, ourOrders},
 	{openOrders, true, ourOrders},
-	{unlocked, true, allOurs},
+	{unlocked, true, ourOrders},
 	{refundless, true, ourOrders},
 	{soldTwice, true, ourOrders},
 	{twiceTickets, false, ourTickets},
 	{twiceOrders, false, ourOrders},
 	{failedTickets, false, ourTickets},
 	{failedOrders, false, ourOrders},
-	{"cancellations announced again", false, never},
+	{releasedAgain, false, never},
+	{lockedAgain, false, never},
 	{"refunds listed", false, never},
 	{"charged, and payments never said so", false, never},
 	{"tickets", false, never},
@@ -203,6 +205,7 @@ func (l left) countOrders(c count) {
 		case "complete":
 			c.figure["orders complete"]++
 			announced = 0 // being complete is not announced
+			c.figure[lockedAgain] += max(0, int(order.Version)-1)
 			if sold[order.Ticket]++; sold[order.Ticket] == 2 {
 				c.add(soldTwice, order.Ticket.Hex())
 			}
@@ -212,7 +215,7 @@ func (l left) countOrders(c count) {
 		case "created":
 			c.add(openOrders, id)
 		case "cancelled":
-			c.figure["cancellations announced again"] += max(0, int(order.Version)-1)
+			c.figure[releasedAgain] += max(0, int(order.Version)-1)
 		}
 		l.countVersions(c, id, announced, untoldOrders, twiceOrders)
 	}

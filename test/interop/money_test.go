@@ -1,6 +1,7 @@
 package interop
 
 import (
+	"errors"
 	"math/rand/v2"
 	"net/http"
 	"sync"
@@ -53,7 +54,7 @@ func TestAPaymentThatCameWhileOrdersWereDownCounts(t *testing.T) {
 	s := startOurOrders(t, 5*time.Second)
 	b := s.buy(t, s.offer(t))
 	s.orders.Kill()
-	call(t, "bob", http.MethodPost, s.payments.url+"/api/payments", args{"token": "tok_visa", "orderId": b.order}, http.StatusCreated)
+	s.pay(t, b.order, "created", http.StatusCreated)
 	spawn.Pause(t, time.Until(b.expiresAt)+500*time.Millisecond)
 	s.orders.Start(t)
 	s.untilComplete(t, b)
@@ -123,6 +124,58 @@ func TestPaymentsAroundTheExpiryBuySomething(t *testing.T) {
 	}
 }
 
+// say publishes an event of the orders once more, as a broker delivers it again
+// that has no acknowledgement.
+func (s *system) say(t *testing.T, e event.Event, err error) {
+	t.Helper()
+	conn := must[stan.Conn](t)(stan.Connect(brokertest.ClusterID, "late", stan.NatsURL(s.broker.URL())))
+	defer conn.Close()
+	if err = errors.Join(err, conn.Publish(string(e.Subject), e.Payload)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestAPaidTicketThatNodeUnlocksIsLockedAgain: Node's handler of
+// order:cancelled asks nobody whose lock it clears, also when it gets the
+// release of a dead order again. Payments and expiration, which have the paid
+// order already, go on: the next order is paid, and the one after it expires.
+// Case 9.
+func TestAPaidTicketThatNodeUnlocksIsLockedAgain(t *testing.T) {
+	t.Parallel()
+	for name, meanwhile := range map[string]func(*testing.T, *service){
+		"seen":        func(*testing.T, *service) {},
+		"found later": func(t *testing.T, orders *service) { orders.Kill() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := startOurOrders(t, 20*time.Second)
+			ticket := s.offer(t)
+			dead := s.buy(t, ticket)
+			s.cancel(t, dead.order)
+			s.untilFree(t, ticket, dead.order)
+			paid := s.buy(t, ticket)
+			s.pay(t, paid.order, "created", http.StatusCreated)
+			s.untilComplete(t, paid)
+			meanwhile(t, s.orders)
+			release, err := event.Cancelled{OrderID: dead.order, Version: 1, TicketID: ticket}.Event(time.Now())
+			s.say(t, release, err)
+			spawn.Within(t, time.Minute, "Node clears the lock of the paid order", func() bool { return s.ticket(t, ticket).OrderID == "" })
+			if name != "seen" {
+				s.orders.Start(t)
+			}
+			s.untilComplete(t, paid)
+			if said := announced(s.channel(t, event.OrderCreated))[paid.order]; said[0] != 1 || said[2] != 1 || len(said) != 2 {
+				t.Errorf("versions of order:created, with how often each was announced: %v, want 0 and 2, once each", said)
+			}
+			next, last := s.buy(t, s.offer(t)), s.buy(t, s.offer(t))
+			s.pay(t, next.order, "created", http.StatusCreated)
+			s.untilComplete(t, next)
+			s.untilFree(t, last.ticket, last.order)
+			s.untilComplete(t, paid) // its time has come twice
+		})
+	}
+}
+
 // TestATicketThatNodeLocksForADeadOrderIsReleased: Node's handler of
 // order:created locks without asking, also when it comes back late, for an
 // order that was cancelled meanwhile. Here it is given the event once more.
@@ -135,12 +188,8 @@ func TestATicketThatNodeLocksForADeadOrderIsReleased(t *testing.T) {
 	spawn.Until(t, "the order holds the ticket", func() bool { return s.ticket(t, ticket).OrderID == dead.order })
 	s.cancel(t, dead.order)
 	s.untilFree(t, ticket, dead.order)
-	conn := must[stan.Conn](t)(stan.Connect(brokertest.ClusterID, "late", stan.NatsURL(s.broker.URL())))
-	defer conn.Close()
-	late := must[event.Event](t)(event.Reserved{OrderID: dead.order, UserID: "bob", ExpiresAt: dead.expiresAt, TicketID: ticket, TicketPrice: 30}.Event(time.Now()))
-	if err := conn.Publish(string(late.Subject), late.Payload); err != nil {
-		t.Fatal(err)
-	}
+	late, err := event.Reserved{OrderID: dead.order, UserID: "bob", ExpiresAt: dead.expiresAt, TicketID: ticket, TicketPrice: 30}.Event(time.Now())
+	s.say(t, late, err)
 	spawn.Within(t, time.Minute, "Node locks for the dead order", func() bool { return s.ticket(t, ticket).OrderID == dead.order })
 	s.orders.Kill() // what it saw is forgotten; what it finds is not
 	s.orders.Start(t)

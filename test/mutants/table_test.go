@@ -112,6 +112,21 @@ var mutants = []mutant{
 		pkg: "./order", run: "Decide|Refund",
 	},
 	{
+		name: "a release repeated while another order has the ticket",
+		file: "order/lockwatch.go", old: `case l.Active.ID == "":`, new: `case l.Left.ID != "":`,
+		pkg: "./order", run: "History",
+	},
+	{
+		name: "a paid order announced again that was not heard of yet",
+		file: "order/lockwatch.go", old: " && l.Version >= l.Active.LockFrom:", new: ":",
+		pkg: "./order", run: "LeftAlone",
+	},
+	{
+		name: "a lost lock looked for where it was lost only",
+		file: "order/lockwatch.go", old: "for after := \"\"; full; {", new: "for after := \"\"; false; {",
+		pkg: "./order", run: "LostItsLock",
+	},
+	{
 		name: "an older release frees the ticket",
 		file: "ticket/lock.go", old: "if c.Version < known.Version || ", new: "if ",
 		pkg: "./ticket", run: "Older",

@@ -144,60 +144,80 @@ func subjects(records []outbox.Record) []event.Subject {
 	return all
 }
 
-// orderLeftLocked. Case 9.2.
-func orderLeftLocked(t *testing.T, b Backend) {
-	var want []order.LeftLock
-	var lockers, all []string
+// orderLocks. Case 9.2.
+func orderLocks(t *testing.T, b Backend) {
+	const none = order.Status("")
+	var want []order.Lock
+	var ids []string
 	for i, c := range []struct {
-		status  order.Status
-		locked  bool // the replica shows it
-		deleted bool
-		other   order.Status // of another order of the ticket; "" for none
-		left    bool
+		lock   order.Status // of the order that the replica shows as the holder
+		active order.Status // of the order that has the ticket, if it is another
+		wrong  bool
 	}{
-		{status: order.Cancelled, locked: true, left: true},
-		{status: order.Cancelled},
-		{status: order.Created, locked: true},
-		{status: order.Complete, locked: true},
-		{status: order.AwaitingPayment, locked: true},
-		{status: order.Cancelled, locked: true, deleted: true},
-		{status: order.Cancelled, locked: true, other: order.Created, left: true},
-		{status: order.Cancelled, locked: true, other: order.Complete, left: true},
-		{status: order.Cancelled, locked: true, other: order.Cancelled, left: true},
+		{none, none, false},
+		{none, order.Created, false},
+		{none, order.AwaitingPayment, false},
+		{none, order.Complete, true},
+		{order.Created, none, false},
+		{order.AwaitingPayment, none, false},
+		{order.Complete, none, false},
+		{order.Cancelled, none, true},
+		{order.Cancelled, order.Created, true},
+		{order.Cancelled, order.AwaitingPayment, true},
+		{order.Cancelled, order.Complete, true},
+		{"unknown", none, false},
+		{"unknown", order.Created, false},
+		{"unknown", order.Complete, true},
 	} {
-		o := newOrder()
-		o.ID, o.Status = fmt.Sprintf("%024x", i+1), c.status
-		must(t, "create", b.Orders.Commit(t.Context(), reserve(o)))
-		row := replica.Row{ID: o.TicketID, Title: "a chair", Price: 5, Deleted: c.deleted}
-		if c.locked {
-			row.OrderID = o.ID
-			lockers = append(lockers, o.ID)
+		l := order.Lock{TicketID: fmt.Sprintf("%024x", i+1), Version: 3}
+		row := replica.Row{ID: l.TicketID, Title: "a chair", Price: 5, Version: l.Version}
+		if c.lock != none {
+			row.OrderID = objectid.New()
+		}
+		for id, status := range map[string]order.Status{row.OrderID: c.lock, objectid.New(): c.active} {
+			if status == none || status == "unknown" {
+				continue
+			}
+			o := newOrder()
+			o.ID, o.TicketID, o.Status, o.LockFrom = id, l.TicketID, status, 7
+			must(t, "create", b.Orders.Commit(t.Context(), reserve(o)))
+			if status == order.Cancelled {
+				l.Left = o
+			} else {
+				l.Active = o
+			}
 		}
 		_, err := b.Replica.Write(t.Context(), []replica.Write{{From: event.None, Row: row}})
 		must(t, "replica", err)
-		left := order.LeftLock{Order: o}
-		if c.other != "" {
-			other := newOrder()
-			other.TicketID, other.Status = o.TicketID, c.other
-			must(t, "create", b.Orders.Commit(t.Context(), reserve(other)))
-			if c.other != order.Cancelled {
-				left.Active = other.ID
-			}
+		if c.wrong {
+			want = append(want, l)
 		}
-		if c.left {
-			want = append(want, left)
-		}
-		all = append(all, o.ID)
+		ids = append(ids, l.TicketID)
 	}
-	got, err := b.OrderTickets.LeftLocked(t.Context(), append(all, "nobody"))
-	must(t, "left locked", err)
-	same(t, "orders whose lock was left", got, want)
-	got, err = b.OrderTickets.LeftLocked(t.Context(), all[1:6])
-	must(t, "left locked", err)
+	got, err := b.OrderTickets.Locks(t.Context(), append(ids, "nobody"))
+	must(t, "locks", err)
+	same(t, "wrong locks", got, want)
+	got, err = b.OrderTickets.Locks(t.Context(), ids[4:7])
+	must(t, "locks", err)
 	same(t, "none of these", got, nil, empty)
-	for after, rest := range map[string][]string{"": lockers, lockers[2]: lockers[3:], lockers[len(lockers)-1]: nil} {
-		page, err := b.OrderTickets.Lockers(t.Context(), after, 3)
-		must(t, "lockers", err)
-		same(t, "lockers after "+after, page, rest[:min(3, len(rest))], empty)
+	_, err = b.Replica.Write(t.Context(), []replica.Write{{From: 3, Row: replica.Row{ID: ids[3], Version: 4, Deleted: true}}})
+	must(t, "delete", err)
+	got, err = b.OrderTickets.Locks(t.Context(), ids[3:4])
+	must(t, "locks", err)
+	same(t, "wrong lock of a deleted ticket", got, nil, empty)
+}
+
+// orderTicketIDs. Case 9.2.
+func orderTicketIDs(t *testing.T, b Backend) {
+	var ids []string
+	for i := range 7 {
+		ids = append(ids, fmt.Sprintf("%024x", i+1))
+		_, err := b.Replica.Write(t.Context(), []replica.Write{{From: event.None, Row: replica.Row{ID: ids[i], Title: "a chair", Price: 5}}})
+		must(t, "replica", err)
+	}
+	for after, rest := range map[string][]string{"": ids, ids[2]: ids[3:], ids[4]: ids[5:], ids[6]: nil} {
+		page, err := b.OrderTickets.TicketIDs(t.Context(), after, 3)
+		must(t, "tickets", err)
+		same(t, "tickets after "+after, page, rest[:min(3, len(rest))], empty)
 	}
 }

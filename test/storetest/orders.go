@@ -25,7 +25,8 @@ var orderCases = []testCase{
 	{"a payment comes back exactly and is known once", paymentRoundTrip},
 	{"of 16 decisions on one payment, one is stored, with its order or without", paymentOneDecision},
 	{"Refunds gives what must be given back, and what was", paymentRefunds},
-	{"Lockers and LeftLocked find tickets that are locked for cancelled orders", orderLeftLocked},
+	{"Locks finds tickets whose lock is wrong", orderLocks},
+	{"TicketIDs pages through the replica", orderTicketIDs},
 	{"an order ends once, whoever ends it", orderEnds},
 }
 
@@ -60,7 +61,7 @@ func orderRoundTrip(t *testing.T, b Backend) {
 		same(t, "event", r.Event, orderFact(want))
 
 		c := moved(want, order.Complete)
-		c.Now.PaidBy = "pay_" + text
+		c.Now.PaidBy, c.Now.LockFrom = "pay_"+text, 5
 		c.Now.ExpiresAt = c.Now.ExpiresAt.Add(time.Millisecond)
 		must(t, "write", b.Orders.Commit(t.Context(), c))
 		got, err = b.Orders.Order(t.Context(), want.ID)

@@ -22,6 +22,7 @@ var unreadableCases = []testCase{
 	{"a ticket that cannot be read is in no list", unreadableTicket},
 	{"a lock that cannot be read keeps no other waiting", unreadableLock},
 	{"an order that cannot be read is in no list and is overdue", unreadableOrder},
+	{"an order that cannot be read still has its ticket", unreadableHolder},
 	{"orders that cannot expire hide none behind them", unreadableOverdue},
 	{"a row that cannot be read is no row of a page", unreadableRow},
 	{"a refund that cannot be read is in no list", unreadableRefund},
@@ -81,6 +82,23 @@ func unreadableOrder(t *testing.T, b Backend) {
 	must(t, "page", err)
 	same(t, "page", page, all[2:])
 	same(t, "overdue orders", len(collect(t, b.Orders.Expired(t.Context(), noon))), 3)
+}
+
+// unreadableHolder: the release of the order before must not be repeated.
+// Case 9.2.
+func unreadableHolder(t *testing.T, b Backend) {
+	dead, has := newOrder(), newOrder()
+	dead.Status, has.TicketID, has.Status = order.Cancelled, dead.TicketID, order.Complete
+	for _, o := range []order.Order{dead, has} {
+		must(t, "create", b.Orders.Commit(t.Context(), reserve(o)))
+	}
+	row := replica.Row{ID: dead.TicketID, Title: "a chair", Price: 5, OrderID: dead.ID}
+	_, err := b.Replica.Write(t.Context(), []replica.Write{{From: event.None, Row: row}})
+	must(t, "replica", err)
+	b.Spoil(t, "orders", has.ID)
+	locks, err := b.OrderTickets.Locks(t.Context(), []string{row.ID})
+	must(t, "locks", err)
+	same(t, "locks", locks, []order.Lock{{TicketID: row.ID, Left: dead, Active: order.Order{ID: has.ID}}})
 }
 
 // unreadableOverdue has more of them than share a reading of the payments.
