@@ -2,6 +2,8 @@ package api
 
 import (
 	"context"
+	"log/slog"
+	"math"
 	"net/http"
 	"strconv"
 
@@ -22,7 +24,8 @@ type CanonicalTickets interface {
 	// Ticket returns a ticket, a deleted one too, or ticket.ErrNotFound.
 	Ticket(ctx context.Context, id string) (ticket.Ticket, error)
 
-	// Page returns up to limit tickets with an id above after, by id.
+	// Page returns up to limit tickets with an id above after, by id: fewer
+	// if they are large, none behind the last one.
 	Page(ctx context.Context, after string, limit int) ([]ticket.Ticket, error)
 }
 
@@ -32,7 +35,8 @@ type CanonicalOrders interface {
 	// Order returns an order, order.ErrNotFound or order.ErrUnreadable.
 	Order(ctx context.Context, id string) (order.Order, error)
 
-	// Page returns up to limit orders with an id above after, by id.
+	// Page returns up to limit orders with an id above after, by id: fewer if
+	// they are large, none behind the last one.
 	Page(ctx context.Context, after string, limit int) ([]order.Order, error)
 }
 
@@ -47,23 +51,43 @@ func canonicalTicket(tickets CanonicalTickets) endpoint {
 	}
 }
 
-// canonicalPage answers GET /ops/tickets?after=&limit=.
-func canonicalPage(tickets CanonicalTickets) endpoint {
+// canonicalPage answers GET /ops/tickets?after=&limit=&bytes=.
+func canonicalPage(tickets CanonicalTickets, log *slog.Logger) endpoint {
 	return func(w http.ResponseWriter, r request) error {
-		p, err := readPage(r)
-		if err != nil {
-			return err
-		}
-		rows, err := pager(tickets)(r.Context(), p.after, p.limit)
-		if err != nil {
-			return err
-		}
-		list := make([]wireRow, len(rows))
-		for i, row := range rows {
-			list[i] = wireOf(row)
-		}
-		return respond(w, http.StatusOK, wireRows{list})
+		return respondPage(w, r, log, "tickets", tickets.Page, func(t ticket.Ticket) (string, wireRow) { return t.ID, wireOf(rowOf(t)) })
 	}
+}
+
+// respondPage writes the part of a list that is asked for, under a name, as its
+// store gives it. It ends early behind ?bytes= of it, for those who know that
+// only an empty page is the last one.
+func respondPage[T, A any](w http.ResponseWriter, r request, log *slog.Logger, name string,
+	list func(ctx context.Context, after string, limit int) ([]T, error), answer func(T) (id string, a A),
+) error {
+	p, err := readPage(r)
+	if err != nil {
+		return err
+	}
+	bytes := amount(r, "bytes", math.MaxInt)
+	s := newStream(w, usualPace, `{"`+name+`":[`)
+	for p.limit > 0 && s.filled < bytes {
+		rows, err := list(r.Context(), p.after, p.limit)
+		if err != nil {
+			return s.abort(r.Context(), log, err)
+		}
+		for _, row := range rows {
+			id, a := answer(row)
+			if err := s.add(a); err != nil {
+				return s.abort(r.Context(), log, err)
+			}
+			p.after = id
+		}
+		if p.limit -= len(rows); len(rows) == 0 {
+			break
+		}
+	}
+	s.end("]}")
+	return nil
 }
 
 // canonicalRanges answers GET /ops/tickets/ranges?after=&size=&count=.
@@ -93,22 +117,12 @@ func pager(tickets CanonicalTickets) replica.Pager {
 	}
 }
 
-// canonicalOrders answers GET /ops/orders?after=&limit=.
-func canonicalOrders(orders CanonicalOrders) endpoint {
+// canonicalOrders answers GET /ops/orders?after=&limit=&bytes=.
+func canonicalOrders(orders CanonicalOrders, log *slog.Logger) endpoint {
 	return func(w http.ResponseWriter, r request) error {
-		p, err := readPage(r)
-		if err != nil {
-			return err
-		}
-		page, err := orders.Page(r.Context(), p.after, p.limit)
-		if err != nil {
-			return err
-		}
-		list := make([]wireOrder, len(page))
-		for i, o := range page {
-			list[i] = wireOrder{ID: o.ID, TicketID: o.TicketID, Version: o.Version, Cancelled: o.Status == order.Cancelled}
-		}
-		return respond(w, http.StatusOK, wireOrders{list})
+		return respondPage(w, r, log, "orders", orders.Page, func(o order.Order) (string, wireOrder) {
+			return o.ID, wireOrder{ID: o.ID, TicketID: o.TicketID, Version: o.Version, Cancelled: o.Status == order.Cancelled}
+		})
 	}
 }
 

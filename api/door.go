@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	// answerWithin bounds the work on one request, and each write of a stream.
+	// answerWithin bounds the work on one request, but for streams.
 	answerWithin = 10 * time.Second
 
 	// writeWithin bounds how long a client may take to receive an answer.
@@ -29,6 +29,8 @@ type Options struct {
 	Log        *slog.Logger          // required
 	Registerer prometheus.Registerer // metrics are registered here; nil registers none
 	Delete     bool                  // tickets can be deleted, which the originals cannot do: they answer 404
+
+	pace pace // of lists; for tests
 }
 
 func (o Options) check() error {

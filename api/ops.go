@@ -143,7 +143,7 @@ func (o *ops) routes() []route {
 	}
 	if o.Tickets != nil {
 		routes = append(routes,
-			on(get, "/ops/tickets", bounded(canonicalPage(o.Tickets))),
+			on(get, "/ops/tickets", canonicalPage(o.Tickets, o.Log)),
 			on(get, "/ops/tickets/ranges", bounded(canonicalRanges(o.Tickets))),
 			on(get, "/ops/tickets/{id}", bounded(canonicalTicket(o.Tickets))))
 	}
@@ -154,7 +154,7 @@ func (o *ops) routes() []route {
 	}
 	if o.Orders != nil {
 		routes = append(routes,
-			on(get, "/ops/orders", bounded(canonicalOrders(o.Orders))),
+			on(get, "/ops/orders", canonicalOrders(o.Orders, o.Log)),
 			on(get, "/ops/orders/{id}", bounded(canonicalOrder(o.Orders))))
 	}
 	return routes

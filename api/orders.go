@@ -11,6 +11,7 @@ import (
 type orders struct {
 	service  *order.Service
 	sessions *Sessions
+	lists    *lists
 }
 
 // NewOrders returns the routes of the orders service. It returns an error that
@@ -19,10 +20,10 @@ func NewOrders(s *order.Service, o Options) (http.Handler, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	h := &orders{service: s, sessions: o.Sessions}
+	h := &orders{service: s, sessions: o.Sessions, lists: newLists(o)}
 	const all, one = "/api/orders", "/api/orders/{id}"
 	return newDoor(o, []route{
-		on(http.MethodGet, all, bounded(h.list), 200, 401),
+		on(http.MethodGet, all, h.list, 200, 401),
 		on(http.MethodPost, all, bounded(h.reserve), 201, 401, 404),
 		on(http.MethodGet, one, bounded(h.show), 200, 401, 404),
 		on(http.MethodDelete, one, bounded(h.cancel), 204, 401, 404, 409),
@@ -64,15 +65,7 @@ func (h *orders) list(w http.ResponseWriter, r request) error {
 	if err != nil {
 		return err
 	}
-	views, err := h.service.Orders(r.Context(), user)
-	if err != nil {
-		return err
-	}
-	answers := make([]orderAnswer, len(views))
-	for i, v := range views {
-		answers[i] = answerOrder(v)
-	}
-	return respond(w, http.StatusOK, answers)
+	return respondAll(w, r, h.lists, h.service.Orders(r.Context(), user), answerOrder)
 }
 
 func (h *orders) reserve(w http.ResponseWriter, r request) error {

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,22 +8,20 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"lockstep/replica"
-	"lockstep/ticket"
 )
 
 const (
 	// askWithin bounds one question to another service.
 	askWithin = 10 * time.Second
 
-	// maxAnswer bounds the answer, in bytes: a page of the longest titles that
-	// the API takes, with room.
-	maxAnswer = 256 << 20
+	// maxAnswer bounds an answer, and each element of one that is a list, in
+	// bytes.
+	maxAnswer = 32 << 20
 
 	// maxRefusal bounds an answer that is an error, in bytes.
 	maxRefusal = 64 << 10
@@ -58,7 +55,7 @@ func NewOwner(address, token string) (*Owner, error) {
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return nil, fmt.Errorf("canonical address %q is not a URL such as http://tickets:9464", address)
 	}
-	return &Owner{base: strings.TrimSuffix(address, "/"), token: token, client: &http.Client{Timeout: askWithin}, now: time.Now}, nil
+	return &Owner{base: strings.TrimSuffix(address, "/"), token: token, client: &http.Client{}, now: time.Now}, nil
 }
 
 // serves reports whether the address serves the public API instead of an ops
@@ -81,10 +78,9 @@ func (o *Owner) serves(ctx context.Context, fresh bool) (public bool, err error)
 
 // examine asks for lists that only one of the two answers with.
 func (o *Owner) examine(ctx context.Context) (public bool, err error) {
-	var rows wireRows
-	status, err := o.get(ctx, "/ops/tickets?limit=1", &rows)
+	status, err := o.get(ctx, "/ops/tickets?limit=1", &struct{}{})
 	if err == nil && status != http.StatusOK { // an orders service
-		status, err = o.get(ctx, "/ops/orders?limit=1", &wireOrders{})
+		status, err = o.get(ctx, "/ops/orders?limit=1", &struct{}{})
 	}
 	if err != nil || status == http.StatusOK {
 		return false, err
@@ -100,6 +96,8 @@ func (o *Owner) examine(ctx context.Context) (public bool, err error) {
 // listsTickets reports whether the public API has a list of tickets, of which
 // no more is read than its beginning.
 func (o *Owner) listsTickets(ctx context.Context) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, askWithin)
+	defer cancel()
 	status, body, err := o.open(ctx, "/api/tickets")
 	if err != nil || status != http.StatusOK {
 		return false, err
@@ -158,95 +156,10 @@ func (o *Owner) ask(ctx context.Context, public bool, id string) (replica.Row, e
 	return row.row(), nil
 }
 
-// OnSale returns the tickets that nobody holds, if the public API is all there
-// is; see replica.Canonical.
-func (o *Owner) OnSale(ctx context.Context) ([]replica.Row, error) {
-	var list []wireRow
-	status, err := o.get(ctx, "/api/tickets", &list)
-	if err == nil && status != http.StatusOK {
-		err = fmt.Errorf("%s has no list of tickets", o.base)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("tickets on sale: %w", err)
-	}
-	rows := make([]replica.Row, len(list))
-	for i, w := range list {
-		rows[i] = w.row()
-	}
-	return rows, nil
-}
-
-// Page returns tickets by id; see replica.Canonical.
-func (o *Owner) Page(ctx context.Context, after string, limit int) ([]replica.Row, error) {
-	var rows []replica.Row
-	for limit > 0 { // an answer holds maxPage at the most
-		want := min(limit, maxPage)
-		var page wireRows
-		if err := o.list(ctx, "/ops/tickets", url.Values{"after": {after}, "limit": {strconv.Itoa(want)}}, &page); err != nil {
-			return nil, fmt.Errorf("tickets above %q: %w", after, err)
-		}
-		for _, w := range page.Tickets {
-			rows = append(rows, w.row())
-			after = w.ID
-		}
-		if len(page.Tickets) < want {
-			break
-		}
-		limit -= want
-	}
-	return rows, nil
-}
-
-// Ranges returns digests; see replica.Canonical.
-func (o *Owner) Ranges(ctx context.Context, after string, size, count int) ([]replica.Range, error) {
-	var answer wireRanges
-	query := url.Values{"after": {after}, "size": {strconv.Itoa(size)}, "count": {strconv.Itoa(count)}}
-	if err := o.list(ctx, "/ops/tickets/ranges", query, &answer); err != nil {
-		return nil, fmt.Errorf("digests above %q: %w", after, err)
-	}
-	return answer.Ranges, nil
-}
-
-// Orders shows an owner of orders to the keeper of their locks.
-func (o *Owner) Orders() ticket.Orders { return ordersOf{o} }
-
-type ordersOf struct{ owner *Owner }
-
-// Page returns orders by id; see ticket.Orders.
-func (o ordersOf) Page(ctx context.Context, after string, limit int) ([]ticket.OrderState, error) {
-	var answer wireOrders
-	query := url.Values{"after": {after}, "limit": {strconv.Itoa(min(limit, maxPage))}}
-	if err := o.owner.list(ctx, "/ops/orders", query, &answer); err != nil {
-		return nil, fmt.Errorf("orders above %q: %w", after, err)
-	}
-	states := make([]ticket.OrderState, len(answer.Orders))
-	for i, w := range answer.Orders {
-		states[i] = ticket.OrderState{OrderID: w.ID, TicketID: w.TicketID, Version: w.Version, Cancelled: w.Cancelled}
-	}
-	return states, nil
-}
-
-// list asks for something that only an ops port has.
-func (o *Owner) list(ctx context.Context, path string, query url.Values, into any) error {
-	public, err := o.serves(ctx, false)
-	if err != nil {
-		return err
-	}
-	if public {
-		return replica.ErrPublic
-	}
-	status, err := o.get(ctx, path+"?"+query.Encode(), into)
-	if err == nil && status != http.StatusOK {
-		if public, err = o.serves(ctx, true); err == nil && public {
-			return replica.ErrPublic
-		}
-		err = cmp.Or(err, fmt.Errorf("%s has no %s: is CANONICAL_URL the address of another service?", o.base, path))
-	}
-	return err
-}
-
 // get decodes an answer of 200 into into; see open.
 func (o *Owner) get(ctx context.Context, path string, into any) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, askWithin)
+	defer cancel()
 	status, body, err := o.open(ctx, path)
 	if err != nil || status != http.StatusOK {
 		return status, err
@@ -258,7 +171,8 @@ func (o *Owner) get(ctx context.Context, path string, into any) (int, error) {
 	return http.StatusOK, nil
 }
 
-// open returns the body of an answer of 200, which must be closed. It passes
+// open returns the body of an answer of 200, which must be closed and is valid
+// as long as ctx. It passes
 // 404 and 400 on as a status if a service says so in its own words, and not a
 // proxy on the way; an API answers 400 to ids it does not like.
 func (o *Owner) open(ctx context.Context, path string) (int, io.ReadCloser, error) {

@@ -82,6 +82,17 @@ func at(t *testing.T, role func(http.ResponseWriter, *http.Request)) (*Owner, *a
 	return o, a, func(d time.Duration) { now = now.Add(d) }
 }
 
+func onSale(t *testing.T, o *Owner) (rows []replica.Row, err error) {
+	t.Helper()
+	for row, err := range o.OnSale(t.Context()) {
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, row)
+	}
+	return rows, nil
+}
+
 func wantVersion(t *testing.T, o *Owner, id string, want int64) {
 	t.Helper()
 	row, err := o.Snapshot(t.Context(), id)
@@ -135,7 +146,7 @@ func TestAPublicAPIIsRecognizedOnceAndLookedAtAgain(t *testing.T) {
 	if n := a.asked.Load(); n > 45 || a.listing.Load() != 1 {
 		t.Errorf("%d requests for 40 snapshots, %d of them lists; want 40 and one look", n, a.listing.Load())
 	}
-	rows, err := o.OnSale(t.Context())
+	rows, err := onSale(t, o)
 	if err != nil || len(rows) != 1 || rows[0].ID != "a" {
 		t.Errorf("on sale: %v, %v; want a", rows, err)
 	}
@@ -196,7 +207,7 @@ func TestAnOwnerIsAskedWithTheToken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if rows, err := o.OnSale(t.Context()); err != nil || len(rows) != 1 {
+	if rows, err := onSale(t, o); err != nil || len(rows) != 1 {
 		t.Errorf("by the public API: %d tickets, %v", len(rows), err)
 	}
 }

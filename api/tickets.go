@@ -1,8 +1,6 @@
 package api
 
 import (
-	"fmt"
-	"log/slog"
 	"net/http"
 
 	"lockstep/ticket"
@@ -12,7 +10,7 @@ import (
 type tickets struct {
 	service  *ticket.Service
 	sessions *Sessions
-	log      *slog.Logger
+	lists    *lists
 }
 
 // NewTickets returns the routes of the tickets service. It returns an error
@@ -21,7 +19,7 @@ func NewTickets(s *ticket.Service, o Options) (http.Handler, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	t := &tickets{service: s, sessions: o.Sessions, log: o.Log}
+	t := &tickets{service: s, sessions: o.Sessions, lists: newLists(o)}
 	const all, one = "/api/tickets", "/api/tickets/{id}"
 	routes := []route{
 		on(http.MethodGet, all, t.list, 200),
@@ -56,18 +54,8 @@ func respondTicket(w http.ResponseWriter, status int, t ticket.Ticket) error {
 	return respond(w, status, answerTicket(t))
 }
 
-// list writes the free tickets one by one, however many there are.
 func (t *tickets) list(w http.ResponseWriter, r request) error {
-	s := newStream(w)
-	for free, err := range t.service.Free(r.Context()) {
-		if err == nil {
-			err = s.add(answerTicket(free))
-		}
-		if err != nil {
-			return s.abort(r.Context(), t.log, fmt.Errorf("list tickets: %w", err))
-		}
-	}
-	return s.end()
+	return respondAll(w, r, t.lists, t.service.Free(r.Context()), answerTicket)
 }
 
 func (t *tickets) show(w http.ResponseWriter, r request) error {

@@ -32,15 +32,7 @@ type wireOrder struct {
 	Cancelled bool   `json:"cancelled"`
 }
 
-// wireRows, wireRanges and wireOrders are the answers that hold lists.
-type (
-	wireRows struct {
-		Tickets []wireRow `json:"tickets"`
-	}
-	wireRanges struct {
-		Ranges []replica.Range `json:"ranges"`
-	}
-	wireOrders struct {
-		Orders []wireOrder `json:"orders"`
-	}
-)
+// wireRanges is an answer of digests.
+type wireRanges struct {
+	Ranges []replica.Range `json:"ranges"`
+}

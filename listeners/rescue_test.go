@@ -3,6 +3,7 @@ package listeners_test
 import (
 	"context"
 	"errors"
+	"iter"
 	"testing"
 	"time"
 
@@ -16,7 +17,7 @@ import (
 // owner answers for the canonical service.
 type owner map[string]replica.Row
 
-func (owner) OnSale(context.Context) ([]replica.Row, error) { return nil, errDown }
+func (owner) OnSale(context.Context) iter.Seq2[replica.Row, error] { return nil }
 
 func (o owner) Snapshot(_ context.Context, id string) (replica.Row, error) {
 	if r, ok := o[id]; ok {

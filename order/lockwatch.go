@@ -172,7 +172,7 @@ func (w *LockWatch) look(ctx context.Context, full bool) error {
 		if err != nil {
 			return err
 		}
-		if len(page) < lockPage {
+		if len(page) == 0 {
 			break
 		}
 		after = page[len(page)-1]

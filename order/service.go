@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"time"
 
@@ -78,13 +79,6 @@ func NewService(store Store, tickets Tickets, o Options) *Service {
 	return s
 }
 
-// View is an order with its ticket as the replica has it now, which may cost
-// something else than what the order charged.
-type View struct {
-	Order
-	Ticket Ticket
-}
-
 // Reserve creates an order of userID for the ticket, with its order:created
 // event. It returns ErrNotFound if the replica does not know the ticket and
 // ErrReserved if another active order has it.
@@ -115,23 +109,33 @@ func (s *Service) Order(ctx context.Context, userID, id string) (View, error) {
 	if err != nil {
 		return View{}, fmt.Errorf("order %s: %w", id, err)
 	}
-	views, err := s.view(ctx, []Order{o})
+	var v View
+	s.view(ctx, []Order{o}, func(of View, e error) bool { v, err = of, e; return true })
 	if err != nil {
 		return View{}, fmt.Errorf("order %s: %w", id, err)
 	}
-	return views[0], nil
+	return v, nil
 }
 
-// Orders returns the orders of userID in the order of their creation.
-func (s *Service) Orders(ctx context.Context, userID string) ([]View, error) {
-	var orders []Order
-	for o, err := range s.store.Orders(ctx, userID) {
-		if err != nil {
-			return nil, fmt.Errorf("orders of user %s: %w", userID, err)
+// Orders yields the orders of userID in the order of their creation. An error
+// ends the sequence.
+func (s *Service) Orders(ctx context.Context, userID string) iter.Seq2[View, error] {
+	return func(yield func(View, error) bool) {
+		var next []Order
+		for o, err := range s.store.Orders(ctx, userID) {
+			if err != nil {
+				yield(View{}, err)
+				return
+			}
+			if next = append(next, o); len(next) == viewOrders {
+				if !s.view(ctx, next, yield) {
+					return
+				}
+				next = next[:0]
+			}
 		}
-		orders = append(orders, o)
+		s.view(ctx, next, yield)
 	}
-	return s.view(ctx, orders)
 }
 
 // Cancel cancels an order of userID, with its order:cancelled event. An order
@@ -222,26 +226,4 @@ func (s *Service) owned(ctx context.Context, userID, id string) (Order, error) {
 		err = ErrNotOwner
 	}
 	return o, err
-}
-
-// view joins orders with their tickets. A ticket the replica has lost is shown
-// with what the order itself knows of it.
-func (s *Service) view(ctx context.Context, orders []Order) ([]View, error) {
-	ids := make([]string, len(orders))
-	for i, o := range orders {
-		ids[i] = o.TicketID
-	}
-	tickets, err := s.tickets.Tickets(ctx, ids)
-	if err != nil {
-		return nil, err
-	}
-	views := make([]View, len(orders))
-	for i, o := range orders {
-		t, ok := tickets[o.TicketID]
-		if !ok {
-			t = Ticket{ID: o.TicketID, Price: o.Price}
-		}
-		views[i] = View{Order: o, Ticket: t}
-	}
-	return views, nil
 }

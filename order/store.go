@@ -57,7 +57,8 @@ type Store interface {
 	Expired(ctx context.Context, now time.Time) iter.Seq2[Due, error]
 
 	// Page returns up to limit orders of all users with an id above after, by
-	// id: what the locks of the tickets service are compared with.
+	// id: fewer if they are large, none behind the last one. It is what the
+	// locks of the tickets service are compared with.
 	Page(ctx context.Context, after string, limit int) ([]Order, error)
 
 	// Commit makes the change durable: order, payment and events, or nothing.
@@ -92,12 +93,13 @@ type Tickets interface {
 	// deleted.
 	Ticket(ctx context.Context, id string) (Ticket, error)
 
-	// Tickets returns those of ids that the replica has, deleted ones too,
-	// by id: an order of a deleted ticket still shows what was bought.
-	Tickets(ctx context.Context, ids []string) (map[string]Ticket, error)
+	// Tickets yields those of ids that the replica has, deleted ones too, each
+	// once: an order of a deleted ticket still shows what was bought. An error
+	// ends the sequence.
+	Tickets(ctx context.Context, ids []string) iter.Seq2[Ticket, error]
 
 	// TicketIDs returns up to limit tickets that the replica has, with an id
-	// above after, by id.
+	// above after, by id: fewer if their rows are large, none behind the last.
 	TicketIDs(ctx context.Context, after string, limit int) ([]string, error)
 
 	// Locks returns those of the tickets whose lock is wrong, by id; see Lock.

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"iter"
 	"math"
 )
 
@@ -22,16 +23,16 @@ type Canonical interface {
 	Snapshot(ctx context.Context, id string) (Row, error)
 
 	// Page returns up to limit records, held and deleted ones too, with an id
-	// above after, by id.
+	// above after, by id: fewer if they are large, none behind the last one.
 	Page(ctx context.Context, after string, limit int) ([]Row, error)
 
 	// Ranges returns digests of up to count consecutive ranges of size records
 	// each, from after on. The last range of all has an empty Last.
 	Ranges(ctx context.Context, after string, size, count int) ([]Range, error)
 
-	// OnSale returns the records that nobody holds, in no order, as the public
-	// API lists them.
-	OnSale(ctx context.Context) ([]Row, error)
+	// OnSale yields the records that nobody holds, in no order, as the public
+	// API lists them. An error ends the sequence.
+	OnSale(ctx context.Context) iter.Seq2[Row, error]
 }
 
 // Range stands for the records with ids in (After, Last], or above After if
@@ -56,10 +57,18 @@ func (r Range) covers(id string) bool {
 // add counts row in. The sums do not depend on the order of rows.
 func (r *Range) add(row Row) {
 	r.Count++
-	version := fmt.Appendf(nil, "%s\x00%d\x00%t", row.ID, row.Version, row.Deleted)
-	r.Digest += digest(version)
-	c := row.content()
-	r.Content += digest(fmt.Appendf(version, "\x00%s\x00%x\x00%s", c.Title, math.Float64bits(c.Price), c.OrderID))
+	digest, content := row.digests()
+	r.Digest += digest
+	r.Content += content
+}
+
+// digests returns those of a row's id, version and deletion, and of everything
+// that it has.
+func (r Row) digests() (version, content uint64) {
+	printed := fmt.Appendf(nil, "%s\x00%d\x00%t", r.ID, r.Version, r.Deleted)
+	c := r.content()
+	all := fmt.Appendf(printed, "\x00%s\x00%x\x00%s", c.Title, math.Float64bits(c.Price), c.OrderID)
+	return digest(printed), digest(all)
 }
 
 func digest(data []byte) uint64 {
@@ -67,48 +76,60 @@ func digest(data []byte) uint64 {
 	return binary.BigEndian.Uint64(sum[:8])
 }
 
-// Pager returns up to limit rows with an id above after, by id.
+// Pager returns up to limit rows with an id above after, by id: fewer if they
+// are large, none behind the last one.
 type Pager func(ctx context.Context, after string, limit int) ([]Row, error)
 
 // Ranges digests what pages returns, for owners that serve Canonical.Ranges.
 func (pages Pager) Ranges(ctx context.Context, after string, size, count int) ([]Range, error) {
-	var ranges []Range
-	for len(ranges) < count {
-		rows, err := pages(ctx, after, size)
+	ranges, r := []Range(nil), Range{After: after}
+	for row, err := range pages.above(ctx, after, size) {
 		if err != nil {
-			return nil, fmt.Errorf("digest of ids above %q: %w", after, err)
+			return nil, fmt.Errorf("digest of ids above %q: %w", r.After, err)
 		}
-		r := Range{After: after}
-		for _, row := range rows {
-			r.add(row)
+		r.add(row)
+		if r.Count < size {
+			continue
 		}
-		if len(rows) < size {
-			return append(ranges, r), nil
-		}
-		r.Last = rows[len(rows)-1].ID
+		r.Last = row.ID
 		ranges = append(ranges, r)
-		after = r.Last
+		if len(ranges) == count {
+			return ranges, nil
+		}
+		r = Range{After: row.ID}
 	}
-	return ranges, nil
+	return append(ranges, r), nil
 }
 
-// within returns all rows of pages in a range.
-func (pages Pager) within(ctx context.Context, r Range, size int) ([]Row, error) {
-	var all []Row
-	for after := r.After; ; {
-		rows, err := pages(ctx, after, size)
-		if err != nil {
-			return nil, err
-		}
-		for _, row := range rows {
-			if !r.covers(row.ID) {
-				return all, nil
+// above yields all rows with an id above after, by id, page by page.
+func (pages Pager) above(ctx context.Context, after string, size int) iter.Seq2[Row, error] {
+	return func(yield func(Row, error) bool) {
+		for {
+			rows, err := pages(ctx, after, size)
+			if err != nil {
+				yield(Row{}, err)
+				return
 			}
-			all = append(all, row)
+			for _, row := range rows {
+				if !yield(row, nil) {
+					return
+				}
+				after = row.ID
+			}
+			if len(rows) == 0 {
+				return
+			}
 		}
-		if len(rows) < size {
-			return all, nil
+	}
+}
+
+// within yields all rows in a range, by id.
+func (pages Pager) within(ctx context.Context, r Range, size int) iter.Seq2[Row, error] {
+	return func(yield func(Row, error) bool) {
+		for row, err := range pages.above(ctx, r.After, size) {
+			if err == nil && !r.covers(row.ID) || !yield(row, err) || row.ID == r.Last {
+				return
+			}
 		}
-		after = rows[len(rows)-1].ID
 	}
 }

@@ -6,12 +6,13 @@ import (
 	"slices"
 )
 
+// One write of a mending moves mendBatch rows, or as many as reach batchBytes.
+// Of the drifts that need a person maxLeft are kept, or as many as reach
+// batchBytes.
 const (
-	// mendBatch is how many rows one write of a mending moves.
-	mendBatch = 500
-
-	// maxLeft bounds how many drifts that need a person are kept.
-	maxLeft = 1000
+	mendBatch  = 500
+	maxLeft    = 1000
+	batchBytes = 1 << 20
 )
 
 // Mended is what a mending did.
@@ -21,7 +22,7 @@ type Mended struct {
 	Removed  int     `json:"removed"`          // rows removed because their owner never had the record; only by trust
 	Late     int     `json:"late"`             // rows that got on by themselves meanwhile
 	LeftOver int     `json:"leftOver"`         // rows that only a person can judge: ahead of their owner, or unknown to it
-	Left     []Drift `json:"left"`             // the first of those, 1,000 at most
+	Left     []Drift `json:"left"`             // the first of those: 1,000, or fewer if they are large
 	Public   bool    `json:"public,omitempty"` // see Verified
 }
 
@@ -69,6 +70,8 @@ type mending struct {
 	sum     Mended
 	drifted map[Kind]int
 	batch   []Write
+	size    int // bytes of batch
+	left    int // bytes of sum.Left
 }
 
 func (m *mending) run(ctx context.Context) error {
@@ -77,7 +80,7 @@ func (m *mending) run(ctx context.Context) error {
 			return err
 		}
 		m.file(d)
-		if len(m.batch) == mendBatch {
+		if len(m.batch) == mendBatch || m.size >= batchBytes {
 			if err := m.flush(ctx); err != nil {
 				return err
 			}
@@ -91,15 +94,21 @@ func (m *mending) file(d Drift) {
 	m.drifted[d.Kind]++
 	switch {
 	case d.Kind != Ahead && d.Kind != Extra, d.Kind == Ahead && m.opts.TrustOwner:
-		m.batch = append(m.batch, Write{From: versionOf(d.Replica), Row: *d.Canonical})
+		m.add(Write{From: versionOf(d.Replica), Row: *d.Canonical})
 	case m.opts.TrustOwner:
-		m.batch = append(m.batch, Write{From: versionOf(d.Replica), Row: *d.Replica, Remove: true})
+		m.add(Write{From: versionOf(d.Replica), Row: *d.Replica, Remove: true})
 	default:
 		m.sum.LeftOver++
-		if len(m.sum.Left) < maxLeft {
+		if len(m.sum.Left) < maxLeft && m.left < batchBytes {
 			m.sum.Left = append(m.sum.Left, d)
+			m.left += d.size()
 		}
 	}
+}
+
+func (m *mending) add(w Write) {
+	m.batch = append(m.batch, w)
+	m.size += w.Row.size()
 }
 
 // flush writes the batch: what replaces rows, then what removes them.
@@ -127,7 +136,7 @@ func (m *mending) flush(ctx context.Context) error {
 			m.sum.Repaired += n
 		}
 	}
-	m.batch = m.batch[:0]
+	m.batch, m.size = m.batch[:0], 0
 	m.opts.Progress(m.sum)
 	return nil
 }

@@ -22,6 +22,11 @@ type Row struct {
 	Deleted bool   // a tombstone: kept so that late events do not bring it back
 }
 
+// size is about how many bytes of memory the row takes.
+func (r Row) size() int { return rowBytes + len(r.ID) + len(r.Title) + len(r.OrderID) }
+
+const rowBytes = 96 // of a row without its texts
+
 // content returns what is compared of a row beside its id and version: nothing
 // of a tombstone, and of a title and a price what outlives JSON and a store.
 func (r Row) content() Row {
@@ -56,7 +61,7 @@ type Store interface {
 	Versions(ctx context.Context, ids []string) (map[string]int64, error)
 
 	// Page returns up to limit rows, tombstones too, with an id above after,
-	// by id.
+	// by id: fewer if they are large, none behind the last one.
 	Page(ctx context.Context, after string, limit int) ([]Row, error)
 
 	// Count returns how many rows there are, without tombstones. It may be an

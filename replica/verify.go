@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,6 +42,16 @@ type Drift struct {
 	Kind      Kind   `json:"kind"`
 	Replica   *Row   `json:"replica,omitempty"`   // nil if there is none
 	Canonical *Row   `json:"canonical,omitempty"` // nil if there is none
+}
+
+// size is about how many bytes of memory the rows take.
+func (d Drift) size() (n int) {
+	for _, r := range []*Row{d.Replica, d.Canonical} {
+		if r != nil {
+			n += r.size()
+		}
+	}
+	return n
 }
 
 // drift compares two sides of one record; nil means that there is none.
@@ -129,9 +140,9 @@ func (v *Verifier) Verify(ctx context.Context, progress Progress, drifted func(D
 type Progress func(compared int)
 
 // Drifts yields every record that differs, by range and unordered within one;
-// an error ends the sequence. Memory does not grow with the size of the
-// replica, but for what an owner with a public API alone has on sale. Records
-// that agree cost no transfer but a digest per 1,024.
+// an error ends the sequence. Memory does not grow with the number or the size
+// of rows, but for the ids of what an owner with a public API alone has on
+// sale. Records that agree cost no transfer but a digest per 1,024.
 func (v *Verifier) Drifts(ctx context.Context, progress Progress) iter.Seq2[Drift, error] {
 	return func(yield func(Drift, error) bool) {
 		c, err := v.begin(ctx)
@@ -167,24 +178,34 @@ func (v *Verifier) begin(ctx context.Context) (*comparison, error) {
 	return c, nil
 }
 
+// drifts yields what differs. Without a grace that is what it finds; otherwise
+// what is found is looked at again later, many at a time.
 func (v *comparison) drifts(ctx context.Context, progress Progress) iter.Seq2[Drift, error] {
 	return func(yield func(Drift, error) bool) {
-		var suspects []Drift
-		compared := 0
+		var suspects []suspect
+		compared, going := 0, true
+		found := func(d Drift) bool {
+			if v.grace == 0 {
+				going = yield(d, nil)
+				return going
+			}
+			suspects = append(suspects, suspect{d.ID, versionOf(d.Replica)})
+			return true
+		}
 		for r, err := range v.ranges(ctx) {
+			n := 0
 			if err == nil {
-				var found []Drift
-				var n int
-				if found, n, err = v.compare(ctx, r); err == nil {
-					suspects = append(suspects, found...)
-					compared += n
-					progress(compared)
-				}
+				n, err = v.compare(ctx, r, found)
 			}
 			if err != nil {
 				yield(Drift{}, fmt.Errorf("compare replica: %w", err))
 				return
 			}
+			if !going {
+				return
+			}
+			compared += n
+			progress(compared)
 			if len(suspects) >= maxSuspects {
 				if !v.confirm(ctx, suspects, yield) {
 					return
@@ -194,6 +215,12 @@ func (v *comparison) drifts(ctx context.Context, progress Progress) iter.Seq2[Dr
 		}
 		v.confirm(ctx, suspects, yield)
 	}
+}
+
+// suspect is a record that differed, with the version that the replica had.
+type suspect struct {
+	id      string
+	version int64
 }
 
 // ranges yields the owner's digests from the first id to the last.
@@ -217,70 +244,77 @@ func (v *comparison) ranges(ctx context.Context) iter.Seq2[Range, error] {
 	}
 }
 
-// compare returns the differences within one range and how many records the
-// owner has in it.
-func (v *comparison) compare(ctx context.Context, r Range) ([]Drift, int, error) {
-	ours, err := Pager(v.store.Page).within(ctx, r, rangeSize)
-	if err != nil {
-		return nil, 0, err
-	}
+// compare calls found with each difference within one range, until it returns
+// false, and returns how many records the owner has in it.
+func (v *comparison) compare(ctx context.Context, r Range, found func(Drift) bool) (int, error) {
+	ours, owners := Pager(v.store.Page), Pager(v.owner.Page)
 	local := Range{After: r.After, Last: r.Last}
-	for _, row := range ours {
+	for row, err := range ours.within(ctx, r, rangeSize) {
+		if err != nil {
+			return 0, err
+		}
 		local.add(row)
 	}
 	if local == r {
-		return nil, r.Count, nil
+		return r.Count, nil
 	}
-	owners, err := Pager(v.owner.Page).within(ctx, r, rangeSize)
-	if err != nil {
-		return nil, 0, err
-	}
-	return differences(ours, owners), len(owners), nil
+	return differences(ours.within(ctx, r, rangeSize), owners.within(ctx, r, rangeSize), found)
 }
 
-// differences merges two lists that are sorted by id.
-func differences(ours, owners []Row) []Drift {
-	var found []Drift
-	add := func(id string, a, b *Row) {
-		if d, ok := drift(id, a, b); ok {
-			found = append(found, d)
+// differences merges two lists that are sorted by id and calls found with each
+// record that differs, until it returns false. It returns how many the owner
+// has.
+func differences(ours, owners iter.Seq2[Row, error], found func(Drift) bool) (n int, err error) {
+	nextOurs, stopOurs := iter.Pull2(ours)
+	defer stopOurs()
+	nextOwners, stopOwners := iter.Pull2(owners)
+	defer stopOwners()
+	a, errA, hasA := nextOurs()
+	b, errB, hasB := nextOwners()
+	for hasA || hasB {
+		if err := cmp.Or(errA, errB); err != nil {
+			return n, err
+		}
+		var left, right *Row
+		id := a.ID
+		if !hasA || hasB && b.ID < a.ID {
+			id = b.ID
+		}
+		if hasA && a.ID == id {
+			left = clone(a)
+			a, errA, hasA = nextOurs()
+		}
+		if hasB && b.ID == id {
+			right = clone(b)
+			b, errB, hasB = nextOwners()
+			n++
+		}
+		if d, differs := drift(id, left, right); differs && !found(d) {
+			return n, nil
 		}
 	}
-	for len(ours) > 0 || len(owners) > 0 {
-		switch {
-		case len(owners) == 0 || len(ours) > 0 && ours[0].ID < owners[0].ID:
-			add(ours[0].ID, &ours[0], nil)
-			ours = ours[1:]
-		case len(ours) == 0 || owners[0].ID < ours[0].ID:
-			add(owners[0].ID, nil, &owners[0])
-			owners = owners[1:]
-		default:
-			add(ours[0].ID, &ours[0], &owners[0])
-			ours, owners = ours[1:], owners[1:]
-		}
-	}
-	return found
+	return n, nil
 }
+
+func clone(r Row) *Row { return &r }
 
 // confirm looks at suspects again after the grace and yields those that still
 // differ and have not moved: a row that gets on is not drifted but late.
-func (v *comparison) confirm(ctx context.Context, suspects []Drift, yield func(Drift, error) bool) bool {
+func (v *comparison) confirm(ctx context.Context, suspects []suspect, yield func(Drift, error) bool) bool {
 	if len(suspects) == 0 {
 		return true
 	}
-	if v.grace > 0 {
-		wait := time.NewTimer(v.grace)
-		defer wait.Stop()
-		select {
-		case <-ctx.Done():
-			return yield(Drift{}, ctx.Err())
-		case <-wait.C:
-		}
+	wait := time.NewTimer(v.grace)
+	defer wait.Stop()
+	select {
+	case <-ctx.Done():
+		return yield(Drift{}, ctx.Err())
+	case <-wait.C:
 	}
 	for _, s := range suspects {
 		d, drifted, err := v.again(ctx, s)
 		if err != nil {
-			yield(Drift{}, fmt.Errorf("compare ticket %s: %w", s.ID, err))
+			yield(Drift{}, fmt.Errorf("compare ticket %s: %w", s.id, err))
 			return false
 		}
 		if drifted && !yield(d, nil) {
@@ -292,20 +326,17 @@ func (v *comparison) confirm(ctx context.Context, suspects []Drift, yield func(D
 
 // again reads both sides of a suspect, the replica first: the owner may only
 // look newer by that, and a row that has moved meanwhile is on its way.
-func (v *comparison) again(ctx context.Context, s Drift) (Drift, bool, error) {
-	if v.grace == 0 {
-		return s, true, nil
-	}
-	ours, err := optional(v.store.Row(ctx, s.ID))
+func (v *comparison) again(ctx context.Context, s suspect) (Drift, bool, error) {
+	ours, err := optional(v.store.Row(ctx, s.id))
 	if err != nil {
 		return Drift{}, false, err
 	}
-	owners, err := optional(v.owner.Snapshot(ctx, s.ID))
+	owners, err := optional(v.owner.Snapshot(ctx, s.id))
 	if err != nil {
 		return Drift{}, false, err
 	}
-	d, drifted := drift(s.ID, ours, owners)
-	moved := versionOf(ours) != versionOf(s.Replica)
+	d, drifted := drift(s.id, ours, owners)
+	moved := versionOf(ours) != s.version
 	if drifted && moved && (d.Kind == Missing || d.Kind == Behind) || v.public && drifted && d.Kind == Extra && ours.Deleted {
 		return Drift{}, false, nil
 	}

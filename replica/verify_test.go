@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"sync"
@@ -42,14 +43,14 @@ type owner struct {
 	old       bool          // it is of a release without digests of content
 }
 
-func (o *owner) OnSale(context.Context) ([]replica.Row, error) {
-	var free []replica.Row
-	for _, r := range o.rows.rows {
-		if r.OrderID == "" && !r.Deleted {
-			free = append(free, r)
+func (o *owner) OnSale(context.Context) iter.Seq2[replica.Row, error] {
+	return func(yield func(replica.Row, error) bool) {
+		for _, r := range o.rows.rows {
+			if r.OrderID == "" && !r.Deleted && !yield(r, nil) {
+				return
+			}
 		}
 	}
-	return free, nil
 }
 
 func (o *owner) Snapshot(ctx context.Context, id string) (replica.Row, error) {

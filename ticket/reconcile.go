@@ -19,8 +19,8 @@ type OrderState struct {
 // Orders is the service that owns the orders, asked directly and not through
 // the bus.
 type Orders interface {
-	// Page returns up to limit orders with an id above after, by id; none
-	// behind the last one.
+	// Page returns up to limit orders with an id above after, by id: fewer if
+	// they are large, none behind the last one.
 	Page(ctx context.Context, after string, limit int) ([]OrderState, error)
 
 	// Order returns one order as it is now, ErrNotFound if the service never

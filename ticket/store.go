@@ -57,7 +57,8 @@ type Reader interface {
 	Locks(ctx context.Context, after string, limit int) ([]Lock, error)
 
 	// Page returns up to limit tickets, held and deleted ones too, with an id
-	// above after, by id: what replicas are compared with and filled from.
+	// above after, by id: fewer if they are large, none behind the last one.
+	// It is what replicas are compared with and filled from.
 	Page(ctx context.Context, after string, limit int) ([]Ticket, error)
 }
 

@@ -48,7 +48,7 @@ func (d *demo) compare(ctx context.Context, f *findings) error {
 				}
 			}
 		}
-		if len(page) < lookPage {
+		if len(page) == 0 {
 			break
 		}
 		after = page[len(page)-1].ID
@@ -77,7 +77,7 @@ func (d *demo) rows(ctx context.Context) (map[string]replica.Row, error) {
 		for _, r := range page {
 			all[r.ID] = r
 		}
-		if len(page) < lookPage {
+		if len(page) == 0 {
 			return all, nil
 		}
 		after = page[len(page)-1].ID
@@ -106,7 +106,7 @@ func (d *demo) checkLocks(ctx context.Context, f *findings) error {
 				f.wrongLocks++
 			}
 		}
-		if len(page) < lookPage {
+		if len(page) == 0 {
 			break
 		}
 		after = page[len(page)-1].ID

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
-	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"lockstep/order"
 )
@@ -64,7 +63,7 @@ func (s *Orders) Order(ctx context.Context, id string) (order.Order, error) {
 
 // Orders implements order.Store.
 func (s *Orders) Orders(ctx context.Context, userID string) iter.Seq2[order.Order, error] {
-	return sequence(ctx, s.orders(), is("userId", userID), orderDoc.order, options.Find().SetSort(asc("createdAt")).SetHint(byUser))
+	return sequence(ctx, s.orders(), query{filter: is("userId", userID), sort: asc("createdAt"), hint: byUser}, orderDoc.order)
 }
 
 // dueDoc is all that expiry reads of an order, so that nothing else of it can
@@ -87,8 +86,7 @@ func (d dueDoc) due() order.Due {
 // Expired implements order.Store.
 func (s *Orders) Expired(ctx context.Context, now time.Time) iter.Seq2[order.Due, error] {
 	filter := bson.D{{Key: "status", Value: order.Created}, {Key: "expiresAt", Value: is("$lte", now)}}
-	o := options.Find().SetSort(asc("expiresAt")).SetProjection(asc("expiresAt"))
-	return sequence(ctx, s.orders(), filter, dueDoc.due, o)
+	return sequence(ctx, s.orders(), query{filter: filter, sort: asc("expiresAt")}, dueDoc.due)
 }
 
 // Page implements order.Store.

@@ -1,6 +1,7 @@
 package mongodb
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,8 +13,14 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 )
 
-// pageRows is how many documents a sequence reads at a time.
-const pageRows = 500
+// What reads many documents holds pageRows of up to smallBytes each, which the
+// server sends at once, and one that is larger, which is read when its turn
+// comes. A page ends with the document that reaches pageBytes.
+const (
+	pageRows   = 500
+	smallBytes = 2 << 10
+	pageBytes  = 256 << 10
+)
 
 // collection is a collection with what its readers share.
 type collection struct {
@@ -149,25 +156,85 @@ func drain[D, T any](ctx context.Context, cursor *mongo.Cursor, convert func(D) 
 	return all, nil
 }
 
-// sequence yields what filter finds and can be read, page by page; the server
-// keeps nothing back while the loop's body runs but its cursor.
-func sequence[D, T any](ctx context.Context, c collection, filter bson.D, convert func(D) T, o *options.FindOptionsBuilder) iter.Seq2[T, error] {
-	return func(yield func(T, error) bool) {
-		var none T
-		cursor, err := c.find(ctx, filter, o.SetBatchSize(pageRows))
+// query is what a stream reads.
+type query struct {
+	filter, sort bson.D
+	hint         any // an index that keeps the sort out of memory; nil lets the server choose
+	batch        int // documents that the server sends at once; pageRows if 0
+}
+
+// stream yields what q finds, document by document, each valid until the next.
+// The server keeps nothing back while the loop's body runs but its cursor.
+func (c collection) stream(ctx context.Context, q query) iter.Seq2[bson.Raw, error] {
+	return func(yield func(bson.Raw, error) bool) {
+		cursor, err := c.small(ctx, q)
 		if err != nil {
-			yield(none, ended(ctx, err))
+			yield(nil, ended(ctx, err))
 			return
 		}
 		defer func() { _ = cursor.Close(context.WithoutCancel(ctx)) }() // the server ends forgotten cursors itself
 		for cursor.Next(ctx) {
-			d, err := decode[D](ctx, c, cursor.Current)
-			if err == nil && !yield(convert(d), nil) {
+			doc := cursor.Current
+			if id, is := isStub(doc); is {
+				if doc, err = c.again(ctx, q, id); errors.Is(err, mongo.ErrNoDocuments) {
+					continue
+				}
+			}
+			if !yield(doc, ended(ctx, err)) || err != nil {
 				return
 			}
 		}
 		if err := cursor.Err(); err != nil {
-			yield(none, ended(ctx, err))
+			yield(nil, ended(ctx, err))
+		}
+	}
+}
+
+// small returns a cursor of what q finds, in which a large document is a stub:
+// its _id alone, in an array, which is the one type that no _id has.
+func (c collection) small(ctx context.Context, q query) (*mongo.Cursor, error) {
+	isSmall := is("$lte", bson.A{is("$bsonSize", "$$ROOT"), smallBytes})
+	stub := is("_id", bson.A{"$_id"})
+	pipeline := mongo.Pipeline{is("$match", q.filter), is("$sort", q.sort), is("$replaceWith", is("$cond", bson.A{isSmall, "$$ROOT", stub}))}
+	o := options.Aggregate().SetBatchSize(int32(cmp.Or(q.batch, pageRows)))
+	if q.hint != nil {
+		o.SetHint(q.hint)
+	}
+	cursor, err := c.Aggregate(ctx, pipeline, o)
+	if isLostIndex(err) {
+		_ = c.db.restore(ctx) // as in find
+		cursor, err = c.Aggregate(ctx, pipeline, o)
+	}
+	return cursor, err
+}
+
+func isStub(doc bson.Raw) (id bson.RawValue, is bool) {
+	array, is := doc.Lookup("_id").ArrayOK()
+	if !is {
+		return id, false
+	}
+	id, err := array.IndexErr(0)
+	return id, err == nil
+}
+
+// again reads a large document, if q still finds it.
+func (c collection) again(ctx context.Context, q query, id bson.RawValue) (bson.Raw, error) {
+	return c.FindOne(ctx, is("$and", bson.A{is("_id", is("$eq", id)), q.filter})).Raw()
+}
+
+// sequence yields what q finds and can be read.
+func sequence[D, T any](ctx context.Context, c collection, q query, convert func(D) T) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		for doc, err := range c.stream(ctx, q) {
+			var d D
+			if err == nil {
+				if d, err = decode[D](ctx, c, doc); err != nil {
+					continue // it has been made known
+				}
+			}
+			if !yield(convert(d), err) || err != nil {
+				return
+			}
 		}
 	}
 }
@@ -180,29 +247,74 @@ func ended(ctx context.Context, err error) error {
 	return err
 }
 
-// page returns up to limit documents with an id above after, by the id's text.
-// Ids are of two types, which the server sorts apart, so both are read and
-// merged.
+// page returns up to limit documents that can be read, fewer if they are large,
+// with an id above after, by the id's text. Ids are of two types, which the
+// server sorts apart, so both are read and merged.
 func page[D, T any](ctx context.Context, c collection, after string, limit int, convert func(D) T, id func(T) string) ([]T, error) {
-	o := options.Find().SetSort(asc("_id"))
-	texts, err := first(ctx, c, is("_id", is("$gt", after)), convert, limit, o)
-	if err != nil {
-		return nil, err
+	part := func(filter bson.D) iter.Seq2[sized[T], error] {
+		q := query{filter: filter, sort: asc("_id"), batch: min(limit, pageRows)}
+		return sequence(ctx, c, q, func(d measured[D]) sized[T] { return sized[T]{convert(d.doc), d.size} })
 	}
-	objects, err := first(ctx, c, is("_id", objectsAbove(after)), convert, limit, o)
-	if err != nil {
-		return nil, err
-	}
-	merged := make([]T, 0, min(limit, len(texts)+len(objects)))
-	for len(merged) < limit && len(texts)+len(objects) > 0 {
-		from := &objects
-		if len(objects) == 0 || len(texts) > 0 && id(texts[0]) < id(objects[0]) {
-			from = &texts
+	all := make([]T, 0, min(limit, pageRows))
+	size := 0
+	above := func(a, b sized[T]) bool { return id(a.value) > id(b.value) }
+	for found, err := range merge(part(is("_id", is("$gt", after))), part(is("_id", objectsAbove(after))), above) {
+		if err != nil {
+			return nil, err
 		}
-		merged = append(merged, (*from)[0])
-		*from = (*from)[1:]
+		all = append(all, found.value)
+		if size += found.size; len(all) == limit || size >= pageBytes {
+			break
+		}
 	}
-	return merged, nil
+	return all, nil
+}
+
+// measured is a document with its size in bytes.
+type measured[D any] struct {
+	doc  D
+	size int
+}
+
+// UnmarshalBSON implements bson.Unmarshaler.
+func (w *measured[D]) UnmarshalBSON(data []byte) error {
+	w.size = len(data)
+	return bson.Unmarshal(data, &w.doc)
+}
+
+// sized is what was made of a document, with the document's size in bytes.
+type sized[T any] struct {
+	value T
+	size  int
+}
+
+// merge yields what two sorted sequences have, sorted.
+func merge[T any](a, b iter.Seq2[T, error], above func(T, T) bool) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		nextA, stopA := iter.Pull2(a)
+		defer stopA()
+		nextB, stopB := iter.Pull2(b)
+		defer stopB()
+		x, errX, inA := nextA()
+		y, errY, inB := nextB()
+		for inA || inB {
+			if err := cmp.Or(errX, errY); err != nil {
+				yield(x, err)
+				return
+			}
+			if inA && (!inB || !above(x, y)) {
+				if !yield(x, nil) {
+					return
+				}
+				x, errX, inA = nextA()
+				continue
+			}
+			if !yield(y, nil) {
+				return
+			}
+			y, errY, inB = nextB()
+		}
+	}
 }
 
 // objectsAbove returns the condition for ObjectIds whose text is above after.

@@ -2,6 +2,7 @@ package mongodb
 
 import (
 	"context"
+	"iter"
 	"maps"
 	"slices"
 
@@ -130,13 +131,8 @@ func (s *OrderTickets) Ticket(ctx context.Context, id string) (order.Ticket, err
 }
 
 // Tickets implements order.Tickets.
-func (s *OrderTickets) Tickets(ctx context.Context, ids []string) (map[string]order.Ticket, error) {
-	rows, err := list(ctx, s.db.copies(), is("_id", is("$in", recordIDs(ids))), rowDoc.ticket)
-	tickets := make(map[string]order.Ticket, len(rows))
-	for _, t := range rows {
-		tickets[t.ID] = t
-	}
-	return tickets, err
+func (s *OrderTickets) Tickets(ctx context.Context, ids []string) iter.Seq2[order.Ticket, error] {
+	return sequence(ctx, s.db.copies(), query{filter: is("_id", is("$in", recordIDs(ids))), sort: asc("_id")}, rowDoc.ticket)
 }
 
 // TicketIDs implements order.Tickets.
@@ -150,7 +146,7 @@ func (s *OrderTickets) TicketIDs(ctx context.Context, after string, limit int) (
 // Locks implements order.Tickets.
 func (s *OrderTickets) Locks(ctx context.Context, ticketIDs []string) ([]order.Lock, error) {
 	filter := bson.D{{Key: "_id", Value: is("$in", recordIDs(ticketIDs))}, {Key: "deleted", Value: is("$ne", true)}}
-	rows, err := list(ctx, s.db.copies(), filter, rowDoc.row, options.Find().SetSort(asc("_id")))
+	rows, err := list(ctx, s.db.copies(), filter, rowDoc.row, options.Find().SetSort(asc("_id")).SetProjection(asc("version", "orderId")))
 	if err != nil || len(rows) == 0 {
 		return nil, err
 	}

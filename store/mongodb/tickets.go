@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
-	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"lockstep/ticket"
 )
@@ -53,7 +52,7 @@ func (s *Tickets) Ticket(ctx context.Context, id string) (ticket.Ticket, error) 
 // Free implements ticket.Reader.
 func (s *Tickets) Free(ctx context.Context) iter.Seq2[ticket.Ticket, error] {
 	filter := bson.D{{Key: "orderId", Value: nil}, {Key: "deleted", Value: is("$ne", true)}}
-	return sequence(ctx, s.tickets(), filter, ticketDoc.ticket, options.Find().SetSort(asc("createdAt")).SetHint(byHolder))
+	return sequence(ctx, s.tickets(), query{filter: filter, sort: asc("createdAt"), hint: byHolder}, ticketDoc.ticket)
 }
 
 // Page implements ticket.Reader.

@@ -49,12 +49,12 @@ func (s *Orders) Order(ctx context.Context, id string) (order.Order, error) {
 
 // Orders implements order.Store.
 func (s *Orders) Orders(ctx context.Context, userID string) iter.Seq2[order.Order, error] {
-	rows := sequence(func(last *orderRow) ([]orderRow, error) {
+	rows := sequence(func(last *orderRow) ([]orderRow, bool, error) {
 		var after int64
 		if last != nil {
 			after = last.seq
 		}
-		return first(ctx, s.db.read, scanOrder, pageRows, selectOrder+"WHERE userId = ? AND seq > ? ORDER BY seq", userID, after)
+		return page(ctx, s.db.read, scanOrder, pageRows, selectOrder+"WHERE userId = ? AND seq > ? ORDER BY seq", userID, after)
 	})
 	return func(yield func(order.Order, error) bool) {
 		for row, err := range rows {
@@ -95,12 +95,12 @@ func scanDue(row scanner) (d dueRow, err error) {
 
 // Expired implements order.Store.
 func (s *Orders) Expired(ctx context.Context, now time.Time) iter.Seq2[order.Due, error] {
-	rows := sequence(func(last *dueRow) ([]dueRow, error) {
+	rows := sequence(func(last *dueRow) ([]dueRow, bool, error) {
 		after, seq := any(math.MinInt64), int64(0)
 		if last != nil {
 			after, seq = last.at, last.seq
 		}
-		return first(ctx, s.db.read, scanDue, pageRows, selectDue, after, seq, millis(now))
+		return page(ctx, s.db.read, scanDue, pageRows, selectDue, after, seq, millis(now))
 	})
 	return func(yield func(order.Due, error) bool) {
 		for row, err := range rows {
@@ -113,7 +113,7 @@ func (s *Orders) Expired(ctx context.Context, now time.Time) iter.Seq2[order.Due
 
 // Page implements order.Store.
 func (s *Orders) Page(ctx context.Context, after string, limit int) ([]order.Order, error) {
-	rows, err := first(ctx, s.db.read, scanOrder, limit, selectOrder+"WHERE id > ? ORDER BY id", after)
+	rows, _, err := page(ctx, s.db.read, scanOrder, limit, selectOrder+"WHERE id > ? ORDER BY id", after)
 	if err != nil {
 		return nil, err
 	}

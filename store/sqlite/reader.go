@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"reflect"
 	"sync"
 
 	records "lockstep/internal/unreadable"
@@ -132,17 +133,33 @@ func while[T any](ctx context.Context, r *reader, scan func(scanner) (T, error),
 	return found, rows.Err()
 }
 
-// pageRows is how many rows a sequence reads at a time.
-const pageRows = 500
+// A page ends with the row that is its last by number, or reaches pageBytes.
+// Whatever reads many rows holds no more than a page of them.
+const (
+	pageRows  = 500
+	pageBytes = 256 << 10
+)
 
-// sequence yields what page returns, page after page, until one is not full.
+// page returns the first rows of a query, up to limit or the bytes of a page.
+// more is false if it has no others.
+func page[T any](ctx context.Context, r *reader, scan func(scanner) (T, error), limit int, query string, args ...any) (rows []T, more bool, err error) {
+	size := 0
+	rows, err = while(ctx, r, func(row scanner) (T, error) { return scan(sized{row, &size}) }, func(T) bool {
+		limit--
+		more = limit <= 0 || size >= pageBytes
+		return !more
+	}, query, args...)
+	return rows, more, err
+}
+
+// sequence yields what page returns, page after page, until there is no more.
 // page is given the row before it, nil at first. No connection is held while
 // the loop's body runs.
-func sequence[T any](page func(after *T) ([]T, error)) iter.Seq2[T, error] {
+func sequence[T any](page func(after *T) (rows []T, more bool, err error)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var last *T
 		for {
-			rows, err := page(last)
+			rows, more, err := page(last)
 			if err != nil {
 				var none T
 				yield(none, err)
@@ -153,12 +170,32 @@ func sequence[T any](page func(after *T) ([]T, error)) iter.Seq2[T, error] {
 					return
 				}
 			}
-			if len(rows) < pageRows {
+			if !more {
 				return
 			}
 			last = &rows[len(rows)-1]
 		}
 	}
+}
+
+// sized is a row that adds the bytes of its texts and blobs to size.
+type sized struct {
+	scanner
+	size *int
+}
+
+func (s sized) Scan(dest ...any) error {
+	err := s.scanner.Scan(dest...)
+	for _, d := range dest {
+		v := reflect.ValueOf(d).Elem()
+		if v.Kind() == reflect.Interface {
+			v = v.Elem()
+		}
+		if k := v.Kind(); k == reflect.String || k == reflect.Slice {
+			*s.size += v.Len()
+		}
+	}
+	return err
 }
 
 // number scans one integer.

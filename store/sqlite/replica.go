@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"iter"
 	"slices"
 
 	"lockstep/event"
@@ -52,7 +53,8 @@ func (s *Replica) Versions(ctx context.Context, ids []string) (map[string]int64,
 
 // Page implements replica.Store.
 func (s *Replica) Page(ctx context.Context, after string, limit int) ([]replica.Row, error) {
-	return first(ctx, s.db.read, scanReplica, limit, selectReplica+"WHERE id > ? ORDER BY id", after)
+	rows, _, err := page(ctx, s.db.read, scanReplica, limit, selectReplica+"WHERE id > ? ORDER BY id", after)
+	return rows, err
 }
 
 // Count implements replica.Store.
@@ -181,18 +183,17 @@ func (s *OrderTickets) Ticket(ctx context.Context, id string) (order.Ticket, err
 }
 
 // Tickets implements order.Tickets.
-func (s *OrderTickets) Tickets(ctx context.Context, ids []string) (map[string]order.Ticket, error) {
-	set, err := list(ids)
-	if err != nil {
-		return nil, err
-	}
-	rows, err := all(ctx, s.db.read, scanOrderTicket, selectOrderTicket+"WHERE id IN (SELECT value FROM json_each(?))", set)
-	if err != nil {
-		return nil, err
-	}
-	tickets := make(map[string]order.Ticket, len(rows))
-	for _, t := range rows {
-		tickets[t.ID] = t
-	}
-	return tickets, nil
+func (s *OrderTickets) Tickets(ctx context.Context, ids []string) iter.Seq2[order.Ticket, error] {
+	return sequence(func(last *order.Ticket) ([]order.Ticket, bool, error) {
+		set, err := list(ids)
+		if err != nil {
+			return nil, false, err
+		}
+		after := ""
+		if last != nil {
+			after = last.ID
+		}
+		return page(ctx, s.db.read, scanOrderTicket, pageRows,
+			selectOrderTicket+"WHERE id IN (SELECT value FROM json_each(?)) AND id > ? ORDER BY id", set, after)
+	})
 }

@@ -40,12 +40,12 @@ func (s *Tickets) Ticket(ctx context.Context, id string) (ticket.Ticket, error) 
 
 // Free implements ticket.Reader.
 func (s *Tickets) Free(ctx context.Context) iter.Seq2[ticket.Ticket, error] {
-	rows := sequence(func(last *ticketRow) ([]ticketRow, error) {
+	rows := sequence(func(last *ticketRow) ([]ticketRow, bool, error) {
 		var after int64
 		if last != nil {
 			after = last.seq
 		}
-		return first(ctx, s.db.read, scanTicket, pageRows,
+		return page(ctx, s.db.read, scanTicket, pageRows,
 			selectTicket+"WHERE seq > ? AND orderId = '' AND deleted = 0 ORDER BY seq", after)
 	})
 	return func(yield func(ticket.Ticket, error) bool) {
@@ -59,15 +59,15 @@ func (s *Tickets) Free(ctx context.Context) iter.Seq2[ticket.Ticket, error] {
 
 // Page implements ticket.Reader.
 func (s *Tickets) Page(ctx context.Context, after string, limit int) ([]ticket.Ticket, error) {
-	rows, err := first(ctx, s.db.read, scanTicket, limit, selectTicket+"WHERE id > ? ORDER BY id", after)
+	rows, _, err := page(ctx, s.db.read, scanTicket, limit, selectTicket+"WHERE id > ? ORDER BY id", after)
 	if err != nil {
 		return nil, err
 	}
-	page := make([]ticket.Ticket, len(rows))
+	tickets := make([]ticket.Ticket, len(rows))
 	for i, row := range rows {
-		page[i] = row.Ticket
+		tickets[i] = row.Ticket
 	}
-	return page, nil
+	return tickets, nil
 }
 
 const selectLock = "SELECT orderId, ticketId, version, state, since FROM locks "

@@ -188,7 +188,10 @@ func TestOrdersOfTheNodeServiceAreContinued(t *testing.T) {
 		t.Errorf("reserve what Node has reserved: %v", err)
 	}
 	ours := must[order.View](t)(service.Reserve(t.Context(), "bob", second.ID))
-	all := must[[]order.View](t)(service.Orders(t.Context(), "bob"))
+	var all []order.View
+	for v, err := range service.Orders(t.Context(), "bob") {
+		all = append(all, must[order.View](t)(v, err))
+	}
 	if len(all) != 2 || all[0].ID != theirs.ID || all[1].ID != ours.ID {
 		t.Errorf("bob's orders are %v, want Node's and then ours", all)
 	}

@@ -68,6 +68,7 @@ func Run(t *testing.T, open func(t *testing.T) Backend) {
 		"Unreadable": unreadableCases,
 		"Tail":       tailCases,
 		"Leases":     leaseCases,
+		"Large":      largeCases,
 		"Quarantine": quarantineCases,
 		"Marks":      markCases,
 		"Incidents":  incidentCases,

@@ -1,0 +1,116 @@
+package storetest
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"lockstep/internal/objectid"
+	"lockstep/order"
+	"lockstep/replica"
+	"lockstep/ticket"
+)
+
+// Whatever reads many rows may hold few bytes of them. Cases 11.1 and 11.2.
+var largeCases = []testCase{
+	{"a list has small and large tickets in order", largeFree},
+	{"pages of tickets and rows are as small as their rows are large", largePages},
+	{"an order list has titles of any size", largeOrders},
+}
+
+// largest is a title of the size that the API takes; a page holds a few.
+var largest = strings.Repeat("\u20ac", 34_000)
+
+// pageMost is how many bytes a page may have: what its contract calls fewer.
+const pageMost = 1 << 20
+
+// mixed returns the i-th of many titles of which a few in a row are large.
+func mixed(i int) string {
+	if i%40 < 20 {
+		return fmt.Sprint("small ", i)
+	}
+	return fmt.Sprint(i, largest)
+}
+
+func largeFree(t *testing.T, b Backend) {
+	var made []ticket.Ticket
+	for i := range 60 {
+		one := newTicket()
+		one.Title = mixed(i)
+		must(t, "create", b.Tickets.Commit(t.Context(), ticket.Change{Now: &one}))
+		made = append(made, one)
+	}
+	n := 0
+	for free, err := range b.Tickets.Free(t.Context()) {
+		must(t, "list", err)
+		if free.ID != made[n].ID || free.Title != made[n].Title {
+			t.Fatalf("element %d is %.20q, want %.20q", n, free.Title, made[n].Title)
+		}
+		n++
+	}
+	same(t, "elements of the list", n, len(made))
+}
+
+func largePages(t *testing.T, b Backend) {
+	const n = 60
+	var writes []replica.Write
+	for i := range n {
+		id := fmt.Sprintf("%024x", i)
+		one, row := newTicket(), newRow()
+		one.ID, one.Title, row.ID, row.Title = id, mixed(i), id, mixed(i)
+		must(t, "create", b.Tickets.Commit(t.Context(), ticket.Change{Now: &one}))
+		writes = append(writes, insertRow(row))
+	}
+	writeRows(t, b, n, writes...)
+	for name, page := range map[string]func(after string) (ids, titles []string){
+		"tickets": func(after string) (ids, titles []string) {
+			page, err := b.Tickets.Page(t.Context(), after, 1000)
+			must(t, "page", err)
+			for _, v := range page {
+				ids, titles = append(ids, v.ID), append(titles, v.Title)
+			}
+			return ids, titles
+		},
+		"rows": func(after string) (ids, titles []string) {
+			page, err := b.Replica.Page(t.Context(), after, 1000)
+			must(t, "page", err)
+			for _, v := range page {
+				ids, titles = append(ids, v.ID), append(titles, v.Title)
+			}
+			return ids, titles
+		},
+	} {
+		seen := 0
+		for ids, titles := page(""); len(ids) > 0; ids, titles = page(ids[len(ids)-1]) {
+			if size := len(strings.Join(titles, "")); size > pageMost {
+				t.Errorf("a page of %s has %d bytes, want at most %d", name, size, pageMost)
+			}
+			for i, id := range ids {
+				if want := writes[seen].Row; id != want.ID || titles[i] != want.Title {
+					t.Fatalf("%s: element %d is %s, want %s", name, seen, id, want.ID)
+				}
+				seen++
+			}
+		}
+		same(t, "paged "+name, seen, n)
+	}
+}
+
+func largeOrders(t *testing.T, b Backend) {
+	var want []order.View
+	for i := range 60 {
+		row, o := newRow(), newOrder()
+		row.Title = mixed(i)
+		o.TicketID = row.ID
+		shown := order.Ticket{ID: row.ID, Title: row.Title, Price: row.Price}
+		if i%13 == 5 { // the replica has lost it
+			o.TicketID = objectid.New()
+			shown = order.Ticket{ID: o.TicketID, Price: o.Price}
+		}
+		writeRows(t, b, 1, insertRow(row))
+		must(t, "create", b.Orders.Commit(t.Context(), reserve(o)))
+		want = append(want, order.View{Order: o, Ticket: shown})
+	}
+	service := order.NewService(b.Orders, b.OrderTickets, order.Options{})
+	same(t, "orders", collect(t, service.Orders(t.Context(), "buyer")), want)
+}
