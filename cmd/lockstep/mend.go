@@ -121,6 +121,7 @@ type comparer struct {
 	look, mend *replica.Verifier
 	repairer   *replica.Repairer
 	metrics    *replica.Metrics
+	filling    *filling
 	mended     func(replica.Mended) // told of every mending that came to its end
 }
 
@@ -135,6 +136,7 @@ func (c comparer) Mend(ctx context.Context, o replica.MendOptions) (replica.Mend
 		v = c.look
 	}
 	sum, err := v.Mend(ctx, o)
+	c.filling.tried(ctx, err)
 	if err == nil {
 		c.mended(sum)
 	}
@@ -151,7 +153,10 @@ func (p *program) mendReplica(s *service, owner *api.Owner, repairer *replica.Re
 	c := comparer{
 		look: replica.NewVerifier(s.store.replica, owner, replica.DefaultGrace),
 		mend: replica.NewVerifier(s.store.replica, owner, 0), repairer: repairer, metrics: metrics, mended: s.raiseDrift,
+		filling: &filling{marks: s.store.marks, count: s.store.replica.Count},
 	}
+	s.filling = c.filling
+	s.checks = append(s.checks, api.Check{Name: s.name + " replica", Probe: c.filling.check})
 	p.compare = c
 	s.mending = newMending("replica", p.listening.CompareEvery, s.log, func(ctx context.Context, cause replica.Cause) error {
 		sum, err := c.Mend(ctx, replica.MendOptions{Cause: cause})
@@ -164,9 +169,9 @@ func (p *program) mendReplica(s *service, owner *api.Owner, repairer *replica.Re
 	})
 	s.mending.mended = func() { s.resolveLosses(event.TicketSubjects()) }
 	s.jobs = append(s.jobs, func(ctx context.Context) error {
-		// The bus may not go back to the beginning. A replica that cannot be
-		// counted may be empty, and a comparison of a full one does no harm.
-		if n, err := s.store.replica.Count(ctx); err != nil || n == 0 {
+		// The bus may not go back to the beginning. A replica of which nothing
+		// is known may be empty, and a comparison of a full one does no harm.
+		if ended, err := c.filling.begin(ctx); err != nil || !ended {
 			s.mending.want()
 		}
 		return s.mending.run(ctx)

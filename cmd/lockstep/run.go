@@ -117,7 +117,11 @@ func (p *program) listenersAndJobs() []rungroup.Part {
 	for _, s := range p.services {
 		parts = append(parts, s.jobs...)
 		for _, l := range s.listeners {
-			parts = append(parts, l.Run)
+			run := l.Run
+			if s.filling != nil {
+				run = s.filling.before(run)
+			}
+			parts = append(parts, run)
 		}
 	}
 	return parts

@@ -56,6 +56,7 @@ type service struct {
 	jobs      []rungroup.Part    // stop with the listeners
 	checks    []api.Check
 	losses    *listeners.Losses
+	filling   *filling // of the replica; nil without one, or without an owner
 	mending   *mending // what to do about a loss in the broker; nil if there is nobody to ask
 	positions func(context.Context) ([]listeners.Position, error)
 }
