@@ -90,6 +90,22 @@ type OpsOptions struct {
 	Now     func() time.Time // time.Now if nil
 }
 
+// NewProbes returns what a process answers on the operator's port until it is
+// put together: that it is alive, what it waits for, its metrics, and 503 for
+// everything else.
+func NewProbes(ready *Readiness, metrics prometheus.Gatherer, log *slog.Logger) http.Handler {
+	var o ops
+	mux := newMux(log, []route{
+		on(http.MethodGet, "/healthz", o.alive),
+		on(http.MethodGet, "/readyz", ready.serve),
+	}, recovering(log), exact)
+	mux.Handle("/metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
+	mux.NotFound(handle(log, func(http.ResponseWriter, request) error {
+		return newProblem(http.StatusServiceUnavailable, "The process is starting: /readyz says what it waits for")
+	}))
+	return mux
+}
+
 // ops answers the operator.
 type ops struct {
 	OpsOptions

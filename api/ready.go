@@ -76,11 +76,26 @@ type watched struct {
 // with reg; nil registers nothing.
 func NewReadiness(reg prometheus.Registerer, log *slog.Logger, checks ...Check) *Readiness {
 	r := &Readiness{last: Ready{Checks: []CheckResult{}}, log: log, now: time.Now, first: make(chan struct{})}
-	r.ok = checkMetrics(reg, checks, r.Answer)
+	r.ok = checkMetrics(reg, r.Answer)
+	r.Add(checks...)
+	return r
+}
+
+// Add adds checks. It must not be called once Run is.
+func (r *Readiness) Add(checks ...Check) {
 	for _, c := range checks {
+		r.ok.WithLabelValues(c.Name)
 		r.checks = append(r.checks, &watched{Check: c, was: OK})
 	}
-	return r
+}
+
+// Await shows what a process waits for before it can be put together, and why
+// that is not there. It must not be called once Run is.
+func (r *Readiness) Await(name string, why error) {
+	r.ok.WithLabelValues(name).Set(0)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.last.Checks = []CheckResult{{Name: name, Status: Failed, Reason: why.Error()}}
 }
 
 // Run looks at everything, again and again, until ctx ends, and then returns
@@ -209,13 +224,10 @@ func (r *Readiness) serve(w http.ResponseWriter, _ request) error {
 }
 
 // checkMetrics registers what readiness shows and returns the gauges of checks.
-func checkMetrics(reg prometheus.Registerer, checks []Check, answer func() Ready) *prometheus.GaugeVec {
+func checkMetrics(reg prometheus.Registerer, answer func() Ready) *prometheus.GaugeVec {
 	ok := prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "lockstep_check_ok", Help: "1 while a check of readiness succeeds.",
 	}, []string{"check"})
-	for _, c := range checks {
-		ok.WithLabelValues(c.Name)
-	}
 	ready := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "lockstep_ready", Help: "1 while this process should be sent requests.",
 	}, func() float64 { return number(answer().Ready) })

@@ -34,18 +34,14 @@ func (c *ordersCmd) missing() missing {
 // Run serves until ctx ends.
 func (c *ordersCmd) Run(ctx context.Context, s streams, l *logFlags) error {
 	p := newProgram(l.logger(s.err), c.opsFlags, c.stopFlags)
-	if err := c.assemble(ctx, p); err != nil {
-		p.abandon()
-		return err
-	}
-	return p.run(ctx, func() { p.log.InfoContext(ctx, "ready") })
+	return p.serve(ctx, func(ctx context.Context) error { return c.assemble(ctx, p) }, func() { p.log.InfoContext(ctx, "ready") })
 }
 
 func (c *ordersCmd) assemble(ctx context.Context, p *program) error {
-	if err := p.openOrders(ctx, c.storeFlags, c.OrdersAddr); err != nil {
+	if err := p.openOps(ctx); err != nil {
 		return err
 	}
-	if err := p.openOps(ctx); err != nil {
+	if err := p.openOrders(ctx, c.storeFlags, c.OrdersAddr); err != nil {
 		return err
 	}
 	return p.assemble(settings{doors: c.doorFlags, jwt: c.jwtFlags, nats: c.natsFlags, listening: c.listenerFlags, notify: c.notifyFlags, orders: c.orderFlags})

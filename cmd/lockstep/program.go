@@ -26,9 +26,11 @@ type program struct {
 	drainDelay time.Duration // see stopFlags
 	doors      doorFlags
 
-	ticketStore, orderStore    *store       // nil if the process does not run the service
-	ticketsAt, ordersAt, opsAt net.Listener // where the APIs and the operator's routes will be
-	broker                     *broker.Broker
+	ready                   *api.Readiness
+	ticketStore, orderStore *store       // nil if the process does not run the service
+	ticketsAt, ordersAt     net.Listener // where the APIs will be
+	opsAt                   *opsServer
+	broker                  *broker.Broker
 
 	services []*service
 	locks    api.Locks      // nil if the process does not run the tickets service
@@ -42,7 +44,10 @@ func newProgram(log *slog.Logger, ops opsFlags, stop stopFlags) *program {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	registerBuild(registry)
-	return &program{bench: bench{log: log, registry: registry}, ops: ops, drainDelay: stop.DrainDelay}
+	return &program{
+		bench: bench{log: log, registry: registry}, ops: ops, drainDelay: stop.DrainDelay,
+		ready: api.NewReadiness(registry, log),
+	}
 }
 
 // abandon gives back what was taken by a program that is not run.
@@ -73,10 +78,15 @@ func (p *program) openOrders(ctx context.Context, f storeFlags, address string) 
 	return err
 }
 
-// openOps takes the operator's address.
-func (p *program) openOps(ctx context.Context) (err error) {
-	p.opsAt, err = p.take(ctx, "--ops-addr (OPS_ADDR)", p.ops.OpsAddr)
-	return err
+// openOps takes the operator's address and answers probes there from now on.
+func (p *program) openOps(ctx context.Context) error {
+	l, err := p.take(ctx, "--ops-addr (OPS_ADDR)", p.ops.OpsAddr)
+	if err != nil {
+		return err
+	}
+	p.opsAt = p.serveOps(l, api.NewProbes(p.ready, p.registry, p.log))
+	p.undo = append(p.undo, p.opsAt.stop)
+	return nil
 }
 
 // take takes the address of a setting, or says in words why it cannot be had.
@@ -89,7 +99,7 @@ func (p *program) take(ctx context.Context, setting, address string) (net.Listen
 	if err != nil {
 		return nil, &usageError{fmt.Sprintf("%s: %v", setting, err)}
 	}
-	p.undo = append(p.undo, l.Close)
+	p.undo = append(p.undo, func() error { _ = l.Close(); return nil }) // whoever served on it has closed it
 	return l, nil
 }
 

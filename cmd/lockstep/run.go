@@ -2,24 +2,44 @@ package main
 
 import (
 	"context"
-	"net"
-	"net/http"
 	"time"
 
 	"lockstep/api"
 	"lockstep/internal/rungroup"
 )
 
+// serve puts the program together and runs it until ctx ends. started is called
+// once it is ready.
+func (p *program) serve(ctx context.Context, assemble func(context.Context) error, started func()) error {
+	if err := assemble(ctx); err != nil {
+		p.abandon()
+		return unlessStopped(ctx, err)
+	}
+	return p.run(ctx, started)
+}
+
+// unlessStopped returns why a start failed; nil if it was told to stop.
+func unlessStopped(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
 // run serves until ctx ends, then stops in order: not ready, and after the
 // drain delay no requests, no messages, no publishing, no broker session, no
 // store, no broker. started is called once the process is ready.
 func (p *program) run(ctx context.Context, started func()) error {
-	ready := p.readiness()
+	ready := p.ready
+	for _, s := range p.services {
+		ready.Add(s.checks...)
+	}
 	ops, err := api.NewOps(p.opsOptions(ready))
 	if err != nil {
 		p.abandon()
 		return err
 	}
+	p.opsAt.answer(ops)
 	p.undo = nil // from here on the group gives everything back
 	var g rungroup.Group
 	servers := p.servers()
@@ -30,7 +50,7 @@ func (p *program) run(ctx context.Context, started func()) error {
 	g.Stage("broker sessions", p.each(func(s *service) rungroup.Part { return s.session.Run })...)
 	g.Stage("incidents", append(p.each(func(s *service) rungroup.Part { return s.incidents.Run }),
 		p.each(func(s *service) rungroup.Part { return s.lookout.run })...)...)
-	g.Stage("ops", append(p.each(watchOutbox), ready.Run, announce(ready, started), p.opsServer(p.opsAt, ops).Run)...)
+	g.Stage("ops", append(p.each(watchOutbox), ready.Run, announce(ready, started), p.opsAt.run)...)
 	for _, s := range p.services {
 		g.OnStop(s.name+" store", s.store.close)
 	}
@@ -85,12 +105,6 @@ func (p *program) servers() []*api.Server {
 	return servers
 }
 
-// opsServer returns a server of the operator's routes, with connections of its
-// own.
-func (p *program) opsServer(at net.Listener, h http.Handler) *api.Server {
-	return api.NewServer(at, h, api.ServerOptions{MaxConnections: share(), Within: drainWithin, Log: p.log})
-}
-
 func partsOf(servers []*api.Server) []rungroup.Part {
 	var parts []rungroup.Part
 	for _, s := range servers {
@@ -129,14 +143,6 @@ func (p *program) listenersAndJobs() []rungroup.Part {
 
 func watchOutbox(s *service) rungroup.Part {
 	return func(ctx context.Context) error { return s.gauges.Watch(ctx, s.store.outbox, 0, s.log) }
-}
-
-func (p *program) readiness() *api.Readiness {
-	var checks []api.Check
-	for _, s := range p.services {
-		checks = append(checks, s.checks...)
-	}
-	return api.NewReadiness(p.registry, p.log, checks...)
 }
 
 func (p *program) opsOptions(ready *api.Readiness) api.OpsOptions {

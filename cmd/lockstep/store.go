@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -48,7 +49,7 @@ type eventStore interface {
 // openStore opens the store of a service of this process. It must be closed.
 func (p *program) openStore(ctx context.Context, f storeFlags, service string) (s *store, err error) {
 	if f.MongoURI != "" {
-		s, err = p.openMongoDB(ctx, f.MongoURI, service)
+		s, err = p.awaitMongoDB(ctx, f.MongoURI, service)
 	} else {
 		s, err = p.openSQLite(ctx, f.DataDir, service)
 	}
@@ -77,10 +78,36 @@ func (p *program) openSQLite(ctx context.Context, dir, service string) (*store, 
 	}, nil
 }
 
+// askAgainAfter is the pause between two tries to open a store that is not
+// there yet.
+const askAgainAfter = time.Second
+
+// awaitMongoDB waits for a database that does not answer, or has no primary,
+// and says so. What only a person can mend is an error.
+func (p *program) awaitMongoDB(ctx context.Context, uri, service string) (*store, error) {
+	for said := ""; ; {
+		s, err := p.openMongoDB(ctx, uri, service)
+		if err == nil || errors.Is(err, mongodb.ErrSetUp) || ctx.Err() != nil {
+			return s, err
+		}
+		p.ready.Await(service+" store", err)
+		if brief, _, _ := strings.Cut(err.Error(), ": server selection"); brief != said {
+			p.log.WarnContext(ctx, "the store is not there: waiting for it", "service", service, "err", err)
+			said = brief
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(askAgainAfter):
+		}
+	}
+}
+
 func (p *program) openMongoDB(ctx context.Context, uri, service string) (*store, error) {
+	metrics := prometheus.NewRegistry() // of its own: a try that fails leaves nothing behind
 	o := mongodb.Options{
 		Service: mongodb.Service(service), AppName: "lockstep-" + service, Log: p.log.With("service", service),
-		Registerer: p.registerer(service),
+		Registerer: metrics,
 	}
 	if p.shared { // two services, a database each
 		o.Database = strings.TrimPrefix(databaseOf(uri)+"-"+service, "-")
@@ -89,6 +116,7 @@ func (p *program) openMongoDB(ctx context.Context, uri, service string) (*store,
 	if err != nil {
 		return nil, err
 	}
+	p.registerer(service).MustRegister(metrics)
 	return &store{
 		tickets: db.Tickets(), orders: db.Orders(), orderTickets: db.OrderTickets(), replica: db.Replica(),
 		outbox: db.Outbox(), quarantine: db.Quarantine(), marks: db.Marks(), incidents: db.Incidents(),

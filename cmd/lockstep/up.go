@@ -29,7 +29,7 @@ func (c *upCmd) missing() missing { return needs(c.opsFlags) }
 func (c *upCmd) Run(ctx context.Context, s streams, l *logFlags) error {
 	up, err := newUp(ctx, *c, l.logger(s.err))
 	if err != nil {
-		return err
+		return unlessStopped(ctx, err)
 	}
 	return up.run(ctx, func() { up.greet(s.out) })
 }
@@ -55,13 +55,13 @@ func newUp(ctx context.Context, c upCmd, log *slog.Logger) (*system, error) {
 
 func (s *system) assembleUp(ctx context.Context) error {
 	c := &s.flags
+	if err := s.openOps(ctx); err != nil {
+		return err
+	}
 	if err := s.openTickets(ctx, c.storeFlags, c.TicketsAddr); err != nil {
 		return err
 	}
 	if err := s.openOrders(ctx, c.storeFlags, c.OrdersAddr); err != nil {
-		return err
-	}
-	if err := s.openOps(ctx); err != nil {
 		return err
 	}
 	if err := s.ensureBroker(ctx); err != nil {

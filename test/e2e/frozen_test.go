@@ -73,7 +73,13 @@ func (s *system) wantRequestsCutOff(t *testing.T) {
 func freeze(t *testing.T, set *mongotest.Set) {
 	t.Helper()
 	set.Members[0].Freeze(t)
-	until(t, "the server is silent", func() bool {
+	untilSilent(t, set)
+}
+
+// untilSilent waits until no primary answers.
+func untilSilent(t *testing.T, set *mongotest.Set) {
+	t.Helper()
+	until(t, "no primary answers", func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 		defer cancel()
 		return set.Client().Ping(ctx, nil) != nil
