@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"os"
 
 	"lockstep/incident"
+	"lockstep/internal/group"
 	"lockstep/listeners"
 	"lockstep/order"
 	"lockstep/outbox"
@@ -43,6 +43,8 @@ var (
 // unreadable is said of a record that other hands have written.
 const unreadable = "What is stored of this record cannot be read: the service's log says why, by its id"
 
+const unknown = "The outcome is unknown: read before trying again"
+
 // answers says what a known error is answered with. What is not here is an
 // internal failure.
 var answers = []struct {
@@ -58,7 +60,7 @@ var answers = []struct {
 	{ticket.ErrOtherVersion, http.StatusPreconditionFailed, "The ticket has another version than If-Match names: read it again"},
 	{ticket.ErrConflict, http.StatusConflict, "Changed by somebody else meanwhile"},
 	{ticket.ErrUnreadable, http.StatusInternalServerError, unreadable},
-	{ticket.ErrUnknown, http.StatusServiceUnavailable, "The outcome is unknown: read before trying again"},
+	{ticket.ErrUnknown, http.StatusServiceUnavailable, unknown},
 
 	{order.ErrNotFound, http.StatusNotFound, "Not found"},
 	{order.ErrNotOwner, http.StatusUnauthorized, "Not authorized"},
@@ -67,7 +69,7 @@ var answers = []struct {
 	{order.ErrComplete, http.StatusBadRequest, "Cannot cancel a complete order"},
 	{order.ErrConflict, http.StatusConflict, "Changed by somebody else meanwhile"},
 	{order.ErrUnreadable, http.StatusInternalServerError, unreadable},
-	{order.ErrUnknown, http.StatusServiceUnavailable, "The outcome is unknown: read before trying again"},
+	{order.ErrUnknown, http.StatusServiceUnavailable, unknown},
 
 	{outbox.ErrNotFound, http.StatusNotFound, "Not found"},
 	{replica.ErrUnreadable, http.StatusInternalServerError, unreadable},
@@ -75,7 +77,9 @@ var answers = []struct {
 	{replica.ErrNotFound, http.StatusNotFound, "Not found"},
 	{listeners.ErrNotFound, http.StatusNotFound, "Not found"},
 
-	{os.ErrDeadlineExceeded, http.StatusServiceUnavailable, "The store cannot be written now: nothing was changed"},
+	{group.ErrUnknown, http.StatusServiceUnavailable, unknown},
+	{group.ErrRefused, http.StatusServiceUnavailable, "The store takes no writes now: nothing was changed, try again later"},
+	{group.ErrClosed, http.StatusServiceUnavailable, "The service is stopping: nothing was changed, try again"},
 	{context.DeadlineExceeded, http.StatusServiceUnavailable, "No answer in time: read before trying again"},
 }
 

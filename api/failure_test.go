@@ -9,13 +9,13 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"strings"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"lockstep/internal/group"
 	"lockstep/internal/objectid"
 	"lockstep/ticket"
 )
@@ -89,14 +89,14 @@ func TestUnexpectedFailuresAre500WithAnIDThatIsInTheLog(t *testing.T) {
 	}
 }
 
-// TestLostUpdatesAndUnknownOutcomes: os.ErrDeadlineExceeded is a store that
-// another program keeps locked, case 10.16.
+// TestLostUpdatesAndUnknownOutcomes: group.ErrRefused is, among others, a store
+// that another program keeps locked, case 10.16.
 func TestLostUpdatesAndUnknownOutcomes(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		err    error
 		status int
-	}{{ticket.ErrConflict, 409}, {ticket.ErrUnknown, 503}, {context.DeadlineExceeded, 503}, {os.ErrDeadlineExceeded, 503}} {
+	}{{ticket.ErrConflict, 409}, {ticket.ErrUnknown, 503}, {context.DeadlineExceeded, 503}, {group.ErrRefused, 503}, {group.ErrClosed, 503}} {
 		door, _, _ := doorOver(t, conflicting{err: tt.err})
 		got := ask(t, door, "u1", http.MethodPut, "/api/tickets/"+objectid.New(), `{"title":"t","price":1}`)
 		if got.status != tt.status || !strings.HasPrefix(got.body, `{"errors":[{"message":`) {

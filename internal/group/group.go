@@ -22,6 +22,10 @@ var (
 	// ErrUnknown: nobody knows whether the item was flushed. The caller gave up
 	// while its flush went on, or the flush panicked.
 	ErrUnknown = errors.New("outcome unknown")
+
+	// ErrRefused is for flushes to return: the store takes no writes now, and
+	// nothing was written.
+	ErrRefused = errors.New("the store takes no writes")
 )
 
 // DefaultMaxBatch is how many items share one flush at most.

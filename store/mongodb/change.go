@@ -15,7 +15,6 @@ import (
 var (
 	errCondition = errors.New("condition does not hold")
 	errTaken     = errors.New("the ticket has another active order")
-	errUnknown   = errors.New("the answer to the commit was lost")
 	errBusy      = errors.New("a transaction of another process holds the record")
 )
 

@@ -33,16 +33,17 @@ func (db *DB) do(ctx context.Context, c *change) error {
 	began, pause := time.Now(), firstPause
 	for restored := false; ; {
 		err := db.commit.Do(ctx, c)
-		if errors.Is(err, group.ErrUnknown) {
-			return fmt.Errorf("%w: %w", errUnknown, err)
-		}
 		if errors.Is(err, errUnguarded) && !restored {
 			restored = true
 			if db.restore(ctx) == nil {
 				continue
 			}
 		}
-		if !errors.Is(err, errBusy) || time.Since(began) > flushTimeout {
+		busy := errors.Is(err, errBusy)
+		switch {
+		case busy && time.Since(began) > flushTimeout, isOutage(err) && ctx.Err() == nil && !errors.Is(err, group.ErrUnknown):
+			return fmt.Errorf("%w: %w", group.ErrRefused, err)
+		case !busy:
 			return err
 		}
 		if time.Since(began) > busyPatience {
@@ -102,7 +103,7 @@ func (db *DB) settle(ctx context.Context, batch []*change) {
 			acquit(batch)
 			db.tails.hint(batch)
 			return
-		case errors.Is(err, errUnknown):
+		case errors.Is(err, group.ErrUnknown):
 			db.resolve(ctx, batch, err)
 			return
 		case isOutage(err):

@@ -4,6 +4,8 @@ import (
 	"errors"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"lockstep/internal/group"
 )
 
 // metrics counts commits and the troubles of change streams.
@@ -64,7 +66,7 @@ func (m *metrics) verdict(err error) {
 		outcome = outcomeCommitted
 	case errors.Is(err, errCondition), errors.Is(err, errTaken):
 		outcome = outcomeConflict
-	case errors.Is(err, errUnknown):
+	case errors.Is(err, group.ErrUnknown):
 		outcome = outcomeUnknown
 	case errors.Is(err, errBusy):
 		outcome = outcomeBusy

@@ -10,6 +10,7 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
+	"lockstep/internal/group"
 	"lockstep/order"
 )
 
@@ -114,7 +115,7 @@ func (s *Orders) Commit(ctx context.Context, c order.Change) error {
 		return fmt.Errorf("%w: %w", order.ErrConflict, err)
 	case errors.Is(err, errUnguarded):
 		return fmt.Errorf("%w: order %s, ticket %s: %w", order.ErrSuspended, c.Now.ID, c.Now.TicketID, err)
-	case errors.Is(err, errUnknown):
+	case errors.Is(err, group.ErrUnknown):
 		return fmt.Errorf("%w: %w", order.ErrUnknown, err)
 	}
 	return err

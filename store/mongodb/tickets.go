@@ -9,6 +9,7 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
+	"lockstep/internal/group"
 	"lockstep/ticket"
 )
 
@@ -74,7 +75,7 @@ func (s *Tickets) Commit(ctx context.Context, c ticket.Change) error {
 	switch {
 	case errors.Is(err, errCondition):
 		return fmt.Errorf("%w: %w", ticket.ErrConflict, err)
-	case errors.Is(err, errUnknown):
+	case errors.Is(err, group.ErrUnknown):
 		return fmt.Errorf("%w: %w", ticket.ErrUnknown, err)
 	}
 	return err

@@ -14,6 +14,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
 
 	"lockstep/event"
+	"lockstep/internal/group"
 	"lockstep/outbox"
 )
 
@@ -22,7 +23,7 @@ import (
 const abortTimeout = 2 * time.Second
 
 // transact commits the whole batch or nothing. It returns errCondition when a
-// condition did not hold, errUnknown when the answer to the commit was lost,
+// condition did not hold, group.ErrUnknown when the answer to the commit was lost,
 // and with any other error nothing was stored.
 func (db *DB) transact(ctx context.Context, batch []*change) error {
 	session, err := db.commands.StartSession()
@@ -105,7 +106,7 @@ func (db *DB) end(ctx context.Context, session *mongo.Session) error {
 			return err
 		}
 		if errors.Is(err, mongo.ErrClientDisconnected) || wait(ctx, pause) != nil {
-			return errors.Join(errUnknown, err)
+			return errors.Join(group.ErrUnknown, err)
 		}
 		pause = min(2*pause, lastPause)
 	}

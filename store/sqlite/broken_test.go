@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"lockstep/event"
+	"lockstep/internal/group"
 	"lockstep/internal/objectid"
 	"lockstep/order"
 	"lockstep/ticket"
@@ -60,12 +61,12 @@ func TestFailedCommitIsUnknownAndStopsAllWriting(t *testing.T) {
 	if err := db.Tickets().Commit(t.Context(), ticket.Change{Now: before}); err != nil {
 		t.Fatal(err)
 	}
-	if err := breakCommit(t, db); !errors.Is(err, errUnknown) {
-		t.Fatalf("failed commit: %v, want errUnknown", err)
+	if err := breakCommit(t, db); !errors.Is(err, group.ErrUnknown) {
+		t.Fatalf("failed commit: %v, want group.ErrUnknown", err)
 	}
 	err := db.Tickets().Commit(t.Context(), ticket.Change{Now: newTicket()})
-	if err == nil || errors.Is(err, ticket.ErrUnknown) {
-		t.Errorf("commit afterwards: %v, want an error that says nothing was stored", err)
+	if !errors.Is(err, group.ErrRefused) || errors.Is(err, ticket.ErrUnknown) {
+		t.Errorf("commit afterwards: %v, want ErrRefused", err)
 	}
 	if err := db.Ping(t.Context()); err == nil {
 		t.Error("a store that cannot write reports itself as ready")
@@ -123,11 +124,11 @@ func TestFullDiskFailsTheBatchAndNothingElse(t *testing.T) {
 	for i, err := range errs {
 		if err == nil {
 			stored--
-		} else if errors.Is(err, errUnknown) {
+		} else if errors.Is(err, group.ErrUnknown) {
 			t.Errorf("change %d: %v, want an error that says nothing was stored", i, err)
 		}
 	}
-	if stored != 0 || errs[1] == nil {
+	if stored != 0 || !errors.Is(errs[1], group.ErrRefused) {
 		t.Errorf("a full disk: errors %v and %d tickets more than acknowledged", errs, stored)
 	}
 	if err := db.Tickets().Commit(t.Context(), ticket.Change{Now: newTicket()}); err != nil {

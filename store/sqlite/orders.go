@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"lockstep/internal/group"
 	"lockstep/order"
 )
 
@@ -140,7 +141,7 @@ func (s *Orders) Commit(ctx context.Context, c order.Change) error {
 		return w.insert(ctx, c.Events, s.db.now(), c.Now.ID, c.Now.Version)
 	})
 	switch {
-	case errors.Is(err, errUnknown):
+	case errors.Is(err, group.ErrUnknown):
 		return fmt.Errorf("%w: %w", order.ErrUnknown, err)
 	case errors.Is(err, errCondition):
 		return fmt.Errorf("%w: %w", order.ErrConflict, err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"lockstep/internal/group"
 	"lockstep/order"
 )
 
@@ -64,7 +65,7 @@ func (s *Orders) Settle(ctx context.Context, id string, at time.Time) error {
 		_, err := w.exec(ctx, "UPDATE payments SET settledAt = ? WHERE id = ? AND settledAt = 0", millis(at), id)
 		return err
 	})
-	if errors.Is(err, errUnknown) {
+	if errors.Is(err, group.ErrUnknown) {
 		return fmt.Errorf("%w: %w", order.ErrUnknown, err)
 	}
 	return err

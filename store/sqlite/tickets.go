@@ -7,6 +7,7 @@ import (
 	"iter"
 
 	"lockstep/event"
+	"lockstep/internal/group"
 	"lockstep/ticket"
 )
 
@@ -119,7 +120,7 @@ func (s *Tickets) Commit(ctx context.Context, c ticket.Change) error {
 		return w.insert(ctx, c.Events, s.db.now(), c.Now.ID, c.Now.Version)
 	})
 	switch {
-	case errors.Is(err, errUnknown):
+	case errors.Is(err, group.ErrUnknown):
 		return fmt.Errorf("%w: %w", ticket.ErrUnknown, err)
 	case errors.Is(err, errCondition):
 		return fmt.Errorf("%w: %w", ticket.ErrConflict, err)

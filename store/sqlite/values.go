@@ -46,7 +46,23 @@ func violates(err error) bool {
 }
 
 // isBusy reports whether another program had the file locked.
-func isBusy(err error) bool {
+func isBusy(err error) bool { return primary(err) == sqlite3.SQLITE_BUSY }
+
+// isRefusal reports whether the file, and not the statement, is why it failed.
+func isRefusal(err error) bool {
+	switch primary(err) {
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY,
+		sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_NOMEM:
+		return true
+	}
+	return false
+}
+
+// primary returns the engine's primary result code, 0 if err is none of it.
+func primary(err error) int {
 	var e *sqlite.Error
-	return errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_BUSY
+	if !errors.As(err, &e) {
+		return sqlite3.SQLITE_OK
+	}
+	return e.Code() & 0xff
 }

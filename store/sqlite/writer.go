@@ -5,17 +5,11 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"os"
 	"runtime/debug"
 	"sync/atomic"
 
 	"lockstep/internal/group"
 )
-
-// errUnknown: the transaction's COMMIT failed, so what is on the disk is not
-// known before the file is opened again; or the caller did not wait for it. The
-// ports return their own ErrUnknown for it.
-var errUnknown = errors.New("outcome of the commit is unknown")
 
 // errCondition: a condition of the change does not hold. The ports return
 // their own ErrConflict for it.
@@ -45,15 +39,10 @@ func newWriter(conn *sql.Conn) *writer {
 }
 
 // do makes a change durable, together with those that wait at the same moment.
-// With an error that wraps errUnknown it may still be running: what it writes
-// to besides the file must not be read then.
-func (db *DB) do(ctx context.Context, c change) error {
-	err := db.commit.Do(ctx, c)
-	if errors.Is(err, group.ErrUnknown) {
-		err = fmt.Errorf("%w: %w", errUnknown, err)
-	}
-	return err
-}
+// With group.ErrUnknown, which the ports give a name of their own, what is on
+// the disk is not known before the file is opened again; or the change may still
+// be running: what it writes to besides the file must not be read then.
+func (db *DB) do(ctx context.Context, c change) error { return db.commit.Do(ctx, c) }
 
 // ask is do for a change that has a result.
 func ask[T any](ctx context.Context, db *DB, c func(ctx context.Context, w *writer) (T, error)) (T, error) {
@@ -85,7 +74,7 @@ func (db *DB) flush(ctx context.Context, batch []change) []error {
 }
 
 // transact runs the changes in one transaction and sets the error of each. It
-// returns the failure of the transaction itself: errUnknown, or nothing was
+// returns the failure of the transaction itself: group.ErrUnknown, or nothing was
 // written.
 //
 // Nearly every change either succeeds or fails before it has written anything,
@@ -169,7 +158,7 @@ func (w *writer) rollback(ctx context.Context) {
 }
 
 // begin begins a transaction. It waits for another program that has the file
-// locked, as long as busyTimeout, and then returns os.ErrDeadlineExceeded.
+// locked, as long as busyTimeout.
 func (w *writer) begin(ctx context.Context) error {
 	_, err := w.exec(ctx, "BEGIN IMMEDIATE")
 	if err == nil {
@@ -177,7 +166,7 @@ func (w *writer) begin(ctx context.Context) error {
 		return nil
 	}
 	if isBusy(err) {
-		err = fmt.Errorf("another program has locked the file for longer than %s: %w: %w", busyTimeout, os.ErrDeadlineExceeded, err)
+		err = fmt.Errorf("another program has locked the file for longer than %s: %w", busyTimeout, err)
 		w.locked.Store(&err)
 	}
 	return err
@@ -203,9 +192,9 @@ func (w *writer) end(ctx context.Context) error {
 // stop ends all writing, and returns why in the words of a change whose outcome
 // nobody knows.
 func (w *writer) stop(why error) error {
-	stopped := fmt.Errorf("writing has stopped until the service is started again, because %w", why)
+	stopped := fmt.Errorf("%w: writing has stopped until the service is started again, because %w", group.ErrRefused, why)
 	w.failed.Store(&stopped)
-	return fmt.Errorf("%w: %w", errUnknown, why)
+	return fmt.Errorf("%w: %w", group.ErrUnknown, why)
 }
 
 // stopped returns why writing has stopped for good, or nil.
@@ -237,6 +226,9 @@ func (w *writer) exec(ctx context.Context, query string, args ...any) (int64, er
 	result, err := s.ExecContext(ctx, args...)
 	if err != nil {
 		w.refused = w.refused || !violates(err) // a violation only undoes the statement
+		if isRefusal(err) {
+			err = fmt.Errorf("%w: %w", group.ErrRefused, err)
+		}
 		return 0, err
 	}
 	n, err := result.RowsAffected()

@@ -1,0 +1,62 @@
+package mongodb
+
+import (
+	"context"
+	"fmt"
+
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"lockstep/internal/group"
+)
+
+// Writes outside of transactions, as the driver has them, with the errors of a
+// set without a primary told apart.
+
+// UpdateOne is the driver's.
+func (c collection) UpdateOne(ctx context.Context, filter, update any, o ...options.Lister[options.UpdateOneOptions]) (*mongo.UpdateResult, error) {
+	return written(c.Collection.UpdateOne(ctx, filter, update, o...))
+}
+
+// DeleteOne is the driver's.
+func (c collection) DeleteOne(ctx context.Context, filter any, o ...options.Lister[options.DeleteOneOptions]) (*mongo.DeleteResult, error) {
+	return written(c.Collection.DeleteOne(ctx, filter, o...))
+}
+
+// DeleteMany is the driver's.
+func (c collection) DeleteMany(ctx context.Context, filter any, o ...options.Lister[options.DeleteManyOptions]) (*mongo.DeleteResult, error) {
+	return written(c.Collection.DeleteMany(ctx, filter, o...))
+}
+
+// ReplaceOne is the driver's.
+func (c collection) ReplaceOne(ctx context.Context, filter, replacement any, o ...options.Lister[options.ReplaceOptions]) (*mongo.UpdateResult, error) {
+	return written(c.Collection.ReplaceOne(ctx, filter, replacement, o...))
+}
+
+// InsertOne is the driver's.
+func (c collection) InsertOne(ctx context.Context, doc any, o ...options.Lister[options.InsertOneOptions]) (*mongo.InsertOneResult, error) {
+	return written(c.Collection.InsertOne(ctx, doc, o...))
+}
+
+// Codes of a server that is no primary, or ceases to be one, by the drivers'
+// specification of server discovery and monitoring.
+const (
+	codeNotPrimary         = 10107
+	codeNotPrimaryNoChoice = 13435
+	codeShutdown           = 91
+	codeSteppedDown        = 189
+	codeAtShutdown         = 11600
+	codeStateChange        = 11602
+)
+
+// written says group.ErrRefused of a server that is not the primary, and
+// group.ErrUnknown where the connection or the primary broke.
+func written[R any](result R, err error) (R, error) {
+	switch {
+	case hasCode(err, codeNotPrimary, codeNotPrimaryNoChoice):
+		err = fmt.Errorf("%w: %w", group.ErrRefused, err)
+	case mongo.IsNetworkError(err), hasCode(err, codeShutdown, codeSteppedDown, codeAtShutdown, codeStateChange):
+		err = fmt.Errorf("%w: %w", group.ErrUnknown, err)
+	}
+	return result, err
+}
