@@ -59,6 +59,10 @@ manifests: ## deploy/k8s against the API of Kubernetes and our command line
 chaos-mongo: ## break a set of three members while services work on it
 	LOCKSTEP_CHAOS=1 go test ./test/mongotest ./store/mongodb ./test/chaos ./test/e2e -run 'Members(Obey|Fail)|IdleTail|BusTells|TheirDatabase' -p 1 -count=1 -timeout 30m -v
 
+.PHONY: attack
+attack: ## the 52 attacks of a reviewer on the running pair, a line for each
+	go test ./test/attack -count=1 -v | grep -vE '^ *(=== |--- PASS|PASS)'
+
 .PHONY: bench
 bench: ## the figures of docs/performance.md, each with its raw limit beside it
 	go test ./test/bench -run '^$$' -bench . -benchtime 1x -timeout 60m

@@ -37,6 +37,8 @@ var open = []string{"/healthz", "/readyz", "/metrics"}
 func guarded(token string, loopback bool, next http.Handler) http.Handler {
 	want := sha256.Sum256([]byte(token))
 	checked := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Content-Type-Options", "nosniff") // no answer is a page, or part of one
+		w.Header().Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 		reads := r.Method == http.MethodGet || r.Method == http.MethodHead
 		free := reads && (loopback || slices.Contains(open, r.URL.Path))
 		switch {
