@@ -78,7 +78,7 @@ var answers = []struct {
 	{listeners.ErrNotFound, http.StatusNotFound, "Not found"},
 
 	{group.ErrUnknown, http.StatusServiceUnavailable, unknown},
-	{group.ErrRefused, http.StatusServiceUnavailable, "The store takes no writes now: nothing was changed, try again later"},
+	{group.ErrRefused, http.StatusServiceUnavailable, "The store is not available: nothing was changed, try again later"},
 	{group.ErrClosed, http.StatusServiceUnavailable, "The service is stopping: nothing was changed, try again"},
 	{context.DeadlineExceeded, http.StatusServiceUnavailable, "No answer in time: read before trying again"},
 }

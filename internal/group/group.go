@@ -23,9 +23,9 @@ var (
 	// while its flush went on, or the flush panicked.
 	ErrUnknown = errors.New("outcome unknown")
 
-	// ErrRefused is for flushes to return: the store takes no writes now, and
-	// nothing was written.
-	ErrRefused = errors.New("the store takes no writes")
+	// ErrRefused is for stores to return: the engine cannot do it now, and nothing
+	// was changed.
+	ErrRefused = errors.New("the store is not available")
 )
 
 // DefaultMaxBatch is how many items share one flush at most.

@@ -37,7 +37,7 @@ func (c collection) find(ctx context.Context, filter bson.D, o ...options.Lister
 		_ = c.db.restore(ctx) // what is not as it must be need not concern this query
 		cursor, err = c.Find(ctx, filter, o...)
 	}
-	return cursor, err
+	return read(cursor, err)
 }
 
 // count is CountDocuments, as find is Find.
@@ -86,7 +86,7 @@ func decode[D any](ctx context.Context, c collection, raw bson.Raw) (d D, err er
 
 // one returns the document that filter finds, or notFound, or errUnreadable.
 func one[D any](ctx context.Context, c collection, filter bson.D, notFound error, o ...options.Lister[options.FindOneOptions]) (D, error) {
-	raw, err := c.FindOne(ctx, filter, o...).Raw()
+	raw, err := read(c.FindOne(ctx, filter, o...).Raw())
 	if err != nil {
 		var none D
 		if errors.Is(err, mongo.ErrNoDocuments) {

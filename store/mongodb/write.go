@@ -10,8 +10,8 @@ import (
 	"lockstep/internal/group"
 )
 
-// Writes outside of transactions, as the driver has them, with the errors of a
-// set without a primary told apart.
+// Writes outside of transactions are the driver's, but for the errors of a set
+// without a primary.
 
 // UpdateOne is the driver's.
 func (c collection) UpdateOne(ctx context.Context, filter, update any, o ...options.Lister[options.UpdateOneOptions]) (*mongo.UpdateResult, error) {
@@ -49,14 +49,20 @@ const (
 	codeStateChange        = 11602
 )
 
-// written says group.ErrRefused of a server that is not the primary, and
-// group.ErrUnknown where the connection or the primary broke.
-func written[R any](result R, err error) (R, error) {
+// written returns what a write led to; read does so of a read, which changes
+// nothing.
+func written[R any](result R, err error) (R, error) { return result, outage(err, group.ErrUnknown) }
+
+func read[R any](result R, err error) (R, error) { return result, outage(err, group.ErrRefused) }
+
+// outage says group.ErrRefused of a server that is not the primary, and what
+// broken says where the connection or the primary broke.
+func outage(err, broken error) error {
 	switch {
 	case hasCode(err, codeNotPrimary, codeNotPrimaryNoChoice):
-		err = fmt.Errorf("%w: %w", group.ErrRefused, err)
+		return fmt.Errorf("%w: %w", group.ErrRefused, err)
 	case mongo.IsNetworkError(err), hasCode(err, codeShutdown, codeSteppedDown, codeAtShutdown, codeStateChange):
-		err = fmt.Errorf("%w: %w", group.ErrUnknown, err)
+		return fmt.Errorf("%w: %w", broken, err)
 	}
-	return result, err
+	return err
 }
