@@ -39,7 +39,7 @@ func (g *guard) Decode(subject event.Subject, payload []byte) (item Item, err er
 	defer func() {
 		if v := recover(); v != nil {
 			item, err = Item{}, recovered(v)
-			g.report(context.Background(), err)
+			g.report(err)
 		}
 	}()
 	return g.Handler.Decode(subject, payload)
@@ -60,7 +60,7 @@ func (g *guard) try(ctx context.Context, items []Item) (verdicts []Verdict) {
 			verdicts = all(len(items), recovered(v))
 		}
 		for _, v := range verdicts {
-			g.report(ctx, v.Err)
+			g.report(v.Err)
 		}
 	}()
 	verdicts = g.Handler.Handle(ctx, items)
@@ -76,14 +76,14 @@ func (g *guard) try(ctx context.Context, items []Item) (verdicts []Verdict) {
 }
 
 // report logs a panic, from time to time while there are more.
-func (g *guard) report(ctx context.Context, err error) {
+func (g *guard) report(err error) {
 	var p *panicError
 	if err == nil || !errors.As(err, &p) {
 		return
 	}
 	now, last := time.Now().UnixNano(), g.logged.Load()
 	if time.Duration(now-last) >= reportEvery && g.logged.CompareAndSwap(last, now) {
-		g.log.ErrorContext(ctx, "the handler of a message panicked", "panic", p.value, "stack", string(p.stack))
+		g.log.Error("the handler of a message panicked", "panic", p.value, "stack", string(p.stack))
 	}
 }
 
