@@ -137,8 +137,10 @@ type Inspector interface {
 	// Stats describes everything that waits.
 	Stats(ctx context.Context) (Stats, error)
 
-	// List returns up to limit records, unreadable ones among them, in an order of the store's own, behind
-	// the one with the id after, which may be gone; "" begins.
+	// List returns up to limit records without their payloads, unreadable ones
+	// among them, in an order of the store's own, behind the one with the id
+	// after, which may be gone; "" begins. They are fewer if they are large,
+	// and none behind the last one.
 	List(ctx context.Context, after string, limit int) ([]Record, error)
 
 	// Record returns one record, readable or not, or ErrNotFound.

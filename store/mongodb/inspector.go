@@ -72,7 +72,7 @@ func (s *Outbox) blocked(ctx context.Context) (int, error) {
 }
 
 // List implements outbox.Inspector.
-func (s *Outbox) List(ctx context.Context, after string, limit int) ([]outbox.Record, error) {
+func (s *Outbox) List(ctx context.Context, after string, limit int) (found []outbox.Record, err error) {
 	behind, o := bson.D{}, options.Find().SetSort(asc("_id")).SetHint("_id_").SetLimit(int64(limit))
 	if after != "" {
 		ids := idsOf(after)
@@ -80,7 +80,18 @@ func (s *Outbox) List(ctx context.Context, after string, limit int) ([]outbox.Re
 		behind = is("_id", is("$ne", last))
 		o.SetMin(is("_id", last)) // $gt keeps to ids of one type
 	}
-	return list(ctx, s.events(), behind, entry, o)
+	cursor, err := s.events().find(ctx, behind, o)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = cursor.Close(context.WithoutCancel(ctx)) }() // the server ends forgotten cursors itself
+	for size := 0; size < pageBytes && cursor.Next(ctx); {
+		r := entry(cursor.Current)
+		size += len(cursor.Current) - len(r.Payload)
+		r.Payload = nil
+		found = append(found, r)
+	}
+	return found, cursor.Err()
 }
 
 // Record implements outbox.Inspector.

@@ -130,17 +130,17 @@ func listed[D, T any](ctx context.Context, c collection, filter bson.D, convert 
 	if err != nil {
 		return nil, 0, err
 	}
-	var docs []bson.Raw
-	if err := cursor.All(ctx, &docs); err != nil {
-		return nil, 0, err
-	}
-	all = make([]T, 0, len(docs))
-	for _, raw := range docs {
-		if d, err := decode[D](ctx, c, raw); err == nil { // otherwise it has been made known
-			all = append(all, convert(d))
+	defer func() { _ = cursor.Close(context.WithoutCancel(ctx)) }() // the server ends forgotten cursors itself
+	all = []T{}
+	for cursor.Next(ctx) {
+		d, err := decode[D](ctx, c, cursor.Current)
+		if err != nil {
+			skipped++ // it has been made known
+			continue
 		}
+		all = append(all, convert(d))
 	}
-	return all, len(docs) - len(all), nil
+	return all, skipped, cursor.Err()
 }
 
 // drain reads a cursor of an aggregation to its end.

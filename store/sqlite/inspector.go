@@ -34,7 +34,7 @@ const countBlocked = "SELECT count(*) FROM (SELECT 1 FROM events WHERE attempts 
 // later ones are noticed as they come.
 func (s *Outbox) unreadable(ctx context.Context) (int, error) {
 	if !s.db.searched.Load() {
-		if _, err := s.list(ctx, selectEvent+"WHERE NOT ("+isEvent+") LIMIT 1000"); err != nil {
+		if _, err := s.list(ctx, listEvent+"WHERE NOT ("+isEvent+") LIMIT 1000"); err != nil {
 			return 0, err
 		}
 		s.db.searched.Store(true)
@@ -48,7 +48,7 @@ func (s *Outbox) unreadable(ctx context.Context) (int, error) {
 	})
 }
 
-const selectBehind = selectEvent + "WHERE " + isEvent + " AND (keyHash, version, key, subject) > (?1, ?3, ?2, ?4) ORDER BY keyHash, version, key, subject LIMIT ?5"
+const selectBehind = listEvent + "WHERE " + isEvent + " AND (keyHash, version, key, subject) > (?1, ?3, ?2, ?4) ORDER BY keyHash, version, key, subject"
 
 // List implements outbox.Inspector. The order is that of an index; that of the
 // ids would sort the whole table for each page.
@@ -60,17 +60,18 @@ func (s *Outbox) List(ctx context.Context, after string, limit int) ([]outbox.Re
 	if places := split(after); len(places) > 0 {
 		behind = places[len(places)-1] // no subject of ours holds a number
 	}
-	found, err := s.list(ctx, selectBehind, append(behind, limit)...)
-	if err != nil || len(found) == limit {
+	found, more, err := page(ctx, s.db.read, scanEntry, limit, selectBehind, behind...)
+	if found = s.db.events(found); err != nil || more {
 		return found, err
 	}
-	more, err := s.foreign(ctx, 0, limit-len(found))
-	return append(found, more...), err
+	others, err := s.foreign(ctx, 0, limit-len(found))
+	return append(found, others...), err
 }
 
 // foreign returns rows that are no events, which come last in a list.
 func (s *Outbox) foreign(ctx context.Context, after int64, limit int) ([]outbox.Record, error) {
-	return all(ctx, s.db.read, scanEntry, selectEvent+"WHERE seq > ? AND NOT ("+isEvent+") ORDER BY seq LIMIT ?", after, limit)
+	found, _, err := page(ctx, s.db.read, scanEntry, limit, listEvent+"WHERE seq > ? AND NOT ("+isEvent+") ORDER BY seq", after)
+	return found, err
 }
 
 // Record implements outbox.Inspector.

@@ -56,7 +56,12 @@ const (
 	// selectEvent has few columns because the engine takes its lock for each
 	// value: four columns less are a quarter of a scan. Nearly every event is
 	// locked and never failed: then the last one is lockedAt, else a history.
-	selectEvent = "SELECT seq, key, version, subject, occurredAt, payload, " +
+	selectEvent = "SELECT seq, key, version, subject, occurredAt, payload, " + eventState
+
+	// listEvent leaves the payload out, but for its type.
+	listEvent = "SELECT seq, key, version, subject, occurredAt, CASE WHEN typeof(payload) IN ('blob', 'text') THEN x'' ELSE 0 END, " + eventState
+
+	eventState = "" +
 		"CASE WHEN isLocked = 1 AND notBefore = 0 AND attempts = 0 THEN lockedAt ELSE json_object(" +
 		"'isLocked', isLocked, 'lockedAt', lockedAt, 'notBefore', notBefore, 'attempts', attempts," +
 		" 'failures', json(CASE WHEN json_valid(failures) THEN failures ELSE '[]' END)" +

@@ -1,10 +1,12 @@
 package storetest
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"testing"
 
+	"lockstep/event"
 	"lockstep/internal/objectid"
 	"lockstep/order"
 	"lockstep/replica"
@@ -16,6 +18,7 @@ var largeCases = []testCase{
 	{"a list has small and large tickets in order", largeFree},
 	{"pages of tickets and rows are as small as their rows are large", largePages},
 	{"an order list has titles of any size", largeOrders},
+	{"the list of the outbox is without payloads", largeOutbox},
 }
 
 // largest is a title of the size that the API takes; a page holds a few.
@@ -113,4 +116,30 @@ func largeOrders(t *testing.T, b Backend) {
 	}
 	service := order.NewService(b.Orders, b.OrderTickets, order.Options{})
 	same(t, "orders", collect(t, service.Orders(t.Context(), "buyer")), want)
+}
+
+func largeOutbox(t *testing.T, b Backend) {
+	var all []event.Event
+	for i := range 12 {
+		e := fact(fmt.Sprintf("%02d%s", i, strings.Repeat("k", 300)), 0)
+		e.Payload = bytes.Repeat([]byte("x"), 900_000)
+		all = append(all, e)
+		enqueue(t, b, e)
+	}
+	var listed []string
+	for after := ""; ; {
+		page, err := b.Outbox.List(t.Context(), after, 1000)
+		must(t, "list", err)
+		if len(page) == 0 {
+			break
+		}
+		for _, r := range page {
+			if len(r.Payload) > 0 {
+				t.Fatalf("event %.10s is listed with a payload of %d bytes", r.ID(), len(r.Payload))
+			}
+			listed = append(listed, r.ID())
+		}
+		after = listed[len(listed)-1]
+	}
+	same(t, "listed", sorted(listed), sorted(idsOf(all...)))
 }
