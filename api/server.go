@@ -50,10 +50,26 @@ func NewServer(l net.Listener, h http.Handler, o ServerOptions) *Server {
 		// for each write instead.
 		ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug), // what clients do wrong
 	}
-	accepting := accept.On(s.http, l, o.MaxConnections)
+	accepting := accept.On(s.http, holdingLittle{l}, o.MaxConnections)
 	s.listener = accepting
 	connectionMetrics(o.Registerer, accepting)
 	return s
+}
+
+// sendBuffer is how many bytes of an answer the kernel may hold for a client
+// that does not take them; Linux doubles it. Left alone it grows to megabytes a
+// connection, which count as this process's in a container.
+const sendBuffer = 128 << 10
+
+// holdingLittle bounds what the kernel holds for the connections of a listener.
+type holdingLittle struct{ net.Listener }
+
+func (l holdingLittle) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if c, ok := conn.(interface{ SetWriteBuffer(bytes int) error }); ok {
+		_ = c.SetWriteBuffer(sendBuffer) // one that has ended says so when it is used
+	}
+	return conn, err
 }
 
 // Drain asks clients to go elsewhere: requests are answered as before, and each

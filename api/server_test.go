@@ -167,3 +167,38 @@ func waitRefused(t *testing.T, address string) {
 		}
 	}
 }
+
+// Case 11.3: what nobody reads is little, also in the kernel.
+func TestAClientThatReadsNothingIsHeldLittle(t *testing.T) {
+	t.Parallel()
+	taken := make(chan int, 1)
+	s := listen(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		block, n := make([]byte, 32<<10), 0
+		for err := error(nil); err == nil; n += len(block) {
+			_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(500 * time.Millisecond))
+			_, err = w.Write(block)
+		}
+		taken <- n
+	}), time.Second)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	conn, err := net.Dial("tcp", s.listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.(*net.TCPConn).SetReadBuffer(64 << 10); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if n := <-taken; n > 1<<20 {
+		t.Errorf("%d bytes were taken of an answer that nobody reads, want at most 1 MiB", n)
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -21,9 +22,10 @@ const (
 	allowed = 200 << 20
 )
 
-// TestTheLargestTitlesFitIntoMemory attacks with as many titles of the largest
-// size as one 256 MB process was killed by: their list is read ten times at
-// once, and a replica that has none of them is filled. Cases 11.1 and 11.2.
+// TestTheLargestTitlesFitIntoMemory attacks with titles of the largest size, as
+// one list of which killed a process of 256 MB: their list is read ten times at
+// once, asked for 300 times and not read, and a replica that has none of them is
+// filled while their events come. Cases 11.1, 11.2 and 11.3.
 func TestTheLargestTitlesFitIntoMemory(t *testing.T) {
 	t.Parallel()
 	onEachEngine(t, func(t *testing.T, e engine) {
@@ -40,6 +42,14 @@ func TestTheLargestTitlesFitIntoMemory(t *testing.T) {
 		}
 		reading.Wait()
 		wantPeak(t, "ten lists at once", s.tickets)
+
+		s.tickets.ForgetPeak(t)
+		s.leaveUnread(t, 300)
+		until(t, "one more list is refused", func() bool {
+			r, err := s.try(t, "", http.MethodGet, s.ticketsURL+"/api/tickets", nil)
+			return err == nil && r.status == http.StatusServiceUnavailable && strings.Contains(r.raw, "Too many lists")
+		})
+		wantPeak(t, "300 lists that nobody reads", s.tickets)
 
 		s.tickets.ForgetPeak(t)
 		empty := s.another(t, e)
@@ -87,6 +97,22 @@ func (s *system) wantList(t *testing.T, size int64) {
 	defer resp.Body.Close()
 	if n, err := io.Copy(io.Discard, resp.Body); err != nil || n < size {
 		t.Errorf("a list of %d bytes, %v; want at least %d", n, err, size)
+	}
+}
+
+// leaveUnread asks for the public list over n connections and reads nothing
+// until the end of the test.
+func (s *system) leaveUnread(t *testing.T, n int) {
+	t.Helper()
+	for range n {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(s.ticketsURL, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() }) // the service may have cut it off
+		if _, err := io.WriteString(conn, "GET /api/tickets HTTP/1.1\r\nHost: tickets\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
