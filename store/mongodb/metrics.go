@@ -14,6 +14,7 @@ type metrics struct {
 	verdicts *prometheus.CounterVec
 	lost     *prometheus.CounterVec
 	orphans  prometheus.Counter
+	remade   prometheus.Counter
 }
 
 // Outcomes of a change.
@@ -40,6 +41,9 @@ func newMetrics(reg prometheus.Registerer, t *tails) *metrics {
 		orphans: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "lockstep_mongodb_orphans_ended_total", Help: "Transactions ended that a killed or frozen process had left open.",
 		}),
+		remade: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "lockstep_mongodb_remade_total", Help: "Collections and indexes that were dropped while the service ran and that this process made again.",
+		}),
 	}
 	for _, o := range []string{outcomeCommitted, outcomeConflict, outcomeUnknown, outcomeBusy, outcomeError} {
 		m.verdicts.WithLabelValues(o)
@@ -52,7 +56,7 @@ func newMetrics(reg prometheus.Registerer, t *tails) *metrics {
 		Help: "Time since the change stream last answered, with events or without; 0 while none is open.",
 	}, t.age)
 	if reg != nil {
-		reg.MustRegister(m.batches, m.verdicts, m.lost, m.orphans, age)
+		reg.MustRegister(m.batches, m.verdicts, m.lost, m.orphans, m.remade, age)
 	}
 	return m
 }

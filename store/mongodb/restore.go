@@ -94,6 +94,7 @@ func (db *DB) mend(ctx context.Context) error {
 	}
 	made, err := db.prepare(ctx)
 	if len(made) > 0 {
+		db.metrics.remade.Add(float64(len(made)))
 		slices.Sort(made)
 		db.opts.Log.ErrorContext(ctx, "collections or indexes had been dropped while the service runs and were made again:"+
 			" what a dropped collection held is lost unless it is restored from a backup",

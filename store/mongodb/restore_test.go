@@ -3,12 +3,15 @@ package mongodb_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
@@ -59,14 +62,31 @@ func indexNames(t *testing.T, c *mongo.Collection) (names string) {
 	return names
 }
 
+func wantRemade(t *testing.T, registry *prometheus.Registry, n int) {
+	t.Helper()
+	want := fmt.Sprintf("# HELP lockstep_mongodb_remade_total Collections and indexes that were dropped while the service ran and that this process made again.\n"+
+		"# TYPE lockstep_mongodb_remade_total counter\nlockstep_mongodb_remade_total %d\n", n)
+	if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "lockstep_mongodb_remade_total"); err != nil {
+		t.Error(err)
+	}
+}
+
 // Case 10.4.
 func TestATicketIsSoldOnceWhileTheIndexIsDropped(t *testing.T) {
 	t.Parallel()
 	set := mongotest.Shared(t)
 	name := set.Database(t)
 	uri := set.URI(name)
-	dbs := []*mongodb.DB{open(t, uri, mongodb.Options{}), open(t, uri, mongodb.Options{})}
+	registry := prometheus.NewRegistry()
+	dbs := []*mongodb.DB{open(t, uri, mongodb.Options{Registerer: registry}), open(t, uri, mongodb.Options{})}
 	orders := set.Client().Database(name).Collection("orders")
+	if err := orders.Indexes().DropOne(t.Context(), "byUser"); err != nil {
+		t.Fatal(err)
+	}
+	if err := mongodb.Restore(dbs[0], t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	wantRemade(t, registry, 1)
 	for range 8 {
 		if err := orders.Indexes().DropOne(t.Context(), "active"); err != nil {
 			t.Fatal(err)
