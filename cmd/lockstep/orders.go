@@ -116,9 +116,20 @@ func (p *program) listenToTickets(s *service, step int64, saw func(ticketID stri
 // countEvery is how often what a store holds is counted.
 const countEvery = 10 * time.Second
 
-// countRows keeps the number of rows up to date.
+// countRows keeps the number of rows up to date. If half of them are gone,
+// somebody has taken them away: they are asked for again.
 func (s *service) countRows(m *replica.Metrics) rungroup.Part {
-	return s.counting("rows of the replica", s.store.replica.Count, m.Rows)
+	was := 0
+	return s.counting("rows of the replica", s.store.replica.Count, func(n int) {
+		m.Rows(n)
+		if n < was/2 {
+			s.log.Error("rows of the replica are gone: somebody else removed them", "were", was, "are", n)
+			if s.mending != nil {
+				s.mending.want()
+			}
+		}
+		was = n
+	})
 }
 
 // countRefunds keeps the number of open refunds up to date.
