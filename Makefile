@@ -76,9 +76,10 @@ fuzz: ## a short run of every fuzz target
 	./test/fuzz.sh
 
 .PHONY: soak
-soak: ## the long runs: random histories, kills, chaos
+soak: ## the long runs: random histories, kills, and for SOAK_FOR (1h) whatever goes wrong
 	go test ./replica -run History -rapid.checks=20000 -count=1
-	LOCKSTEP_SOAK=1 go test ./listeners ./outbox ./test/e2e -count=1 -timeout 60m
+	LOCKSTEP_SOAK=1 go test ./listeners ./outbox ./test/e2e -skip TestSoak -count=1 -timeout 60m
+	LOCKSTEP_SOAK=1 go test ./test/e2e -run TestSoak -count=1 -timeout 24h -v
 
 $(TOOLS)/staticcheck: Makefile
 	GOBIN=$(TOOLS) go install $(STATICCHECK)

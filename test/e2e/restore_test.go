@@ -15,7 +15,8 @@ import (
 var soon = []string{"ACK_WAIT=1s", "HOLD_FOR=1s"}
 
 // TestARestoredOrdersStoreCatchesUp: the orders service's store comes from a backup, and its
-// group went on. Case 10.5.
+// group went on. Locks of orders that it lost are found, and released when it is
+// trusted. Case 10.5.
 func TestARestoredOrdersStoreCatchesUp(t *testing.T) {
 	t.Parallel()
 	onEachEngine(t, restoreOrders)
@@ -34,6 +35,10 @@ func restoreOrders(t *testing.T, e engine) {
 
 	s.do(t, "ann@example.com", http.MethodPut, s.ticketsURL+"/api/tickets/"+id, draft{"new", 99}, http.StatusOK)
 	late := s.create(t, "ann@example.com").id()
+	sold := s.create(t, "ann@example.com").id()
+	s.untilReplica(t, sold, 0)
+	s.do(t, "bob@example.com", http.MethodPost, s.ordersURL+"/api/orders", map[string]string{"ticketId": sold}, http.StatusCreated)
+	s.untilReplica(t, sold, 1)
 	s.untilReplica(t, id, 1)
 	s.untilReplica(t, late, 0)
 	bus.say(t, event.PaymentCreated, fmt.Sprintf(`{"id":%q,"orderId":%q,"stripeId":"s"}`, objectid.New(), order))
@@ -54,6 +59,16 @@ func restoreOrders(t *testing.T, e engine) {
 	if code != 0 {
 		t.Errorf("verify: exit %d\n%s", code, out)
 	}
+
+	out, code = lockstep(t, "replica", "repair", "--ops-url", s.ticketsOps)
+	if code != 4 || !strings.Contains(out, "1 locks are of orders that the orders service does not have") {
+		t.Errorf("repair of the locks: exit %d, want what the orders service lost\n%s", code, out)
+	}
+	if out, code = lockstep(t, "replica", "repair", "--trust-owner", "--ops-url", s.ticketsOps); code != 0 {
+		t.Errorf("repair of the locks by the owner: exit %d\n%s", code, out)
+	}
+	s.untilReplica(t, sold, 2)
+	s.do(t, "ann@example.com", http.MethodPut, s.ticketsURL+"/api/tickets/"+sold, draft{"for sale again", 2}, http.StatusOK)
 }
 
 // TestARestoredTicketsStoreCatchesUp: the tickets service's store comes from a

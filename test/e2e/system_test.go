@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -68,6 +69,14 @@ func (r reply) version() int64 { f, _ := r.body["version"].(float64); return int
 // try sends a request; err is a failure to get an answer at all.
 func (s *system) try(t *testing.T, user, method, url string, body any) (reply, error) {
 	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	return s.tryFor(ctx, t, user, method, url, body)
+}
+
+// tryFor is try within a context.
+func (s *system) tryFor(ctx context.Context, t *testing.T, user, method, url string, body any) (reply, error) {
+	t.Helper()
 	var payload io.Reader
 	if body != nil {
 		b, err := json.Marshal(body)
@@ -76,7 +85,7 @@ func (s *system) try(t *testing.T, user, method, url string, body any) (reply, e
 		}
 		payload = bytes.NewReader(b)
 	}
-	req, err := http.NewRequestWithContext(t.Context(), method, url, payload)
+	req, err := http.NewRequestWithContext(ctx, method, url, payload)
 	if err != nil {
 		t.Fatal(err)
 	}

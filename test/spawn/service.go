@@ -76,6 +76,9 @@ func (s *Service) Launch(t testing.TB) {
 // or not.
 func (s *Service) Ended() <-chan struct{} { return s.child.Ended() }
 
+// PID returns the number of the process that was started last.
+func (s *Service) PID() int { return s.child.PID() }
+
 // Kill ends the service as a crash would.
 func (s *Service) Kill() { s.child.Kill() }
 
