@@ -60,12 +60,12 @@ func restoreOrders(t *testing.T, e engine) {
 		t.Errorf("verify: exit %d\n%s", code, out)
 	}
 
-	out, code = lockstep(t, "replica", "repair", "--ops-url", s.ticketsOps)
-	if code != 4 || !strings.Contains(out, "1 locks are of orders that the orders service does not have") {
-		t.Errorf("repair of the locks: exit %d, want what the orders service lost\n%s", code, out)
+	out, code = lockstep(t, "locks", "reconcile", "--ops-url", s.ticketsOps)
+	if code != 4 || !strings.Contains(out, "ticket "+sold) {
+		t.Errorf("comparison of the locks: exit %d, want the lock of the order that was lost\n%s", code, out)
 	}
-	if out, code = lockstep(t, "replica", "repair", "--trust-owner", "--ops-url", s.ticketsOps); code != 0 {
-		t.Errorf("repair of the locks by the owner: exit %d\n%s", code, out)
+	if out, code = lockstep(t, "locks", "reconcile", "--trust-owner", "--ops-url", s.ticketsOps); code != 0 {
+		t.Errorf("locks as the owner says: exit %d\n%s", code, out)
 	}
 	s.untilReplica(t, sold, 2)
 	s.do(t, "ann@example.com", http.MethodPut, s.ticketsURL+"/api/tickets/"+sold, draft{"for sale again", 2}, http.StatusOK)

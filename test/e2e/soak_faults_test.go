@@ -160,8 +160,11 @@ func (s *trial) command(ops string, args ...string) {
 // trustOwner has the others believe the service that owns what they copy.
 func (s *trial) trustOwner(service string) {
 	s.t.Helper()
-	others := map[string]string{"tickets": s.ordersOps, "orders": s.ticketsOps}
-	s.command(others[service], "replica", "repair", "--trust-owner")
+	if service == "tickets" {
+		s.command(s.ordersOps, "replica", "repair", "--trust-owner")
+		return
+	}
+	s.command(s.ticketsOps, "locks", "reconcile", "--trust-owner")
 }
 
 // forgeVersion: somebody publishes a version that the owner does not have.
