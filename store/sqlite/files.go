@@ -3,6 +3,7 @@ package sqlite
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"time"
@@ -14,9 +15,13 @@ import (
 type files []file
 
 type file struct {
-	path string
-	info fs.FileInfo
+	path   string
+	info   fs.FileInfo
+	opened *os.File // the database alone: what it begins with is looked at
 }
+
+// magic is what every database begins with (sqlite.org/fileformat2.html, 1.3).
+const magic = "SQLite format 3\x00"
 
 // filesOf remembers the files of the database at path and the one that locks
 // it. They must exist: the log and its index do after the first commit.
@@ -25,19 +30,32 @@ func filesOf(path string, lock *os.File) (files, error) {
 	if err != nil {
 		return nil, err
 	}
-	all := files{{path + lockSuffix, info}}
+	all := files{{path: path + lockSuffix, info: info}}
 	for _, suffix := range []string{"", "-wal", "-shm"} {
 		info, err := os.Stat(path + suffix)
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, file{path + suffix, info})
+		all = append(all, file{path: path + suffix, info: info})
 	}
-	return all, nil
+	all[1].opened, err = os.Open(path)
+	return all, err
+}
+
+// close must come after the engine has closed its files: a process that closes
+// one loses the locks that it holds on it (fcntl(2)).
+func (all files) close() error {
+	var errs []error
+	for _, f := range all {
+		if f.opened != nil {
+			errs = append(errs, f.opened.Close())
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // replaced returns an error that names the first file which is no longer in
-// its place, or nil.
+// its place, or no longer a database, or nil.
 func (all files) replaced() error {
 	for _, f := range all {
 		info, err := os.Stat(f.path)
@@ -46,9 +64,22 @@ func (all files) replaced() error {
 			return fmt.Errorf("%s was deleted or moved away while it was in use", f.path)
 		case err == nil && !os.SameFile(info, f.info):
 			return fmt.Errorf("%s was replaced by another file while it was in use", f.path)
+		case f.overwritten():
+			return fmt.Errorf("%s was overwritten while it was in use and is no database any more", f.path)
 		}
 	}
 	return nil
+}
+
+// overwritten reports whether something else is in the database's file. What
+// the engine has in memory hides that for long, and then all of it is lost.
+func (f file) overwritten() bool {
+	if f.opened == nil {
+		return false
+	}
+	var begin [len(magic)]byte
+	n, err := f.opened.ReadAt(begin[:], 0)
+	return (err == nil || errors.Is(err, io.EOF)) && string(begin[:n]) != magic
 }
 
 // directory tells cheaply, one look for four, that nothing in it was created,

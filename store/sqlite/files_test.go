@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
@@ -40,11 +41,11 @@ func TestWritingStopsWhenAFileIsTakenAway(t *testing.T) {
 				}
 				settle(t, db)
 				take(t, path+suffix)
-				if err := db.Ping(t.Context()); err == nil || !strings.Contains(err.Error(), path+suffix) {
-					t.Errorf("readiness says %v, want it to name the file", err)
-				}
 				if err := db.Tickets().Commit(t.Context(), ticket.Change{Now: newTicket()}); !errors.Is(err, ticket.ErrUnknown) {
 					t.Errorf("the first commit: %v, want ErrUnknown", err)
+				}
+				if err := db.Ping(t.Context()); err == nil || !strings.Contains(err.Error(), path+suffix) {
+					t.Errorf("readiness says %v, want it to name the file", err)
 				}
 				err := db.Tickets().Commit(t.Context(), ticket.Change{Now: newTicket()})
 				if !errors.Is(err, group.ErrRefused) || !strings.Contains(err.Error(), "writing has stopped") {
@@ -52,6 +53,37 @@ func TestWritingStopsWhenAFileIsTakenAway(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// Case 10.10: another program writes into the file, whose pages the engine has
+// in memory: everything seems to work until the next start.
+func TestReadinessStopsWritingIntoWhatIsNoDatabase(t *testing.T) {
+	t.Parallel()
+	for what, take := range map[string]func(path string) error{
+		"overwritten":    func(path string) error { return os.WriteFile(path, bytes.Repeat([]byte("garbage "), 1<<14), 0o600) },
+		"cut to nothing": func(path string) error { return os.Truncate(path, 0) },
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), "store.db")
+			db := openFile(t, path)
+			if err := db.Tickets().Commit(t.Context(), ticket.Change{Now: newTicket()}); err != nil {
+				t.Fatal(err)
+			}
+			if err := db.Ping(t.Context()); err != nil {
+				t.Fatalf("before: %v", err)
+			}
+			if err := take(path); err != nil {
+				t.Fatal(err)
+			}
+			if err := db.Ping(t.Context()); err == nil || !strings.Contains(err.Error(), path+" was overwritten") {
+				t.Errorf("readiness says %v, want it to name the file", err)
+			}
+			if err := db.Tickets().Commit(t.Context(), ticket.Change{Now: newTicket()}); !errors.Is(err, group.ErrRefused) {
+				t.Errorf("a commit afterwards: %v, want a refusal", err)
+			}
+		})
 	}
 }
 

@@ -159,6 +159,9 @@ func (db *DB) close() error {
 	if db.write != nil {
 		errs = append(errs, db.write.Close())
 	}
+	if db.writer != nil {
+		errs = append(errs, db.writer.files.close())
+	}
 	if db.lock != nil {
 		errs = append(errs, unlockFile(db.lock))
 	}

@@ -213,7 +213,11 @@ func (w *writer) unfit() error {
 	if err := w.locked.Load(); err != nil {
 		return *err
 	}
-	return w.files.replaced()
+	if err := w.files.replaced(); err != nil {
+		_ = w.stop(err) // not a change whose outcome somebody waits for
+		return w.stopped()
+	}
+	return nil
 }
 
 // exec runs a statement, which is prepared once, and returns the number of
