@@ -90,7 +90,12 @@ func (w *lookout) look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if last == nil || len(mark.missing(last.Sequence)) == 0 {
+	var unseen Spans
+	if last != nil {
+		unseen = mark.missing(last.Sequence)
+	}
+	w.g.opts.Losses.unaccounted(w.c.subject, unseen.without(hand))
+	if len(unseen) == 0 {
 		w.sights, w.suspects = nil, nil
 		return nil
 	}

@@ -68,6 +68,7 @@ type Losses struct {
 	opts   LossOptions
 	lost   *prometheus.CounterVec
 	losses *prometheus.CounterVec
+	nobody *prometheus.GaugeVec
 
 	mu     sync.Mutex
 	told   map[event.Subject]Spans     // reported, but not in the stored mark: not to be reported again
@@ -93,17 +94,27 @@ func NewLosses(marks Marks, o LossOptions) *Losses {
 			Name: "lockstep_listener_losses_total",
 			Help: "Losses of messages that were noticed, by how they were lost.",
 		}, []string{"channel", "cause"}),
+		nobody: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "lockstep_listener_unaccounted_messages",
+			Help: "Messages that the group has not finished and this process does not have: another member has them, or they are lost and read again soon.",
+		}, []string{"channel"}),
 	}
 	for _, s := range o.Subjects {
 		l.lost.WithLabelValues(string(s))
+		l.nobody.WithLabelValues(string(s))
 		for _, c := range LossCauses() {
 			l.losses.WithLabelValues(string(s), string(c))
 		}
 	}
 	if o.Registerer != nil {
-		o.Registerer.MustRegister(l.lost, l.losses)
+		o.Registerer.MustRegister(l.lost, l.losses, l.nobody)
 	}
 	return l
+}
+
+// unaccounted shows what is neither in the mark nor in this process's hands.
+func (l *Losses) unaccounted(channel event.Subject, missing Spans) {
+	l.nobody.WithLabelValues(string(channel)).Set(float64(missing.count()))
 }
 
 // Check compares the marks of subjects with their channels as they are now and

@@ -51,6 +51,9 @@ func restoreOrders(t *testing.T, e engine) {
 	restore()
 	s.orders.start(t)
 
+	until(t, "it shows that messages are missed", func() bool {
+		return s.orders.sum(t, "lockstep_listener_unaccounted_messages") > 0
+	})
 	within(t, 90*time.Second, "what came after the backup is there again", func() bool {
 		return s.replica(t, id).version() == 1 && s.replica(t, late).status == http.StatusOK && complete()
 	})
