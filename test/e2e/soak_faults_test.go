@@ -229,8 +229,9 @@ func (s *trial) restore(service string, rng *rand.Rand) {
 	kept := s.book.copyOf()
 	back := all[0].backUp(s.t)
 	pause(s.t, time.Duration(5+rng.IntN(25))*time.Second)
-	s.putBack(service, kept, back)
-	s.rises(0, service, name, `cause="elsewhere"`) // the processes are new
+	s.putBack(service, kept, back) // its processes are new: they have counted nothing
+	s.rises(0, service, "lockstep_listener_unaccounted_messages")
+	s.rises(0, service, name, `cause="elsewhere"`)
 	s.trustOwner(service)
 }
 

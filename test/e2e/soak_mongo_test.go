@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	unreadableDocs = "lockstep_mongodb_unreadable_documents"
+	unreadableDocs = "lockstep_store_unreadable_records"
 	unreadableRows = "lockstep_outbox_unreadable"
 )
 
@@ -69,7 +69,7 @@ func foreignTickets(s *trial, _ *rand.Rand) {
 		append(bson.D{{Key: "_id", Value: field("x", 1)}, {Key: "title", Value: bson.A{}}, {Key: "price", Value: 1}}, bad...),
 		append(bson.D{{Key: "_id", Value: 12}, {Key: "title", Value: "t"}, {Key: "price", Value: field("cents", 1)}, {Key: "version", Value: "new"}}, bad...),
 	)
-	s.shows("tickets "+unreadableDocs+"{collection=tickets}", func() bool { return s.sumOf("tickets", unreadableDocs, `collection="tickets"`) >= 1 })
+	s.shows("tickets "+unreadableDocs+"{table=tickets}", func() bool { return s.sumOf("tickets", unreadableDocs, `table="tickets"`) >= 1 })
 	s.take(c, bad)
 	s.take(c, field("_id", "foreign"))
 	s.trustOwner("tickets")
@@ -96,7 +96,7 @@ func foreignRows(s *trial, _ *rand.Rand) {
 		}
 	}
 	s.put(c, append(bson.D{{Key: "_id", Value: 9}, {Key: "title", Value: 1}}, bad...), append(bson.D{{Key: "_id", Value: field("a", 1)}}, bad...))
-	s.shows("orders "+unreadableDocs+"{collection=replica}", func() bool { return s.sumOf("orders", unreadableDocs, `collection="replica"`) >= 1 })
+	s.shows("orders "+unreadableDocs+"{table=replica}", func() bool { return s.sumOf("orders", unreadableDocs, `table="replica"`) >= 1 })
 	s.shows("orders readyz: quarantine", s.saysOf("orders", "orders quarantine: "))
 	s.take(c, bad)
 }
@@ -167,6 +167,11 @@ func (s *trial) dropEvents(service string) {
 	was := s.sumOf(service, remade)
 	s.drop(s.db[service].Collection("events"))
 	s.rises(was, service, remade)
+	if service == "tickets" {
+		s.command(s.ordersOps, "replica", "repair")
+		return
+	}
+	s.command(s.ticketsOps, "locks", "reconcile")
 }
 
 func dropReplica(s *trial, _ *rand.Rand) {
