@@ -110,7 +110,8 @@ type wrong struct {
 	givenUp bool
 }
 
-// NewLockWatch returns the job.
+// NewLockWatch returns the job, and has s tell it of payments. It is made before
+// s is used, and once.
 func NewLockWatch(s *Service, o LockWatchOptions) *LockWatch {
 	if o.First == 0 {
 		o.First = firstAgain
@@ -121,7 +122,9 @@ func NewLockWatch(s *Service, o LockWatchOptions) *LockWatch {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &LockWatch{service: s, opts: o, wrong: map[string]wrong{}, seen: map[string]bool{}}
+	w := &LockWatch{service: s, opts: o, wrong: map[string]wrong{}, seen: map[string]bool{}}
+	s.onPaid = w.Saw
+	return w
 }
 
 // Saw is told that the replica shows a change of the ticket. It does not block

@@ -50,6 +50,7 @@ type Service struct {
 
 	gate     *gate
 	onRefund func(context.Context, Payment)
+	onPaid   func(ticketID string) // a LockWatch looks at it
 	metrics  *Metrics
 	log      *slog.Logger
 }
@@ -58,7 +59,7 @@ type Service struct {
 func NewService(store Store, tickets Tickets, o Options) *Service {
 	s := &Service{
 		store: store, tickets: tickets, window: o.Window, now: o.Now, newID: o.NewID,
-		onRefund: o.OnRefund, metrics: o.Metrics, log: o.Log,
+		onRefund: o.OnRefund, onPaid: func(string) {}, metrics: o.Metrics, log: o.Log,
 	}
 	if s.window == 0 {
 		s.window = DefaultWindow
