@@ -395,3 +395,7 @@ func (q *memoryQuarantine) Remove(_ context.Context, ids []string) (n int, err e
 }
 
 func (q *memoryQuarantine) Count(context.Context) (int, error) { return len(q.entries), q.fails() }
+
+func (q *memoryQuarantine) Size(context.Context, string) (Size, error) {
+	return Size{Messages: len(q.entries)}, q.fails()
+}

@@ -1,7 +1,9 @@
 package listeners_test
 
 import (
+	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -87,4 +89,34 @@ func ids(n int) []string {
 		all[i] = ticketID(i)
 	}
 	return all
+}
+
+// Case 11.5: past QuarantineBytes nothing more is set aside, nothing is dropped,
+// and the listener says so.
+func TestAQuarantineThatIsFullInBytesDropsNothing(t *testing.T) {
+	t.Parallel()
+	const n, limit = 24, 10_000
+	w := newWorld(t)
+	m := w.join(t, setup{options: listeners.Options{AckWait: time.Second, HoldFor: 100 * time.Millisecond, QuarantineBytes: limit}})
+	for i := range n {
+		w.publish(t, padded(ticket(ticketID(i), 1), 2_000))
+		until(t, "it is set aside, or there is no more room", func() bool {
+			return m.Check() != nil || metric(t, "lockstep_listener_held", nil, m) == 0
+		})
+	}
+	if err := m.Check(); !errors.Is(err, listeners.ErrQuarantineFull) || !strings.Contains(err.Error(), "QUARANTINE_BYTES") {
+		t.Errorf("the listener says %v, want that its quarantine is full", err)
+	}
+	size, err := w.db.Quarantine().Size(t.Context(), listeners.OrdersService)
+	if err != nil || size.Bytes < limit || size.Bytes > 2*limit || size.Messages == n {
+		t.Errorf("%+v in quarantine (%v), want a little over %d bytes", size, err, limit)
+	}
+	if got := metric(t, "lockstep_listener_quarantined_bytes", nil, m); got != float64(size.Bytes) {
+		t.Errorf("the metric says %v bytes, want %d", got, size.Bytes)
+	}
+	for i := range n {
+		w.publish(t, ticket(ticketID(i), 0))
+	}
+	w.settled(t, n, 1)
+	until(t, "there is room again", func() bool { return m.Check() == nil })
 }

@@ -88,23 +88,27 @@ func (m *Metrics) gauges() []prometheus.Collector {
 		})
 	}
 	add := func(a, b float64) float64 { return a + b }
+	most := func(a, b float64) float64 { return max(a, b) }
 	return []prometheus.Collector{
 		gauge("lockstep_listener_held", "Messages that wait in memory, unacknowledged.",
 			func(s state) float64 { return float64(s.held) }, add),
 		gauge("lockstep_listener_oldest_held_age_seconds", "How long the oldest of them has waited.",
-			func(s state) float64 { return s.oldest.Seconds() }, func(a, b float64) float64 { return max(a, b) }),
+			func(s state) float64 { return s.oldest.Seconds() }, most),
 		gauge("lockstep_listener_in_flight", "Messages that were received and are not acknowledged.",
 			func(s state) float64 { return float64(s.unacked) }, add),
 		gauge("lockstep_listener_window", "Messages that the broker may have sent here unacknowledged, over all channels: fewer while they are large.",
 			func(s state) float64 { return float64(s.window) }, add),
-		gauge("lockstep_listener_quarantined", "Messages in quarantine. The same in every process on one store: take the maximum, not the sum.",
-			func(s state) float64 { return float64(s.quarantined) }, add),
+		gauge("lockstep_listener_quarantined", "Messages of the group in quarantine. The same in every process on one store: take the maximum, not the sum.",
+			func(s state) float64 { return float64(s.quarantined) }, most),
+		gauge("lockstep_listener_quarantined_bytes", "Bytes of their payloads, likewise.",
+			func(s state) float64 { return float64(s.quarantinedBytes) }, most),
 	}
 }
 
 // state is what the gauges show of one listener.
 type state struct {
 	held, unacked, window, quarantined int
+	quarantinedBytes                   int64
 	oldest                             time.Duration
 }
 

@@ -131,7 +131,7 @@ func (l *Listener) own(ctx context.Context, id string) (Quarantined, error) {
 
 // state is read by the gauges.
 func (l *Listener) state() state {
-	s := state{quarantined: int(l.quarantine.total.Load())}
+	s := state{quarantined: int(l.quarantine.total.Load()), quarantinedBytes: l.quarantine.bytes.Load()}
 	g := l.generation()
 	if g == nil {
 		return s

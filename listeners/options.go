@@ -33,10 +33,12 @@ type Options struct {
 	// broker lets this member have; 1024 if 0.
 	MaxInFlight int
 
-	// QuarantineLimit is how many messages may be in quarantine; past it
-	// nothing more is set aside, and what would have to be stays
-	// unacknowledged. 1,000,000 if 0.
+	// QuarantineLimit is how many messages the group may have in quarantine, and
+	// QuarantineBytes how many bytes of payload; past one of them nothing more is
+	// set aside, and what would have to be stays unacknowledged. 1,000,000 and
+	// 8 GiB if 0.
 	QuarantineLimit int
+	QuarantineBytes int64
 
 	// Lanes is how many batches are handled side by side; 4 if 0.
 	Lanes int
@@ -63,6 +65,7 @@ func (o Options) withDefaults() Options {
 	o.AckWait = or(o.AckWait, 5*time.Second)
 	o.MaxInFlight = or(o.MaxInFlight, 1024)
 	o.QuarantineLimit = or(o.QuarantineLimit, 1_000_000)
+	o.QuarantineBytes = or(o.QuarantineBytes, 8<<30)
 	o.Lanes = or(o.Lanes, 4)
 	o.HoldFor = or(o.HoldFor, 30*time.Second)
 	o.StopWait = or(o.StopWait, 5*time.Second)
@@ -75,7 +78,7 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-func or[T int | time.Duration](v, otherwise T) T {
+func or[T int | int64 | time.Duration](v, otherwise T) T {
 	if v == 0 {
 		return otherwise
 	}
@@ -94,7 +97,7 @@ func (o Options) validate(subjects []event.Subject) error {
 	if o.AckWait < time.Second || o.AckWait%time.Second != 0 {
 		errs = append(errs, fmt.Errorf("ack wait %s must be whole seconds, at least one", o.AckWait))
 	}
-	if o.MaxInFlight < 1 || o.QuarantineLimit < 1 || o.Lanes < 1 || o.HoldFor < 0 || o.StopWait < 0 {
+	if o.MaxInFlight < 1 || o.QuarantineLimit < 1 || o.QuarantineBytes < 1 || o.Lanes < 1 || o.HoldFor < 0 || o.StopWait < 0 {
 		errs = append(errs, errors.New("window, quarantine limit, lanes and waits must not be negative"))
 	}
 	if len(subjects) == 0 {

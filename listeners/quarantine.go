@@ -27,10 +27,12 @@ const (
 type quarantine struct {
 	store Quarantine
 	group string
-	limit int
+	limit Size
 	log   *slog.Logger
 	waits atomic.Bool  // something in it may wait to be applied
-	total atomic.Int64 // entries, as of the last count and what was done since
+	total atomic.Int64 // entries of the group, as of the last count and what was done since
+	bytes atomic.Int64 // likewise, of their payloads
+	moved atomic.Bool  // something was put or removed since the last count
 
 	mu     sync.Mutex
 	told   time.Time // when it was logged last that messages were set aside
@@ -38,7 +40,7 @@ type quarantine struct {
 }
 
 func newQuarantine(store Quarantine, o Options) *quarantine {
-	return &quarantine{store: store, group: o.Group, limit: o.QuarantineLimit, log: o.Log}
+	return &quarantine{store: store, group: o.Group, limit: Size{o.QuarantineLimit, o.QuarantineBytes}, log: o.Log}
 }
 
 func (q *quarantine) id(d *delivery) string {
@@ -47,8 +49,11 @@ func (q *quarantine) id(d *delivery) string {
 
 // full returns ErrQuarantineFull if nothing more may be set aside.
 func (q *quarantine) full() error {
-	if n := q.total.Load(); n >= int64(q.limit) {
-		return fmt.Errorf("%w: %d messages, QUARANTINE_LIMIT is %d: discard or retry some (lockstep replica quarantine)", ErrQuarantineFull, n, q.limit)
+	if n := q.total.Load(); n >= int64(q.limit.Messages) {
+		return fmt.Errorf("%w: %d messages, QUARANTINE_LIMIT is %d: discard or retry some (lockstep replica quarantine)", ErrQuarantineFull, n, q.limit.Messages)
+	}
+	if n := q.bytes.Load(); n >= q.limit.Bytes {
+		return fmt.Errorf("%w: messages of %d bytes, QUARANTINE_BYTES is %d: discard or retry some (lockstep replica quarantine)", ErrQuarantineFull, n, q.limit.Bytes)
 	}
 	return nil
 }
@@ -70,6 +75,10 @@ func (q *quarantine) put(ctx context.Context, ds []*delivery) error {
 		return err
 	}
 	q.total.Add(int64(len(entries)))
+	for _, e := range entries {
+		q.bytes.Add(int64(len(e.Payload)))
+	}
+	q.moved.Store(true)
 	if slices.ContainsFunc(entries, Quarantined.waits) {
 		q.waits.Store(true)
 	}
@@ -104,6 +113,7 @@ func (q *quarantine) remove(ctx context.Context, ids []string) (int, error) {
 	}
 	n, err := q.store.Remove(ctx, ids)
 	q.total.Add(-int64(n))
+	q.moved.Store(true)
 	return n, err
 }
 
@@ -119,11 +129,13 @@ func (q *quarantine) applicable(ctx context.Context, reached map[string]int64) (
 	return entries, reached, nil
 }
 
-// count refreshes how many entries there are.
+// count refreshes how much there is.
 func (q *quarantine) count(ctx context.Context) error {
-	n, err := q.store.Count(ctx)
+	q.moved.Store(false)
+	size, err := q.store.Size(ctx, q.group)
 	if err == nil {
-		q.total.Store(int64(n))
+		q.total.Store(int64(size.Messages))
+		q.bytes.Store(size.Bytes)
 	}
 	return err
 }

@@ -99,6 +99,15 @@ type Quarantine interface {
 
 	// Count returns about how many entries there are, of all groups.
 	Count(ctx context.Context) (int, error)
+
+	// Size returns how much there is of a group.
+	Size(ctx context.Context, group string) (Size, error)
+}
+
+// Size is how much a group has in quarantine.
+type Size struct {
+	Messages int
+	Bytes    int64 // of their payloads
 }
 
 // Mark is how far a queue group has come in a channel, as far as its members on

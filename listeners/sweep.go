@@ -11,7 +11,8 @@ const (
 	// predecessor may have come by other means than this group's messages.
 	sweepEvery = 5 * time.Second
 
-	// recountEvery is how often a large quarantine is counted.
+	// recountEvery is how often a large quarantine is counted that nobody here
+	// changes.
 	recountEvery = time.Minute
 	large        = 10_000
 
@@ -26,7 +27,7 @@ func (g *generation) sweep(ctx context.Context) {
 	after, counted := "", time.Time{}
 	for ctx.Err() == nil {
 		var err error
-		if now := g.now(); g.quarantine.total.Load() < large || now.Sub(counted) >= recountEvery {
+		if now := g.now(); g.quarantine.total.Load() < large || g.quarantine.moved.Load() || now.Sub(counted) >= recountEvery {
 			err, counted = g.quarantine.count(ctx), now
 		}
 		if err == nil && g.quarantine.total.Load() > 0 && !slices.ContainsFunc(g.lanes, (*lane).busy) {

@@ -144,7 +144,8 @@ type listenerFlags struct {
 	HoldFor         time.Duration `env:"HOLD_FOR" default:"30s" min:"1s" max:"24h" help:"How long an early message waits for its predecessor before its record is repaired, or it is set aside."`
 	CanonicalURL    string        `name:"canonical-url" env:"CANONICAL_URL" form:"url" help:"Ops address of the service that owns what is replicated here; gaps are mended from it."`
 	CompareEvery    time.Duration `env:"COMPARE_EVERY" default:"10m" min:"5s" max:"24h" help:"How often all is compared with the owner and mended, if CANONICAL_URL is set."`
-	QuarantineLimit int           `env:"QUARANTINE_LIMIT" default:"1000000" min:"1000" max:"100000000" help:"Messages in quarantine; past it nothing more is set aside."`
+	QuarantineLimit int           `env:"QUARANTINE_LIMIT" default:"1000000" min:"1000" max:"100000000" help:"Messages of a group in quarantine; past it nothing more is set aside."`
+	QuarantineBytes int64         `env:"QUARANTINE_BYTES" default:"8589934592" min:"1048576" max:"1099511627776" help:"Bytes of their payloads; past it nothing more is set aside."`
 }
 
 // stopFlags say how the process ends.

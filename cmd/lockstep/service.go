@@ -111,7 +111,7 @@ func (b *bench) client(service string) string {
 // listen adds a listener of the group. Its absence makes the service degraded.
 func (b *bench) listen(s *service, name string, h listeners.Handler, o listeners.Options) error {
 	o.AckWait, o.MaxInFlight, o.HoldFor = b.listening.AckWait, b.listening.MaxInFlight, b.listening.HoldFor
-	o.QuarantineLimit = b.listening.QuarantineLimit
+	o.QuarantineLimit, o.QuarantineBytes = b.listening.QuarantineLimit, b.listening.QuarantineBytes
 	o.StopWait, o.Marks, o.Losses, o.Metrics, o.Log = listenerWithin, s.store.marks, s.losses, s.counters, s.log
 	l, err := listeners.New(s.session, h, s.store.quarantine, o)
 	if err != nil {

@@ -142,6 +142,9 @@ func (db *DB) open(ctx context.Context, uri string) (err error) {
 	if err := db.Quarantine().fillPredecessors(ctx); err != nil {
 		return db.explain(ctx, err, quarantineName, "")
 	}
+	if err := db.Quarantine().fillSizes(ctx); err != nil {
+		return db.explain(ctx, err, quarantineName, "")
+	}
 	if err := db.tryStream(ctx); err != nil {
 		return err
 	}

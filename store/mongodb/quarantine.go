@@ -34,6 +34,7 @@ type quarantineDoc struct {
 	Version  int64            `bson:"version"`
 	After    *int64           `bson:"predecessor"` // the last release left it out
 	Payload  payload          `bson:"payload"`
+	Size     int64            `bson:"size"` // of the payload, in bytes; the last release left it out
 	Reason   listeners.Reason `bson:"reason"`
 	Detail   payload          `bson:"detail"` // may quote what is no text
 	At       time.Time        `bson:"at"`
@@ -53,7 +54,7 @@ func (d quarantineDoc) message() listeners.Quarantined {
 func quarantineDocOf(q listeners.Quarantined) quarantineDoc {
 	return quarantineDoc{
 		ID: q.ID, Group: q.Group, Subject: q.Subject, Sequence: int64(q.Sequence), Key: payload(q.Key), Version: q.Version,
-		After: &q.Predecessor, Payload: q.Payload, Reason: q.Reason, Detail: payload(q.Detail), At: instant(q.At),
+		After: &q.Predecessor, Payload: q.Payload, Size: int64(len(q.Payload)), Reason: q.Reason, Detail: payload(q.Detail), At: instant(q.At),
 	}
 }
 
@@ -180,6 +181,34 @@ func (s *Quarantine) Remove(ctx context.Context, ids []string) (int, error) {
 func (s *Quarantine) Count(ctx context.Context) (int, error) {
 	n, err := s.messages().EstimatedDocumentCount(ctx)
 	return int(n), err
+}
+
+// Size implements listeners.Quarantine. It reads an index alone.
+func (s *Quarantine) Size(ctx context.Context, group string) (listeners.Size, error) {
+	cursor, err := s.messages().Aggregate(ctx, mongo.Pipeline{
+		is("$match", is("queueGroup", group)),
+		is("$group", bson.D{{Key: "_id", Value: nil}, {Key: "messages", Value: is("$sum", 1)}, {Key: "bytes", Value: is("$sum", "$size")}}),
+	}, options.Aggregate().SetHint(bySize))
+	if err != nil {
+		return listeners.Size{}, err
+	}
+	type total struct {
+		Messages int   `bson:"messages"`
+		Bytes    int64 `bson:"bytes"`
+	}
+	found, err := drain(ctx, cursor, func(t total) listeners.Size { return listeners.Size{Messages: t.Messages, Bytes: t.Bytes} })
+	if err != nil || len(found) == 0 {
+		return listeners.Size{}, err
+	}
+	return found[0], nil
+}
+
+// fillSizes completes what the last release put into quarantine.
+func (s *Quarantine) fillSizes(ctx context.Context) error {
+	text := is("$in", bson.A{is("$type", "$payload"), bson.A{"string", "binData"}})
+	size := is("$cond", bson.A{text, is("$binarySize", "$payload"), 0})
+	_, err := s.messages().UpdateMany(ctx, is("size", nil), mongo.Pipeline{is("$set", is("size", size))}, options.UpdateMany().SetHint(bySize))
+	return err
 }
 
 // fillPredecessors completes what the last release put into quarantine.

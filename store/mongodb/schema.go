@@ -47,6 +47,7 @@ const (
 
 	byDeletion = "byDeletion" // replica: tombstones
 	byWaiting  = "byWaiting"  // quarantine: what waits, by key and the version it waits for
+	bySize     = "bySize"     // quarantine: how much there is of a group
 )
 
 // Codes of the server's errors.
@@ -98,10 +99,13 @@ func (db *DB) schema() map[string][]index {
 			{name: byDue, keys: asc("notBefore"), partial: is("isLocked", false)},
 			{name: byFailures, keys: asc("key", "version"), partial: is("failureCount", is("$gt", 0))},
 		},
-		leasesName:     nil,
-		quarantineName: {{name: byWaiting, keys: asc("queueGroup", "key", "predecessor"), partial: bson.D{waits()}}},
-		marksName:      nil,
-		paymentsName:   {{name: "openRefunds", keys: asc("open"), partial: is("open", true)}},
+		leasesName: nil,
+		quarantineName: {
+			{name: byWaiting, keys: asc("queueGroup", "key", "predecessor"), partial: bson.D{waits()}},
+			{name: bySize, keys: asc("queueGroup", "size")},
+		},
+		marksName:    nil,
+		paymentsName: {{name: "openRefunds", keys: asc("open"), partial: is("open", true)}},
 		incidentsName: {
 			{name: "open", keys: asc("key"), partial: is("open", true), unique: true},
 			{name: "byKey", keys: asc("key", "_id")},

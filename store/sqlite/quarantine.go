@@ -122,8 +122,15 @@ func (s *Quarantine) Remove(ctx context.Context, ids []string) (removed int, err
 
 // Count implements listeners.Quarantine.
 func (s *Quarantine) Count(ctx context.Context) (int, error) {
-	n, err := one(ctx, s.db.read, nil, number, "SELECT count(*) FROM quarantine")
+	n, err := one(ctx, s.db.read, nil, number, "SELECT coalesce(sum(messages), 0) FROM quarantineTotals")
 	return int(n), err
+}
+
+// Size implements listeners.Quarantine.
+func (s *Quarantine) Size(ctx context.Context, group string) (listeners.Size, error) {
+	return one(ctx, s.db.read, nil, func(row scanner) (size listeners.Size, err error) {
+		return size, row.Scan(&size.Messages, &size.Bytes)
+	}, "SELECT coalesce(sum(messages), 0), coalesce(sum(bytes), 0) FROM quarantineTotals WHERE queueGroup = ?", group)
 }
 
 // Marks is the table of how far queue groups have come.

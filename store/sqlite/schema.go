@@ -25,6 +25,8 @@ var (
 	waitingQuarantine string
 	//go:embed locks.sql
 	lockFrom string
+	//go:embed totals.sql
+	quarantineTotals string
 )
 
 // migration leads a file to the next version of the schema.
@@ -38,7 +40,7 @@ type migration struct {
 func migrations() []migration {
 	return []migration{
 		{statements: schema}, {slimOutbox, hashKeys}, {statements: payments}, {statements: incidents}, {statements: exactMarks},
-		{statements: failedEvents}, {statements: waitingQuarantine}, {statements: lockFrom},
+		{statements: failedEvents}, {statements: waitingQuarantine}, {statements: lockFrom}, {statements: quarantineTotals},
 	}
 }
 

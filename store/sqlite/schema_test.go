@@ -174,4 +174,7 @@ func TestWhatAnOlderFileHasInQuarantineWaitsOn(t *testing.T) {
 	if n, err := q.Count(t.Context()); n != 2 || err != nil {
 		t.Errorf("%d entries (%v), want both", n, err)
 	}
+	if size, err := q.Size(t.Context(), "g"); size != (listeners.Size{Messages: 2, Bytes: 3}) || err != nil {
+		t.Errorf("size %+v (%v), want both and their bytes", size, err)
+	}
 }

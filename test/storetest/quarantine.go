@@ -1,16 +1,19 @@
 package storetest
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"testing"
 	"time"
 
 	"lockstep/event"
+	"lockstep/internal/objectid"
 	"lockstep/listeners"
 )
 
 var quarantineCases = []testCase{
+	{"Size tells how much a group has, whatever was put twice or removed", quarantineSize},
 	{"an entry comes back exactly", quarantineExact},
 	{"the same message twice is one entry, as first put", quarantineIdempotent},
 	{"an unknown entry is ErrNotFound", quarantineUnknown},
@@ -325,4 +328,34 @@ func markRace(t *testing.T, b Backend) {
 	got, err := b.Marks.Mark(t.Context(), "group", event.TicketUpdated)
 	must(t, "mark", err)
 	same(t, "sum of all members", got.Lost, uint64(n*(n-1)/2))
+}
+
+// quarantineSize: case 11.5.
+func quarantineSize(t *testing.T, b Backend) {
+	size := func(group string) listeners.Size {
+		got, err := b.Quarantine.Size(t.Context(), group)
+		must(t, "size", err)
+		return got
+	}
+	same(t, "of nothing", size("none"), listeners.Size{})
+	var ids []string
+	want := listeners.Size{}
+	for i := range 7 {
+		q := newEntry(i)
+		q.ID, q.Group, q.Payload = objectid.New(), "mine", bytes.Repeat([]byte{0xff}, 100*i)
+		for range 2 {
+			put(t, b, q)
+		}
+		other := q
+		other.ID, other.Group = objectid.New(), "other"
+		put(t, b, other)
+		ids, want = append(ids, q.ID), listeners.Size{Messages: want.Messages + 1, Bytes: want.Bytes + int64(100*i)}
+	}
+	same(t, "of a group", size("mine"), want)
+	_, err := b.Quarantine.Remove(t.Context(), append(ids[:3:3], ids[:2]...))
+	must(t, "remove", err)
+	same(t, "after three were removed", size("mine"), listeners.Size{Messages: 4, Bytes: want.Bytes - 300})
+	b = b.Reopen(t)
+	same(t, "after a start", size("mine"), listeners.Size{Messages: 4, Bytes: want.Bytes - 300})
+	same(t, "of all groups", quarantined(t, b), 11)
 }
