@@ -13,6 +13,9 @@
 // would delete the group's position, and it never trusts a hint from another
 // member: the store decides.
 //
+// The broker sends as many messages as the window of their channel holds
+// (window.go), few while they are large.
+//
 // One message's way: receive (receive.go) decodes it and queues it in the
 // lane of its key (lane.go); the lane's worker takes all that is queued, has
 // the Handler apply it in one call (worker.go) and acknowledges what became

@@ -58,6 +58,9 @@ func (g *generation) relieve(c *channel, now time.Time) bool {
 	held, window := float64(c.waiting.Load()), float64(c.window.size())
 	heavy := float64(c.bytes.Load()) >= fullPart*windowBytes
 	flooded := now.Sub(c.relieved) < floodFor
+	if flooded && c.window.isNarrow() && held > 0 {
+		heavy = true // each of them holds up the next
+	}
 	switch {
 	case held < fullPart*window && !heavy:
 		c.fullSince = time.Time{}

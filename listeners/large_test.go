@@ -36,8 +36,8 @@ func TestABacklogOfLargeMessagesIsReadAFewAtATime(t *testing.T) {
 		most = max(most, metric(t, "lockstep_listener_in_flight", nil, m))
 		return w.version(t, ticketID(n-1)) == 0 && metric(t, "lockstep_listener_in_flight", nil, m) == 0
 	})
-	if most > 4 {
-		t.Errorf("%v messages of 900 KB were in memory at once, want 4 at most", most)
+	if most > 8 {
+		t.Errorf("%v messages of 900 KB were in memory at once, want 8 at most", most)
 	}
 	for i := range n {
 		if w.version(t, ticketID(i)) != 0 {
@@ -75,7 +75,7 @@ func TestLargeMessagesAfterSmallOnesFindABound(t *testing.T) {
 	for i := range n {
 		w.publish(t, large(i))
 	}
-	until(t, "fewer are taken at once", func() bool { return metric(t, "lockstep_listener_window", nil, m) == 2*1024+4 })
+	until(t, "fewer are taken at once", func() bool { return metric(t, "lockstep_listener_window", nil, m) == 2*1024+8 })
 	close(h.leave)
 	until(t, "all are applied", func() bool {
 		rows, err := w.db.Replica().Versions(t.Context(), ids(n))

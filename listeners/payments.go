@@ -19,9 +19,9 @@ const (
 	// that is a little earlier needs no second reading.
 	clockMargin = 5 * time.Minute
 
-	// readWindow is how many messages a reader is sent ahead, and readIdle how
-	// long the broker may take to go on.
-	readWindow = 512
+	// readWindow is how many messages a reader is sent ahead, of any size, and
+	// readIdle how long the broker may take to go on.
+	readWindow = 2 * windowBytes / maxMessage
 	readIdle   = 5 * time.Second
 )
 

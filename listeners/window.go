@@ -16,8 +16,8 @@ import (
 const (
 	// windowBytes is how many bytes a window is meant to hold. With outgrownBytes
 	// here, in hand or not looked at yet, it is made narrow.
-	windowBytes   = 4 << 20
-	outgrownBytes = 6 << 20
+	windowBytes   = 8 << 20
+	outgrownBytes = 10 << 20
 
 	// handBytes is how many bytes of a channel's payloads are taken in at most,
 	// the last of them for small messages only, and waitingBytes how many of
@@ -65,6 +65,13 @@ func (w *window) size() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.narrow + w.wide
+}
+
+// isNarrow reports whether it holds few messages, because they are large.
+func (w *window) isNarrow() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.wide == 0 && w.narrow < w.limit
 }
 
 // open returns how many messages the broker knows it may send.

@@ -22,13 +22,13 @@ func TestAWindowIsWideOnlyForSmallMessages(t *testing.T) {
 		want    int // of the second subscription
 	}{
 		"nothing came yet":             {limit: all, want: 0},
-		"nothing waits":                {limit: all, after: silence, want: all - 4},
-		"small ones":                   {limit: all, size: 300, n: 1, want: all - 4},
-		"middling ones":                {limit: all, size: 40 << 10, n: 3, want: windowBytes/(40<<10) - 4},
+		"nothing waits":                {limit: all, after: silence, want: all - 8},
+		"small ones":                   {limit: all, size: 300, n: 1, want: all - 8},
+		"middling ones":                {limit: all, size: 40 << 10, n: 3, want: windowBytes/(40<<10) - 8},
 		"large ones":                   {limit: all, size: 900_000, n: 4, want: 0},
 		"large ones, and nothing else": {limit: all, size: 900_000, n: 4, after: time.Hour, want: 0},
-		"a few at most":                {limit: 3, size: 300, n: 1, want: 0},
-		"some at most":                 {limit: 6, size: 300, n: 1, want: 2},
+		"a few at most":                {limit: 7, size: 300, n: 1, want: 0},
+		"some at most":                 {limit: 10, size: 300, n: 1, want: 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
