@@ -138,19 +138,39 @@ func (s *Quarantine) Applicable(ctx context.Context, group string, reached map[s
 	return s.page(ctx, bson.D{{Key: "queueGroup", Value: group}, {Key: "key", Value: is("$in", keys)}, waits()}, limit)
 }
 
+// largePayload is how many bytes a payload has that is read by itself: the
+// server sends batches of many documents, whatever their size.
+const largePayload = 8 << 10
+
+// withoutLarge leaves out the payloads that are read by themselves.
+func withoutLarge() bson.D {
+	fields := asc("queueGroup", "subject", "sequence", "key", "version", "predecessor", "size", "reason", "detail", "at")
+	return append(fields, bson.E{Key: "payload", Value: is("$cond", bson.A{is("$lte", bson.A{"$size", largePayload}), "$payload", ""})})
+}
+
 // page returns up to limit of what filter finds by key and predecessor, and up
 // to the size of a page.
 func (s *Quarantine) page(ctx context.Context, filter bson.D, limit int) (found []listeners.Quarantined, err error) {
-	cursor, err := s.messages().find(ctx, filter, options.Find().SetSort(asc("key", "predecessor")).SetHint(byWaiting).SetBatchSize(int32(limit)))
+	o := options.Find().SetSort(asc("key", "predecessor")).SetHint(byWaiting).SetBatchSize(int32(limit)).SetProjection(withoutLarge())
+	cursor, err := s.messages().find(ctx, filter, o)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = cursor.Close(context.WithoutCancel(ctx)) }() // the server ends forgotten cursors itself
-	for size := 0; len(found) < limit && size < listeners.PageBytes && cursor.Next(ctx); {
-		size += len(cursor.Current)
-		if d, err := decode[quarantineDoc](ctx, s.messages(), cursor.Current); err == nil { // otherwise it has been made known
-			found = append(found, d.message())
+	for size := int64(0); len(found) < limit && size < listeners.PageBytes && cursor.Next(ctx); {
+		d, err := decode[quarantineDoc](ctx, s.messages(), cursor.Current)
+		if err != nil { // which has been made known
+			continue
 		}
+		q := d.message()
+		if d.Size > largePayload {
+			if q, err = s.Get(ctx, d.ID); errors.Is(err, listeners.ErrNotFound) {
+				continue // applied or discarded meanwhile
+			} else if err != nil {
+				return nil, err
+			}
+		}
+		found, size = append(found, q), size+d.Size
 	}
 	return found, cursor.Err()
 }
