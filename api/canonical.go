@@ -121,7 +121,7 @@ func pager(tickets CanonicalTickets) replica.Pager {
 func canonicalOrders(orders CanonicalOrders, log *slog.Logger) endpoint {
 	return func(w http.ResponseWriter, r request) error {
 		return respondPage(w, r, log, "orders", orders.Page, func(o order.Order) (string, wireOrder) {
-			return o.ID, wireOrder{ID: o.ID, TicketID: o.TicketID, Version: o.Version, Cancelled: o.Status == order.Cancelled}
+			return o.ID, wireOrderOf(o)
 		})
 	}
 }
