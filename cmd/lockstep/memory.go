@@ -14,12 +14,12 @@ import (
 
 const (
 	// memoryShare is how much of a container's memory the Go runtime is to keep
-	// below. SQLite's pages and the binary itself lie beside it.
-	memoryShare = 0.8
+	// below. SQLite's pages and the binary itself lie beside it, some 70 MB.
+	memoryShare = 0.7
 
 	// enoughMemory is what a service lives in whatever the bus brings; see
 	// docs/performance.md.
-	enoughMemory = 200 << 20
+	enoughMemory = 160 << 20
 )
 
 // memoryLimit is what the Go runtime keeps its memory below: it collects more

@@ -19,7 +19,7 @@ func TestTheMemoryLimitComesFromTheContainer(t *testing.T) {
 		want     string
 		source   string
 	}{
-		"a container's":     {cgroup: memlimit.Limit(256 << 20), want: "204MiB", source: "80 % of the 256 MiB of the cgroup"},
+		"a container's":     {cgroup: memlimit.Limit(256 << 20), want: "179MiB", source: "70 % of the 256 MiB of the cgroup"},
 		"no limit":          {cgroup: func() (uint64, error) { return 0, memlimit.ErrNoLimit }, want: "none", source: "no limit of a cgroup"},
 		"no cgroup":         {cgroup: fails, want: "none", source: "no cgroup can be read: no such file"},
 		"an explicit one":   {explicit: "100MiB", cgroup: memlimit.Limit(256 << 20), want: "100MiB", source: "environment"},

@@ -31,8 +31,8 @@ type message struct {
 	orderID string
 }
 
-// observe connects a stranger to the system's broker.
-func (s *system) observe(t *testing.T) *observer {
+// observeNothing connects a stranger that speaks only.
+func (s *system) observeNothing(t *testing.T) *observer {
 	t.Helper()
 	conn, err := stan.Connect(clusterID, "observer-"+objectid.New(), stan.NatsURL(s.natsURL),
 		stan.ConnectWait(10*time.Second),                   // the default of 2 s is short beside other tests
@@ -42,8 +42,15 @@ func (s *system) observe(t *testing.T) *observer {
 	}
 	o := &observer{conn: conn}
 	t.Cleanup(func() { _ = conn.Close() }) // the broker may be gone by then
+	return o
+}
+
+// observe connects a stranger that hears everything.
+func (s *system) observe(t *testing.T) *observer {
+	t.Helper()
+	o := s.observeNothing(t)
 	for _, subject := range append(event.TicketSubjects(), event.OrderSubjects()...) {
-		_, err := conn.Subscribe(string(subject), func(m *stan.Msg) { o.hear(subject, m.Data) }, stan.DeliverAllAvailable())
+		_, err := o.conn.Subscribe(string(subject), func(m *stan.Msg) { o.hear(subject, m.Data) }, stan.DeliverAllAvailable())
 		if err != nil {
 			t.Fatal(err)
 		}
