@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/stan.go"
@@ -26,6 +27,8 @@ type generation struct {
 	hearing  *nats.Subscription
 	repairs  chan struct{} // a place for each repair that goes on
 	resized  chan struct{} // holds a token when a window may have to be changed
+	began    time.Time
+	since    firstArrivals
 
 	shut  atomic.Bool   // nothing is taken in any more
 	drain chan struct{} // closed: lanes finish what is queued
@@ -39,6 +42,7 @@ func newGeneration(l *Listener, conn *session.Conn) *generation {
 	g := &generation{
 		Listener: l, conn: conn, drain: make(chan struct{}), over: make(chan struct{}), repairs: make(chan struct{}, maxRepairs),
 		resized: make(chan struct{}, 1),
+		began:   l.now(), since: l.since(),
 	}
 	for _, s := range l.handler.Subjects() {
 		g.channels = append(g.channels, &channel{subject: s, count: l.counters[s], window: newWindow(l.opts.MaxInFlight, l.now())})

@@ -16,8 +16,15 @@ func TestHeldMessagesSurviveARestartOfTheBrokerWithItsStore(t *testing.T) {
 	m := w.join(t, setup{options: patient()})
 	w.publish(t, ticket(ticketID(1), 1), ticket(ticketID(1), 2))
 	until(t, "both are held", func() bool { return len(m.Held()) == 2 })
+	since := m.Held()[0].Since
 	w.restart(t)
+	if age := metric(t, "lockstep_listener_oldest_held_age_seconds", nil, m); age <= 0 {
+		t.Errorf("age %v of the oldest while the connection is made again, want it to go on", age)
+	}
 	until(t, "both are held again", func() bool { return m.Check() == nil && len(m.Held()) == 2 })
+	if now := m.Held()[0].Since; !now.Equal(since) { // case 11.10
+		t.Errorf("the oldest waits since %v, want %v: a reconnection makes it no younger", now, since)
+	}
 	w.publish(t, ticket(ticketID(1), 0))
 	until(t, "all are applied", func() bool { return w.version(t, ticketID(1)) == 2 })
 	until(t, "all are acknowledged", func() bool { return w.pending(t, event.TicketUpdated) == 0 })

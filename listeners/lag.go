@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net/http"
 	"net/url"
 	"strings"
@@ -162,7 +163,8 @@ type LagOptions struct {
 }
 
 // Lag keeps lockstep_broker_lag_messages: the backlog of queue groups as the
-// broker sees it, also while none of their members runs.
+// broker sees it, also while none of their members runs. What the broker does
+// not tell is NaN, not 0.
 type Lag struct {
 	monitor *Monitor
 	opts    LagOptions
@@ -181,16 +183,14 @@ func NewLag(m *Monitor, o LagOptions) (*Lag, error) {
 	l := &Lag{monitor: m, opts: o,
 		lag: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "lockstep_broker_lag_messages",
-			Help: "Messages of a channel that a queue group has not acknowledged yet, as the broker counts them.",
+			Help: "Messages of a channel that a queue group has not acknowledged yet, as the broker counts them; NaN while it cannot be asked.",
 		}, []string{"channel", "group"}),
 		looked: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "lockstep_broker_lag_last_success_timestamp_seconds",
 			Help: "When the broker's lag was last read; 0 if never.",
 		}),
 	}
-	for _, w := range o.Watched {
-		l.lag.WithLabelValues(string(w.Channel), w.Group)
-	}
+	l.unknown()
 	if o.Registerer == nil {
 		return l, nil
 	}
@@ -202,8 +202,14 @@ func NewLag(m *Monitor, o LagOptions) (*Lag, error) {
 	return l, nil
 }
 
-// Run looks at the broker until ctx ends, and then returns nil. While the
-// broker cannot be asked the last figures stay, and their timestamp with them.
+// unknown says of every group that nobody knows.
+func (l *Lag) unknown() {
+	for _, w := range l.opts.Watched {
+		l.lag.WithLabelValues(string(w.Channel), w.Group).Set(math.NaN())
+	}
+}
+
+// Run looks at the broker until ctx ends, and then returns nil.
 func (l *Lag) Run(ctx context.Context) error {
 	tick := time.NewTicker(l.opts.Every)
 	defer tick.Stop()
@@ -211,8 +217,11 @@ func (l *Lag) Run(ctx context.Context) error {
 	blind := false
 	for {
 		err := l.look(ctx)
-		if err != nil && ctx.Err() == nil && !blind {
-			l.opts.Log.WarnContext(ctx, "broker lag cannot be read", "err", err)
+		if err != nil && ctx.Err() == nil {
+			l.unknown()
+			if !blind {
+				l.opts.Log.WarnContext(ctx, "broker lag cannot be read", "err", err)
+			}
 		}
 		blind = err != nil
 		select {
@@ -224,6 +233,10 @@ func (l *Lag) Run(ctx context.Context) error {
 }
 
 func (l *Lag) look(ctx context.Context) error {
+	// A channel that is not there is no error, a streaming server is.
+	if _, err := l.monitor.Store(ctx); err != nil {
+		return err
+	}
 	seen := make(map[event.Subject]ChannelInfo)
 	for _, w := range l.opts.Watched {
 		info, ok := seen[w.Channel]

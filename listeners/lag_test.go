@@ -3,6 +3,8 @@ package listeners_test
 import (
 	"context"
 	"io"
+	"log/slog"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -17,6 +19,7 @@ import (
 	"lockstep/event"
 	"lockstep/listeners"
 	"lockstep/test/brokertest"
+	"lockstep/test/spawn"
 )
 
 const lagWait = 20 * time.Second
@@ -92,6 +95,7 @@ func TestMessagesTheBrokerDroppedShowInTheFirstSequenceAndNotAsLag(t *testing.T)
 	}
 }
 
+// Case 11.10: a lag that nobody knows is not 0.
 func TestLagIsMeasuredForEveryWatchedGroupFromTheStart(t *testing.T) {
 	t.Parallel()
 	b := brokertest.Start(t)
@@ -107,28 +111,61 @@ func TestLagIsMeasuredForEveryWatchedGroupFromTheStart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	becomes := func(orders, tickets int) bool {
+	becomes := func(orders, tickets float64) bool {
 		want := `
-			# HELP lockstep_broker_lag_messages Messages of a channel that a queue group has not acknowledged yet, as the broker counts them.
+			# HELP lockstep_broker_lag_messages Messages of a channel that a queue group has not acknowledged yet, as the broker counts them; NaN while it cannot be asked.
 			# TYPE lockstep_broker_lag_messages gauge
-			lockstep_broker_lag_messages{channel="order:created",group="tickets-service"} ` + strconv.Itoa(orders) + `
-			lockstep_broker_lag_messages{channel="ticket:updated",group="orders-service"} ` + strconv.Itoa(tickets) + "\n"
+			lockstep_broker_lag_messages{channel="order:created",group="tickets-service"} ` + strconv.FormatFloat(orders, 'g', -1, 64) + `
+			lockstep_broker_lag_messages{channel="ticket:updated",group="orders-service"} ` + strconv.FormatFloat(tickets, 'g', -1, 64) + "\n"
 		return testutil.GatherAndCompare(reg, strings.NewReader(want), "lockstep_broker_lag_messages") == nil
 	}
-	if !becomes(0, 0) {
-		t.Error("the series do not begin at 0")
+	unknown := math.NaN()
+	if !becomes(unknown, unknown) {
+		t.Error("the lag is said to be known before anybody has looked")
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- l.Run(ctx) }()
 	send(t, lagClient(t, b), event.TicketUpdated, 3)
 	lagUntil(t, "the lag is 3", func() bool { return becomes(0, 3) })
-	b.Stop() // nobody to ask: the figures stay
+	b.Stop()
+	lagUntil(t, "nobody knows without a broker", func() bool { return becomes(unknown, unknown) })
 	b.Restart()
 	lagUntil(t, "the broker that came back empty is read", func() bool { return becomes(0, 0) })
 	cancel()
 	if err := <-done; err != nil {
 		t.Errorf("run: %v", err)
+	}
+}
+
+// Case 11.10: a page that is not the broker's says nothing of the lag.
+func TestTheLagBehindAStrangersPageIsUnknown(t *testing.T) {
+	t.Parallel()
+	stranger := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(stranger.Close)
+	m, err := listeners.NewMonitor(stranger.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reg := prometheus.NewRegistry()
+	var log lines
+	l, err := listeners.NewLag(m, listeners.LagOptions{
+		Watched: []listeners.Watched{{Channel: event.OrderCreated, Group: "g"}}, Every: time.Millisecond, Registerer: reg,
+		Log: slog.New(slog.NewTextHandler(&log, nil)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	spawn.Background(t, l.Run)
+	lagUntil(t, "it says that it cannot look", func() bool { return log.n.Load() > 0 })
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if got := f.GetMetric()[0].GetGauge().GetValue(); f.GetName() == "lockstep_broker_lag_messages" && !math.IsNaN(got) {
+			t.Errorf("lag %v, want NaN", got)
+		}
 	}
 }
 

@@ -37,6 +37,7 @@ type Listener struct {
 
 	mu      sync.Mutex
 	current *generation // nil while not subscribed
+	before  firstArrivals
 }
 
 // New returns a listener that has messages handled by h and sets aside in q
@@ -106,6 +107,7 @@ func (l *Listener) serve(ctx context.Context, conn *session.Conn) error {
 	}
 	l.set(g)
 	defer l.set(nil)
+	defer func() { l.keep(g.firstArrivals()) }()
 	select {
 	case <-ctx.Done():
 		g.finish(ctx)
@@ -139,6 +141,19 @@ func (l *Listener) set(g *generation) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.current = g
+}
+
+func (l *Listener) keep(f firstArrivals) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.before = f
+}
+
+// since returns what the generation before this one held.
+func (l *Listener) since() firstArrivals {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.before
 }
 
 func (l *Listener) generation() *generation {

@@ -89,15 +89,15 @@ func NewLosses(marks Marks, o LossOptions) *Losses {
 		lost: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "lockstep_listener_lost_messages_total",
 			Help: "Messages that were lost before the group saw them; at least, where the end of the loss is unknown.",
-		}, []string{"channel"}),
+		}, []string{"subject"}),
 		losses: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "lockstep_listener_losses_total",
 			Help: "Losses of messages that were noticed, by how they were lost.",
-		}, []string{"channel", "cause"}),
+		}, []string{"subject", "cause"}),
 		nobody: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "lockstep_listener_unaccounted_messages",
 			Help: "Messages that the group has not finished and this process does not have: another member has them, or they are lost and read again soon.",
-		}, []string{"channel"}),
+		}, []string{"subject"}),
 	}
 	for _, s := range o.Subjects {
 		l.lost.WithLabelValues(string(s))

@@ -90,9 +90,10 @@ func (m *Metrics) gauges() []prometheus.Collector {
 	add := func(a, b float64) float64 { return a + b }
 	most := func(a, b float64) float64 { return max(a, b) }
 	return []prometheus.Collector{
+		m.subscribed(),
 		gauge("lockstep_listener_held", "Messages that wait in memory, unacknowledged.",
 			func(s state) float64 { return float64(s.held) }, add),
-		gauge("lockstep_listener_oldest_held_age_seconds", "How long the oldest of them has waited.",
+		gauge("lockstep_listener_oldest_held_age_seconds", "How long the oldest of them has waited, also over reconnections.",
 			func(s state) float64 { return s.oldest.Seconds() }, most),
 		gauge("lockstep_listener_in_flight", "Messages that were received and are not acknowledged.",
 			func(s state) float64 { return float64(s.unacked) }, add),
@@ -105,11 +106,28 @@ func (m *Metrics) gauges() []prometheus.Collector {
 	}
 }
 
+// subscribed shows whether every listener of the service gets its messages.
+func (m *Metrics) subscribed() prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "lockstep_listener_subscribed", Help: "1 while every listener of the service is subscribed.",
+	}, func() float64 {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		for _, l := range m.listeners {
+			if !l.state().subscribed {
+				return 0
+			}
+		}
+		return 1
+	})
+}
+
 // state is what the gauges show of one listener.
 type state struct {
 	held, unacked, window, quarantined int
 	quarantinedBytes                   int64
 	oldest                             time.Duration
+	subscribed                         bool
 }
 
 func (m *Metrics) watch(l *Listener) {

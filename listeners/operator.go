@@ -134,8 +134,12 @@ func (l *Listener) state() state {
 	s := state{quarantined: int(l.quarantine.total.Load()), quarantinedBytes: l.quarantine.bytes.Load()}
 	g := l.generation()
 	if g == nil {
+		if since := l.since().oldest(); !since.IsZero() {
+			s.oldest = l.now().Sub(since)
+		}
 		return s
 	}
+	s.subscribed = g.conn.Connected()
 	for _, c := range g.channels {
 		s.unacked += int(c.unacked.Load())
 		s.window += c.window.open()

@@ -16,11 +16,11 @@ type Position struct {
 	Lost    uint64        `json:"lost"`  // messages that were found to be lost, since the store began
 	First   uint64        `json:"first"` // oldest message that the broker keeps; 0 if it was not asked
 	Last    uint64        `json:"last"`  // newest message; 0 if it was not asked
-	Lag     uint64        `json:"lag"`   // messages that are still to be acknowledged
+	Lag     *uint64       `json:"lag"`   // messages that are still to be acknowledged; nil if nobody knows
 }
 
 // Positions returns where a group stands in its channels. Without a monitor
-// the broker's side stays 0. With an error the positions are those that could
+// the broker's side stays unknown. With an error the positions are those that could
 // be had.
 func Positions(ctx context.Context, marks Marks, m *Monitor, group string, channels []event.Subject) ([]Position, error) {
 	var positions []Position
@@ -37,7 +37,8 @@ func Positions(ctx context.Context, marks Marks, m *Monitor, group string, chann
 			if err != nil {
 				errs = append(errs, err)
 			} else {
-				p.First, p.Last, p.Lag = info.FirstSeq, info.LastSeq, info.Lag(group)
+				lag := info.Lag(group)
+				p.First, p.Last, p.Lag = info.FirstSeq, info.LastSeq, &lag
 			}
 		}
 		positions = append(positions, p)

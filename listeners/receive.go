@@ -42,7 +42,8 @@ func (g *generation) receive(c *channel, m *stan.Msg) {
 
 func (g *generation) decode(c *channel, m *stan.Msg) *delivery {
 	d := &delivery{
-		channel: c, sequence: m.Sequence, sentAt: time.Unix(0, m.Timestamp), payload: m.Data, ack: m, arrived: g.now(),
+		channel: c, sequence: m.Sequence, sentAt: time.Unix(0, m.Timestamp), payload: m.Data, ack: m,
+		arrived: g.since.of(place{c.subject, m.Sequence, m.Timestamp}, g.now()),
 	}
 	item, err := g.handler.Decode(c.subject, m.Data)
 	if err == nil && len(m.Data) > event.MaxPayload {

@@ -8,6 +8,7 @@ type Metrics struct {
 	lockConflicts prometheus.Counter
 	drift         *prometheus.GaugeVec
 	compared      prometheus.Gauge
+	waiting       prometheus.Gauge
 }
 
 // The kinds of locks that differ from what the orders service says.
@@ -25,6 +26,10 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "lockstep_lock_conflicts_total",
 			Help: "Orders that asked for a ticket which another order holds, or which is deleted; they wait.",
 		}),
+		waiting: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "lockstep_lock_waiting",
+			Help: "Orders that wait for a ticket that another one holds. The same in every process on one store: take the maximum, not the sum.",
+		}),
 		drift: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "lockstep_lock_drift",
 			Help: "Locks that differed from the orders service in the last whole comparison, before it mended them; those of kind no_order it leaves.",
@@ -38,10 +43,13 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		m.drift.WithLabelValues(kind)
 	}
 	if reg != nil {
-		reg.MustRegister(m.lockConflicts, m.drift, m.compared)
+		reg.MustRegister(m.lockConflicts, m.waiting, m.drift, m.compared)
 	}
 	return m
 }
+
+// Waiting notes how many orders wait for a ticket.
+func (m *Metrics) Waiting(n int) { m.waiting.Set(float64(n)) }
 
 func (m *Metrics) conflict() { m.lockConflicts.Inc() }
 

@@ -56,6 +56,9 @@ type Reader interface {
 	// above after, by that id; none behind the last one.
 	Locks(ctx context.Context, after string, limit int) ([]Lock, error)
 
+	// Waiting returns how many orders wait for a ticket that another one holds.
+	Waiting(ctx context.Context) (int, error)
+
 	// Page returns up to limit tickets, held and deleted ones too, with an id
 	// above after, by id: fewer if they are large, none behind the last one.
 	// It is what replicas are compared with and filled from.

@@ -60,3 +60,42 @@ func TestPromisedMetricsAreThereFromTheStart(t *testing.T) {
 	}
 	r.end()
 }
+
+// TestEitherServiceMeasuresTheLagOfBothGroups: the lag of a service that is down
+// is known by the other one. Counters of losses are there before the first.
+// Case 11.10.
+func TestEitherServiceMeasuresTheLagOfBothGroups(t *testing.T) {
+	t.Parallel()
+	r := startUp(t, t.TempDir())
+	families, err := r.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			labels := map[string]string{}
+			for _, l := range m.GetLabel() {
+				labels[l.GetName()] = l.GetValue()
+			}
+			seen[strings.Join([]string{f.GetName(), labels["service"], labels["group"], labels["channel"] + labels["subject"], labels["cause"]}, " ")] = true
+		}
+	}
+	for _, want := range []string{
+		"lockstep_broker_lag_messages tickets orders-service ticket:updated ",
+		"lockstep_broker_lag_messages tickets orders-service payment:created ",
+		"lockstep_broker_lag_messages tickets tickets-service order:created ",
+		"lockstep_broker_lag_messages orders tickets-service order:created ",
+		"lockstep_broker_lag_messages orders orders-service expiration:complete ",
+		"lockstep_listener_losses_total orders  payment:created truncated",
+		"lockstep_listener_losses_total tickets  order:created elsewhere",
+		"lockstep_listener_lost_messages_total tickets  order:cancelled ",
+		"lockstep_listener_subscribed orders   ",
+		"lockstep_lock_waiting tickets   ",
+	} {
+		if !seen[want] {
+			t.Errorf("nobody measures %q", want)
+		}
+	}
+	r.end()
+}

@@ -242,9 +242,10 @@ func (c *replicaStatusCmd) Run(ctx context.Context, s streams) error {
 		Services map[string]struct {
 			Rows, Held, Quarantined int
 			Positions               []struct {
-				Channel, Group         string
-				Mark, First, Last, Lag uint64
-				Lost                   uint64
+				Channel, Group          string
+				Mark, First, Last, Lost uint64
+
+				Lag *uint64 // nil if the broker could not be asked
 			}
 			Problems []string
 		}
@@ -257,7 +258,11 @@ func (c *replicaStatusCmd) Run(ctx context.Context, s streams) error {
 		fmt.Fprintf(w, "%s\trows %d\theld %d\tin quarantine %d\n", name, v.Rows, v.Held, v.Quarantined)
 		fmt.Fprintln(w, "CHANNEL\tSEEN UP TO\tOLDEST\tNEWEST\tLAG\tLOST")
 		for _, p := range v.Positions {
-			fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\n", p.Channel, p.Mark, p.First, p.Last, p.Lag, p.Lost)
+			first, last, lag := "unknown", "unknown", "unknown"
+			if p.Lag != nil {
+				first, last, lag = fmt.Sprint(p.First), fmt.Sprint(p.Last), fmt.Sprint(*p.Lag)
+			}
+			fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%d\n", p.Channel, p.Mark, first, last, lag, p.Lost)
 		}
 		for _, problem := range v.Problems {
 			fmt.Fprintf(w, "problem: %s\n", printable(problem))

@@ -140,16 +140,27 @@ func (b *bench) lag(s *service, group string, subjects []event.Subject) error {
 	s.positions = func(ctx context.Context) ([]listeners.Position, error) {
 		return listeners.Positions(ctx, s.store.marks, m, group, subjects)
 	}
-	var watched []listeners.Watched
-	for _, subject := range subjects {
-		watched = append(watched, listeners.Watched{Channel: subject, Group: group})
-	}
-	l, err := listeners.NewLag(m, listeners.LagOptions{Watched: watched, Log: s.log, Registerer: s.reg})
+	l, err := listeners.NewLag(m, listeners.LagOptions{Watched: everyGroup(), Log: s.log, Registerer: s.reg})
 	if err != nil {
 		return err
 	}
 	s.jobs = append(s.jobs, l.Run)
 	return nil
+}
+
+// everyGroup returns the groups of both services: the lag of one of them is
+// known as long as any process runs.
+func everyGroup() []listeners.Watched {
+	var all []listeners.Watched
+	watch := func(group string, subjects []event.Subject) {
+		for _, subject := range subjects {
+			all = append(all, listeners.Watched{Channel: subject, Group: group})
+		}
+	}
+	watch(listeners.TicketsService, event.OrderSubjects())
+	watch(listeners.OrdersService, event.TicketSubjects())
+	watch(listeners.OrdersService, listeners.NewOrders(nil).Subjects())
+	return all
 }
 
 func (s *service) outboxReadable(context.Context) error { return s.gauges.Check() }

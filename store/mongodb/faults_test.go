@@ -3,10 +3,12 @@ package mongodb_test
 import (
 	"context"
 	"errors"
+	"math"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
@@ -15,6 +17,7 @@ import (
 	"lockstep/outbox"
 	"lockstep/store/mongodb"
 	"lockstep/test/mongotest"
+	"lockstep/test/spawn"
 	"lockstep/ticket"
 )
 
@@ -173,6 +176,50 @@ func TestCloseDoesNotWaitForASilentServer(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Case 11.10: the age of a stream that died goes on, also after its tail was
+// closed, until the server answers and none is wanted.
+func TestTheAgeOfADeadStreamGrows(t *testing.T) {
+	t.Parallel()
+	set := mongotest.Start(t, 1)
+	reg := prometheus.NewRegistry()
+	db := open(t, set.URI("shop"), mongodb.Options{Registerer: reg})
+	age := func() float64 {
+		families, err := reg.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range families {
+			if f.GetName() == "lockstep_mongodb_stream_tick_age_seconds" {
+				return f.GetMetric()[0].GetGauge().GetValue()
+			}
+		}
+		t.Fatal("no age")
+		return 0
+	}
+	if a := age(); !math.IsNaN(a) {
+		t.Errorf("age %v without a stream, want NaN", a)
+	}
+	tail, err := db.Outbox().Tail(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	spawn.Until(t, "the stream has answered", func() bool { return age() < 1 })
+	set.Members[0].Freeze(t)
+	spawn.Until(t, "the age grows", func() bool { return age() > 3 })
+	if err := tail.Close(); err != nil {
+		t.Log(err) // the server is silent
+	}
+	if a := age(); !(a > 3) {
+		t.Errorf("age %v once the tail was closed, want it to go on", a)
+	}
+	set.Members[0].Thaw(t)
+	spawn.Until(t, "no stream is dead", func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		return db.Ping(ctx) == nil && math.IsNaN(age())
+	})
 }
 
 // TestAForeignTransactionHoldsUpOnlyItsOwnTicket leaves a transaction of

@@ -56,6 +56,12 @@ func (s *Tickets) Locks(ctx context.Context, after string, limit int) ([]ticket.
 	return page(ctx, s.locks(), after, limit, lockDoc.lock, func(l ticket.Lock) string { return l.OrderID })
 }
 
+// Waiting implements ticket.Reader.
+func (s *Tickets) Waiting(ctx context.Context) (int, error) {
+	n, err := s.locks().CountDocuments(ctx, is("state", ticket.Waiting), options.Count().SetHint("byTicket"))
+	return int(n), err
+}
+
 // lock adds the write of a lock.
 func (c *change) lock(l ticket.LockChange) {
 	d := newLockDoc(l.Now)

@@ -53,7 +53,7 @@ func newMetrics(reg prometheus.Registerer, t *tails) *metrics {
 	}
 	age := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "lockstep_mongodb_stream_tick_age_seconds",
-		Help: "Time since the change stream last answered, with events or without; 0 while none is open.",
+		Help: "Time since the change stream last answered, with events or without, also of one that died and was not replaced; NaN if there is none.",
 	}, t.age)
 	if reg != nil {
 		reg.MustRegister(m.batches, m.verdicts, m.lost, m.orphans, m.remade, age)

@@ -215,6 +215,7 @@ func (db *DB) Ping(ctx context.Context) error {
 	if err := db.commands.Ping(ctx, readpref.Primary()); err != nil {
 		return err
 	}
+	db.tails.answered()
 	_, broken := db.condition.last()
 	return broken
 }

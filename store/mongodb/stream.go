@@ -57,6 +57,7 @@ func (t *tail) read(life context.Context, stream *mongo.ChangeStream) {
 		if err != nil {
 			t.lost = err
 			if life.Err() == nil {
+				t.died.Store(true)
 				t.db.metrics.streamLost(reasonOf(err))
 			}
 			return

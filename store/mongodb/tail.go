@@ -25,6 +25,7 @@ type tail struct {
 	stop    context.CancelFunc
 	ended   chan struct{}
 	ticked  atomic.Int64 // nanoseconds since 1970
+	died    atomic.Bool  // the stream has ended of itself
 
 	stream chan outbox.Wake // closed when the stream has ended
 	lost   error            // why; read after stream was closed
@@ -46,6 +47,7 @@ func (s *Outbox) Tail(ctx context.Context) (outbox.Tail, error) {
 	stream, err := t.begin(ctx, life)
 	if err != nil {
 		stop()
+		s.db.tails.failed()
 		return nil, fmt.Errorf("open change stream: %w", err)
 	}
 	s.db.tails.add(t)

@@ -1,6 +1,7 @@
 package mongodb
 
 import (
+	"math"
 	"sync"
 	"time"
 
@@ -16,9 +17,21 @@ const (
 
 // tails knows the open tails of this process and tells them of its commits.
 type tails struct {
-	mu   sync.Mutex
-	open map[*tail]bool
+	mu     sync.Mutex
+	open   map[*tail]bool
+	silent time.Time // the last answer of a stream that died; zero once there is another one, or none is wanted
+	broken bool      // it ended of itself, and somebody wants another
+	tried  time.Time // when that was noticed, or another one was last tried
 }
+
+const (
+	// quiet is how long a stream that lives says nothing at most. A lease is
+	// lost, and the tail closed, about three seconds after a server froze.
+	quiet = 2500 * time.Millisecond
+
+	// wanted is how long after the last try a stream counts as wanted.
+	wanted = time.Minute
+)
 
 func newTails() *tails { return &tails{open: map[*tail]bool{}} }
 
@@ -26,12 +39,34 @@ func (s *tails) add(t *tail) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.open[t] = true
+	s.silent, s.broken = time.Time{}, false
 }
 
+// remove forgets a tail that is closed. If its stream is dead, its age goes on.
 func (s *tails) remove(t *tail) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.open, t)
+	ticked := time.Unix(0, t.ticked.Load())
+	if dead := t.died.Load(); dead || time.Since(ticked) > quiet {
+		s.silent, s.broken, s.tried = ticked, dead, time.Now()
+	}
+}
+
+// failed notes that a stream was wanted and could not be opened.
+func (s *tails) failed() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tried = time.Now()
+}
+
+// answered notes that the server answers: if none is wanted, none is dead.
+func (s *tails) answered() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.broken || time.Since(s.tried) > wanted {
+		s.silent = time.Time{}
+	}
 }
 
 // hint hands the events of a batch that was committed to the open tails. It
@@ -61,13 +96,19 @@ func (s *tails) hint(batch []*change) {
 }
 
 // age returns the seconds since the last answer of the stream that is quiet
-// for longest.
+// for longest, also of one that died and has no successor yet; NaN if there is
+// none.
 func (s *tails) age() float64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	oldest := 0.0
+	oldest := s.silent
 	for t := range s.open {
-		oldest = max(oldest, time.Since(time.Unix(0, t.ticked.Load())).Seconds())
+		if at := time.Unix(0, t.ticked.Load()); oldest.IsZero() || at.Before(oldest) {
+			oldest = at
+		}
 	}
-	return oldest
+	if oldest.IsZero() {
+		return math.NaN()
+	}
+	return time.Since(oldest).Seconds()
 }

@@ -103,6 +103,13 @@ func (s *Tickets) Locks(ctx context.Context, after string, limit int) ([]ticket.
 	return all(ctx, s.db.read, scanLock, selectLock+"WHERE orderId > ? ORDER BY orderId LIMIT ?", after, limit)
 }
 
+// Waiting implements ticket.Reader.
+func (s *Tickets) Waiting(ctx context.Context) (int, error) {
+	return one(ctx, s.db.read, nil, func(row scanner) (n int, err error) {
+		return n, row.Scan(&n)
+	}, "SELECT count(*) FROM locks WHERE state = 'waiting'")
+}
+
 // Commit implements ticket.Store.
 func (s *Tickets) Commit(ctx context.Context, c ticket.Change) error {
 	err := s.db.do(ctx, func(ctx context.Context, w *writer) error {

@@ -71,7 +71,7 @@ func TestBrokerThatForgets(t *testing.T) {
 			t.Error("the orders service does not say that messages were lost")
 		}
 		m := s.do(t, "", http.MethodGet, s.ordersOps+"/metrics", nil, http.StatusOK).raw
-		if !strings.Contains(m, `lockstep_listener_losses_total{cause="renumbered",channel="payment:created",service="orders"} 1`) {
+		if !strings.Contains(m, `lockstep_listener_losses_total{cause="renumbered",service="orders",subject="payment:created"} 1`) {
 			t.Error("nobody counts that payments may be lost") // case 9.10
 		}
 		if out, _ := lockstep(t, "replica", "status", "--ops-url", s.ordersOps); !strings.Contains(out, "LOST") {

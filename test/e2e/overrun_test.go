@@ -50,7 +50,7 @@ func TestChannelThatRunsOver(t *testing.T) {
 			t.Errorf("the log does not name what was lost: %s", lost)
 		}
 		metrics := s.do(t, "", http.MethodGet, s.ordersOps+"/metrics", nil, http.StatusOK).raw
-		if !strings.Contains(metrics, `lockstep_listener_lost_messages_total{channel="ticket:updated",service="orders"} 40`) {
+		if !strings.Contains(metrics, `lockstep_listener_lost_messages_total{service="orders",subject="ticket:updated"} 40`) {
 			t.Error("no metric tells that 40 messages were lost")
 		}
 		out, code := lockstep(t, "replica", "verify", "--ops-url", s.ordersOps)

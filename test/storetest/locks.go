@@ -62,6 +62,9 @@ func lockNextWaiting(t *testing.T, b Backend) {
 		lock(7, ticket.Waiting, ticketID, noon.Add(time.Second)),
 		lock(5, ticket.Waiting, ticketID, noon.Add(time.Minute)),
 	}
+	n, err := b.Tickets.Waiting(t.Context())
+	must(t, "count those who wait", err)
+	same(t, "orders that wait", n, 5) // case 11.10
 	for _, l := range want {
 		got, err := b.Tickets.NextWaiting(t.Context(), ticketID)
 		must(t, "next waiting", err)

@@ -188,6 +188,9 @@ func outboxStats(t *testing.T, b Backend) {
 	fail(t, b, first.ID(), noon)
 	fail(t, b, other.ID(), noon)
 	same(t, "stats", stats(), outbox.Stats{Pending: 3, Oldest: first.OccurredAt, BlockedKeys: 2})
+	_, err := b.Outbox.Relock(t.Context(), []string{first.ID()}, noon)
+	must(t, "relock", err)
+	same(t, "a key stays blocked while its event is tried again", stats().BlockedKeys, 2) // case 11.10
 	must(t, "delete", b.Outbox.Delete(t.Context(), refsTo(first, second)))
 	same(t, "stats", stats(), outbox.Stats{Pending: 1, Oldest: other.OccurredAt, BlockedKeys: 1})
 }
