@@ -26,24 +26,25 @@ type cursor struct {
 // first.
 const selectRange = selectEvent + "WHERE seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3"
 
-func (db *DB) cursor(ctx context.Context) (c *cursor, err error) {
-	c = &cursor{foreign: db.unreadable}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, c.Close())
-		}
-	}()
-	if c.pool, err = connect(db.path, 1, "query_only(1)"); err != nil {
-		return nil, err
+func (db *DB) cursor(ctx context.Context) (*cursor, error) {
+	c := &cursor{foreign: db.unreadable}
+	if err := c.open(ctx, db); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, nil
+}
+
+func (c *cursor) open(ctx context.Context, db *DB) (err error) {
+	if c.pool, err = db.readers(1); err != nil {
+		return err
 	}
 	if c.conn, err = c.pool.Conn(ctx); err != nil {
-		return nil, err
+		return err
 	}
-	err = c.conn.Raw(func(conn any) (err error) {
+	return c.conn.Raw(func(conn any) (err error) {
 		c.statement, err = conn.(driver.ConnPrepareContext).PrepareContext(ctx, selectRange)
 		return err
 	})
-	return c, err
 }
 
 // read appends up to limit events behind after, and up to last, to found, as

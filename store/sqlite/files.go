@@ -1,12 +1,16 @@
 package sqlite
 
 import (
+	"context"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"time"
+
+	"lockstep/internal/group"
 )
 
 // files are what a DB has open, as they lay on the disk then. Whoever deletes
@@ -52,6 +56,21 @@ func (all files) close() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// same connects only while the files are in their places: a file that lies there
+// instead is another one, and where none lies the engine would make one.
+type same struct {
+	driver.Connector
+	files files
+}
+
+// Connect implements driver.Connector.
+func (c same) Connect(ctx context.Context) (driver.Conn, error) {
+	if err := c.files.replaced(); err != nil {
+		return nil, fmt.Errorf("%w: %w", group.ErrRefused, err)
+	}
+	return c.Connector.Connect(ctx)
 }
 
 // replaced returns an error that names the first file which is no longer in

@@ -41,6 +41,9 @@ func TestWritingStopsWhenAFileIsTakenAway(t *testing.T) {
 				}
 				settle(t, db)
 				take(t, path+suffix)
+				if tail, err := db.Outbox().Tail(t.Context()); !errors.Is(err, group.ErrRefused) {
+					t.Errorf("a new connection: %v, %v, want ErrRefused: it would be to another file", tail, err)
+				}
 				if err := db.Tickets().Commit(t.Context(), ticket.Change{Now: newTicket()}); !errors.Is(err, ticket.ErrUnknown) {
 					t.Errorf("the first commit: %v, want ErrUnknown", err)
 				}

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -98,7 +99,7 @@ func (db *DB) open(ctx context.Context, path string, o Options) (err error) {
 		return err
 	}
 	db.writer.directory.path = filepath.Dir(db.path)
-	pool, err := connect(db.path, o.Readers, "query_only(1)")
+	pool, err := db.readers(o.Readers)
 	if err != nil {
 		return err
 	}
@@ -125,16 +126,34 @@ const busyTimeout = 10 * time.Second
 
 // connect returns a pool of at most n connections that stay open.
 func connect(path string, n int, pragmas ...string) (*sql.DB, error) {
-	query := url.Values{"_pragma": append([]string{fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds())}, pragmas...)}
-	dsn := url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(path), RawQuery: query.Encode()}
-	connector, err := sqlite.NewConnector(dsn.String())
+	connector, err := connectorOf(path, pragmas...)
 	if err != nil {
 		return nil, err
 	}
-	pool := sql.OpenDB(connector)
+	return pooled(connector, n), nil
+}
+
+// readers is connect for connections that cannot write, each to the file that
+// was opened and to no other.
+func (db *DB) readers(n int) (*sql.DB, error) {
+	connector, err := connectorOf(db.path, "query_only(1)")
+	if err != nil {
+		return nil, err
+	}
+	return pooled(same{connector, db.writer.files}, n), nil
+}
+
+func connectorOf(path string, pragmas ...string) (driver.Connector, error) {
+	query := url.Values{"_pragma": append([]string{fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds())}, pragmas...)}
+	dsn := url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(path), RawQuery: query.Encode()}
+	return sqlite.NewConnector(dsn.String())
+}
+
+func pooled(c driver.Connector, n int) *sql.DB {
+	pool := sql.OpenDB(c)
 	pool.SetMaxOpenConns(n)
 	pool.SetMaxIdleConns(n)
-	return pool, nil
+	return pool
 }
 
 // Close waits for the commits under way and closes the file. Reads and tails

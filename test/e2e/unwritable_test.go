@@ -145,7 +145,7 @@ func TestSuspendedReservationsAreSaidSo(t *testing.T) {
 }
 
 // Case 10.10: a store that takes no writes says so to everybody who writes, and
-// goes on reading.
+// reads from no other file.
 func TestAStoreWithoutItsFileSaysSo(t *testing.T) {
 	t.Parallel()
 	s := newSystem(t, sqlite{})
@@ -158,7 +158,49 @@ func TestAStoreWithoutItsFileSaysSo(t *testing.T) {
 	s.wantRefused(t, free, order)
 	s.wantSaid(t, http.MethodPost, s.ticketsURL+"/api/tickets", draft{"t", 1}, http.StatusServiceUnavailable,
 		"The store is not available: nothing was changed, try again later")
-	s.ticket(t, free)
+	r, err := s.try(t, "", http.MethodGet, s.ticketsURL+"/api/tickets/"+free, nil)
+	if err != nil || r.status != http.StatusServiceUnavailable && (r.status != http.StatusOK || r.id() != free) {
+		t.Errorf("GET = %d %s %v, want the ticket, or 503 over a new connection", r.status, r.raw, err)
+	}
+}
+
+// Case 10.16: another program keeps the file locked for longer than a request
+// waits.
+func TestAFileThatIsLockedSaysSo(t *testing.T) {
+	t.Parallel()
+	s := newSystem(t, sqlite{})
+	other, err := sql.Open("sqlite", "file:"+s.tickets.file()+"?_pragma=busy_timeout(10000)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	conn, err := other.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := conn.ExecContext(t.Context(), "BEGIN IMMEDIATE"); err != nil {
+		t.Fatal(err)
+	}
+	r, err := s.try(t, "ann@example.com", http.MethodPost, s.ticketsURL+"/api/tickets", draft{"t", 1})
+	if err != nil || r.status != http.StatusServiceUnavailable {
+		t.Errorf("POST = %d %s %v, want 503", r.status, r.raw, err)
+	}
+	until(t, "the probes turn", func() bool {
+		r, err := s.try(t, "", http.MethodGet, s.ticketsOps+"/readyz", nil)
+		return err == nil && r.status == http.StatusServiceUnavailable && strings.Contains(r.raw, "another program has locked the file")
+	})
+	if _, err := conn.ExecContext(t.Context(), "ROLLBACK"); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "it goes on", func() bool {
+		r, err := s.try(t, "ann@example.com", http.MethodPost, s.ticketsURL+"/api/tickets", draft{"t", 1})
+		return err == nil && r.status == http.StatusCreated
+	})
+	until(t, "the probes turn back", func() bool {
+		r, err := s.try(t, "", http.MethodGet, s.ticketsOps+"/readyz", nil)
+		return err == nil && r.status == http.StatusOK
+	})
 }
 
 // Case 11.11: no primary.
