@@ -5,6 +5,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"lockstep/test/spawn"
@@ -22,9 +23,9 @@ type attack struct {
 }
 
 // attacks are all of them, by their numbers.
-func attacks() []attack {
+var attacks = sync.OnceValue(func() []attack {
 	return slices.Concat(sessions(), rights(), inputs(), connections(), operators(), events())
-}
+})
 
 // Case 11, Show: each attack is a test by its number that passes, or says why
 // the contract forbids the answer.
