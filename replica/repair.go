@@ -100,7 +100,7 @@ func (r *Repairer) repair(ctx context.Context, id string, cause Cause) (int64, e
 		return event.None, err
 	}
 	for range maxRounds {
-		row, err := optional(r.store.Row(ctx, id))
+		row, err := r.row(ctx, id)
 		if err != nil {
 			return event.None, err
 		}
@@ -123,6 +123,20 @@ func (r *Repairer) repair(ctx context.Context, id string, cause Cause) (int64, e
 	return event.None, errContended
 }
 
+// row returns what is stored, nil for nothing. Of a row that cannot be read the
+// version will do, if that can be: what is written over it is the owner's.
+func (r *Repairer) row(ctx context.Context, id string) (*Row, error) {
+	row, err := optional(r.store.Row(ctx, id))
+	if !errors.Is(err, ErrUnreadable) {
+		return row, err
+	}
+	versions, failed := r.store.Versions(ctx, []string{id})
+	if version, ok := versions[id]; ok && failed == nil {
+		return &Row{ID: id, Version: version}, nil
+	}
+	return nil, errors.Join(err, failed)
+}
+
 // Reset makes the row what its owner has now, whatever it was: it is moved
 // back if it was ahead, and removed if the owner never had the record. It
 // returns both sides as they were; nil means that there was nothing. Unlike
@@ -135,7 +149,7 @@ func (r *Repairer) Reset(ctx context.Context, id string) (before, after *Row, er
 		return nil, nil, fmt.Errorf("reset ticket %s: %w", id, err)
 	}
 	for range maxRounds {
-		if before, err = optional(r.store.Row(ctx, id)); err != nil {
+		if before, err = r.row(ctx, id); err != nil {
 			return nil, nil, fmt.Errorf("reset ticket %s: %w", id, err)
 		}
 		write := Write{From: versionOf(before)}

@@ -151,6 +151,11 @@ func unreadableRow(t *testing.T, b Backend) {
 	same(t, "page", page, rows[2:])
 	tickets := collect(t, b.OrderTickets.Tickets(t.Context(), []string{rows[0].ID, rows[2].ID}))
 	same(t, "tickets", tickets, []order.Ticket{{ID: rows[2].ID, Title: rows[2].Title, Price: rows[2].Price}})
+	_, err = replica.NewRepairer(b.Replica, owner{record: rows[1]}, replica.RepairOptions{}).Repair(t.Context(), rows[1].ID, replica.ByLook)
+	must(t, "repair", err)
+	mended, err := b.Replica.Row(t.Context(), rows[1].ID)
+	must(t, "read what its owner has mended", err)
+	same(t, "row", mended, rows[1])
 	newer := rows[0]
 	newer.Version++
 	writeRows(t, b, 1, replica.Write{From: rows[0].Version, Row: newer})
@@ -158,6 +163,14 @@ func unreadableRow(t *testing.T, b Backend) {
 	must(t, "read what the next event has mended", err)
 	same(t, "row", got, newer)
 }
+
+// owner has one record, and is asked for nothing else.
+type owner struct {
+	replica.Canonical
+	record replica.Row
+}
+
+func (o owner) Snapshot(context.Context, string) (replica.Row, error) { return o.record, nil }
 
 func unreadableRefund(t *testing.T, b Backend) {
 	var all []order.Payment
