@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -94,10 +95,11 @@ func (b *book) sold(rng *rand.Rand) (id string, of sale) {
 	return id, b.orders[id]
 }
 
-func (b *book) count(what string) {
+func (b *book) count(what string) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.counts[what]++
+	return b.counts[what]
 }
 
 // load works on the system until the returned function is called.
@@ -162,24 +164,40 @@ func (s *trial) work(ctx context.Context, rng *rand.Rand) {
 		if order, _ := s.book.sold(rng); order != "" {
 			s.pay(order)
 		}
+	case n < 98:
+		r, err := s.tryFor(ctx, s.t, "ann@example.com", http.MethodDelete, s.ticketsURL+"/api/tickets/"+id, nil)
+		s.answered("delete", r, err)
 	default:
 		r, err := s.tryFor(ctx, s.t, "", http.MethodGet, s.ticketsURL+"/api/tickets", nil)
 		s.answered("list", r, err)
 	}
 }
 
-// answered counts an answer and returns its status; 0 if there is none.
+// answered counts an answer and returns its status; 0 if there is none. What the
+// log says of an internal failure is told a few times.
 func (s *trial) answered(what string, r reply, err error) int {
 	status := r.status
 	if err != nil {
 		status = 0
 	}
-	s.book.count(fmt.Sprint(what, " ", status))
-	if status == http.StatusInternalServerError && s.book.counts["told "+what] < 3 {
-		s.book.count("told " + what)
-		s.note("%s answered %s", what, r.raw)
+	if n := s.book.count(fmt.Sprint(what, " ", status)); status == http.StatusInternalServerError && n <= 3 {
+		s.note("%s answered %s: %s", what, r.raw, s.logged(r.raw))
 	}
 	return status
+}
+
+// logged returns the line of a log that has the id of an answer.
+func (s *trial) logged(raw string) string {
+	_, id, _ := strings.Cut(raw, `"id":"`)
+	id, _, _ = strings.Cut(id, `"`)
+	for _, p := range s.processes() {
+		for line := range strings.Lines(p.Output()) {
+			if id != "" && strings.Contains(line, id) {
+				return line
+			}
+		}
+	}
+	return "no line has its id"
 }
 
 // pay announces a payment, as a service of payments does: again and again until
