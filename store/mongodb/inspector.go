@@ -39,11 +39,10 @@ func (s *Outbox) Stats(ctx context.Context) (outbox.Stats, error) {
 func (s *Outbox) unreadable(ctx context.Context) (int, error) {
 	if !s.db.searched.Load() {
 		foreign := is("$expr", is("$not", bson.A{readable()}))
-		docs, err := list(ctx, s.events(), foreign, func(raw bson.Raw) bson.Raw { return raw }, options.Find().SetLimit(1000).SetProjection(is("payload", 0)))
-		if err != nil {
+		note := func(doc bson.Raw) bool { return len(s.db.readable([]bson.Raw{doc})) == 0 }
+		if _, err := list(ctx, s.events(), foreign, note, options.Find().SetLimit(1000).SetProjection(is("payload", 0))); err != nil {
 			return 0, err
 		}
-		s.db.readable(docs)
 		s.db.searched.Store(true)
 	}
 	return s.db.foreign.Count(func(id string) (bool, error) {
