@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -24,13 +25,15 @@ const (
 // beginPause is how long a store that did not answer is left alone.
 const beginPause = time.Second
 
-// filling knows whether a replica that was empty when it was first looked at
-// has been filled from its owner since, by any process, over restarts. Until
-// then a process is not ready: it would refuse what others sell.
+// filling knows whether a replica that was empty when a process began has been
+// filled from its owner since, by any process, over restarts. Until then a
+// process is not ready: it would refuse what others sell.
 type filling struct {
 	marks listeners.Marks
 	count func(context.Context) (int, error)
-	ended atomic.Bool
+
+	decided atomic.Bool // whether the replica was empty
+	ended   atomic.Bool
 
 	mu     sync.Mutex
 	failed error // why the last attempt failed
@@ -42,46 +45,53 @@ func (f *filling) check(ctx context.Context) error {
 		return nil
 	}
 	ended, err := f.begin(ctx)
-	if err != nil {
-		return fmt.Errorf("it is not known yet whether the replica was filled: %w", err)
-	}
 	if ended {
 		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("it is not known yet whether the replica was filled: %w", err)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.failed != nil {
 		return fmt.Errorf("the replica was not filled from its owner yet: see that CANONICAL_URL answers; the last attempt: %w", f.failed)
 	}
-	return fmt.Errorf("the replica was empty and is being filled from its owner")
+	return errors.New("the replica was empty and is being filled from its owner")
 }
 
-// begin reports whether the replica has been filled. The first call of all
-// decides whether it has to be, so it comes before any message does.
+// begin reports whether the replica has been filled. The first call decides
+// whether it has to be, so it comes before any message does.
 func (f *filling) begin(ctx context.Context) (ended bool, err error) {
-	m, err := f.marks.Mark(ctx, listeners.OrdersService, fillingMark)
-	if err == nil && m.Sequence == 0 {
-		m, err = f.first(ctx, m)
+	m, err := f.mark(ctx)
+	if err == nil && !f.decided.Load() {
+		m, err = f.decide(ctx, m)
 	}
-	if err == nil && m.Sequence == fillEnded {
-		f.ended.Store(true)
+	if err != nil {
+		return false, err
 	}
-	return f.ended.Load(), err
+	f.decided.Store(true)
+	f.ended.Store(m.Sequence != fillBegun)
+	return f.ended.Load(), nil
 }
 
-func (f *filling) first(ctx context.Context, m listeners.Mark) (listeners.Mark, error) {
+func (f *filling) mark(ctx context.Context) (listeners.Mark, error) {
+	return f.marks.Mark(ctx, listeners.OrdersService, fillingMark)
+}
+
+// decide lets the filling of an empty replica begin. One that a process was
+// killed in goes on.
+func (f *filling) decide(ctx context.Context, m listeners.Mark) (listeners.Mark, error) {
 	n, err := f.count(ctx)
 	if err != nil {
 		return m, err
 	}
-	if m.Sequence = fillBegun; n > 0 {
-		m.Sequence = fillEnded
+	if n == 0 && m.Sequence != fillBegun {
+		m.Sequence = fillBegun
+		if _, err := f.marks.Store(ctx, m); err != nil {
+			return m, err
+		}
 	}
-	stored, err := f.marks.Store(ctx, m)
-	if err == nil && !stored { // another process was faster
-		return f.marks.Mark(ctx, listeners.OrdersService, fillingMark)
-	}
-	return m, err
+	return f.mark(ctx) // another process may have been faster
 }
 
 // tried is told how a comparison with the owner ended.
@@ -91,7 +101,7 @@ func (f *filling) tried(ctx context.Context, err error) {
 	}
 	if err == nil {
 		var m listeners.Mark
-		if m, err = f.marks.Mark(ctx, listeners.OrdersService, fillingMark); err == nil {
+		if m, err = f.mark(ctx); err == nil {
 			m.Sequence = fillEnded
 			_, err = f.marks.Store(ctx, m) // if another process was faster, it is the same
 		}

@@ -41,6 +41,10 @@ func TestAnEmptyReplicaIsNotReadyUntilItWasFilled(t *testing.T) {
 		empty.kill(t)
 		empty.Env = append(empty.Env, "CANONICAL_URL=http://"+at[0])
 		empty.start(t) // it was filled once
+		empty.kill(t)
+		empty.emptyReplica(t)
+		empty.Launch(t)
+		until(t, "an emptied one is not ready", notReady)
 	})
 }
 
