@@ -54,6 +54,7 @@ const (
 	failedOrders  = "answers of 5xx by orders"
 	releasedAgain = "cancelled orders announced again"
 	lockedAgain   = "paid orders announced again"
+	killed        = "kills"
 )
 
 var figures = []figure{
@@ -73,15 +74,12 @@ var figures = []figure{
 	{failedOrders, false, ourOrders},
 	{releasedAgain, false, never},
 	{lockedAgain, false, never},
-	{"refunds listed", false, never},
-	{"charged, and payments never said so", false, never},
-	{"tickets", false, never},
-	{"orders", false, never},
-	{"orders complete", false, never},
-	{"requests without an answer", false, never},
-	{"kills", false, never},
-	{"ends of their own accord", false, never},
+	{killed, false, never},
 }
+
+// details are counted beside, and logged.
+var details = []string{"refunds listed", "charged, and payments never said so", "tickets", "orders", "orders complete",
+	"requests without an answer", "ends of their own accord"}
 
 // record is a document of a database, ours or Node's.
 type record struct {
