@@ -56,12 +56,14 @@ func (l Lock) Right() bool { return l.Left.ID == "" && l.Active.Status != Comple
 // that is not paid is not announced again: its payments service would miss
 // the version between, and take money after the cancellation. And a ticket that
 // is as it was when the order was announced tells that the tickets service has
-// not come to it yet.
+// not come to it yet. Of an order that a service made which does not keep that,
+// as Node's, nothing is known: Node's replicas have no locks either, and after a
+// takeover every ticket that was sold looks as if it had lost its own.
 func (l Lock) again() (Order, Happening) {
 	switch {
 	case l.Active.ID == "":
 		return l.Left, LockLeft
-	case l.Active.Status == Complete && l.Version >= l.Active.LockFrom:
+	case l.Active.Status == Complete && l.Active.LockFrom > 0 && l.Version >= l.Active.LockFrom:
 		return l.Active, LockLost
 	}
 	return Order{}, 0
@@ -196,8 +198,8 @@ func (w *LockWatch) candidates() []string {
 	return ids
 }
 
-// lookAt notes in found which of the tickets have a wrong lock, and announces
-// the order that mends it if that is due.
+// lookAt notes in found which of the tickets have a wrong lock that can be
+// mended, and announces the order that does if that is due.
 func (w *LockWatch) lookAt(ctx context.Context, ids []string, found map[string]wrong) error {
 	if len(ids) == 0 {
 		return nil
@@ -208,8 +210,9 @@ func (w *LockWatch) lookAt(ctx context.Context, ids []string, found map[string]w
 	}
 	now := time.Now()
 	for _, l := range locks {
-		if _, done := found[l.TicketID]; !done {
-			found[l.TicketID] = w.mend(ctx, l, now)
+		o, h := l.again()
+		if _, done := found[l.TicketID]; o.ID != "" && !done {
+			found[l.TicketID] = w.mend(ctx, l, o, h, now)
 		}
 	}
 	return nil
@@ -217,14 +220,13 @@ func (w *LockWatch) lookAt(ctx context.Context, ids []string, found map[string]w
 
 // mend announces the order that l needs, if it is due, and returns what is to be
 // remembered of l.
-func (w *LockWatch) mend(ctx context.Context, l Lock, now time.Time) wrong {
-	o, h := l.again()
+func (w *LockWatch) mend(ctx context.Context, l Lock, o Order, h Happening, now time.Time) wrong {
 	known := w.wrong[l.TicketID]
 	if known.orderID != o.ID || known.version != o.Version {
 		known = wrong{orderID: o.ID, version: o.Version, since: now}
 	}
 	switch {
-	case o.ID == "" || known.givenUp || now.Sub(known.since) < w.pause(o, h):
+	case known.givenUp || now.Sub(known.since) < w.pause(o, h):
 	case o.Version >= lastVersion:
 		w.giveUp(ctx, o)
 		known.givenUp = true

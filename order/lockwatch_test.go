@@ -151,6 +151,13 @@ func TestALockIsLeftAlone(t *testing.T) {
 			f.pay(t, id, "p")
 			return id
 		},
+		"Node's orders sold it, whose replica has no locks": func(t *testing.T, f fixture) string {
+			o := order.Order{ID: pad(1), UserID: "ann", Status: order.Complete, ExpiresAt: f.clock.Now(), TicketID: ticketID, Price: 20.5, Version: 1}
+			if err := f.db.Orders().Commit(t.Context(), order.Change{Now: o}); err != nil {
+				t.Fatal(err)
+			}
+			return o.ID
+		},
 		"an order of nobody": func(t *testing.T, f fixture) string {
 			f.lockedBy(t, "nobody")
 			return f.cancelled(t).ID

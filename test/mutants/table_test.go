@@ -122,6 +122,11 @@ var mutants = []mutant{
 		pkg: "./order", run: "LeftAlone",
 	},
 	{
+		name: "every order of Node's announced again after a takeover",
+		file: "order/lockwatch.go", old: " && l.Active.LockFrom > 0", new: "",
+		pkg: "./order", run: "LeftAlone",
+	},
+	{
 		name: "a lost lock looked for where it was lost only",
 		file: "order/lockwatch.go", old: "for after := \"\"; full; {", new: "for after := \"\"; false; {",
 		pkg: "./order", run: "LostItsLock",
