@@ -29,6 +29,7 @@ type Options struct {
 	Log        *slog.Logger          // required
 	Registerer prometheus.Registerer // metrics are registered here; nil registers none
 	Delete     bool                  // tickets can be deleted, which the originals cannot do: they answer 404
+	Limits     Limits                // of changes
 
 	pace pace // of lists; for tests
 }
@@ -90,8 +91,16 @@ func bounded(serve endpoint) endpoint {
 // answers HEAD, OPTIONS lists methods, the body is read first, everything else
 // is not found.
 func newDoor(o Options, routes []route) http.Handler {
+	limits := newLimits(o.Limits, o.Sessions, o.Registerer)
+	for i, rt := range routes {
+		if rt.method != http.MethodGet {
+			routes[i].serve = limits.changing(rt.serve)
+			routes[i].codes = append(rt.codes, http.StatusTooManyRequests)
+		}
+	}
 	routes = append(routes, options(routes)...)
-	return newMux(o.Log, routes, newMetrics(o.Registerer, routes).measure, recovering(o.Log), relaxed)
+	before := append(fromProxies(o.Limits.Proxies), newMetrics(o.Registerer, routes).measure, recovering(o.Log), relaxed)
+	return newMux(o.Log, routes, before...)
 }
 
 // options returns a route for each pattern that says which methods it has, as

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"time"
 
 	"lockstep/incident"
 	"lockstep/internal/group"
@@ -23,8 +24,9 @@ type entry struct {
 
 // problem is a failure that is answered as it says.
 type problem struct {
-	status  int
-	entries []entry
+	status     int
+	entries    []entry
+	retryAfter time.Duration // 0 says nothing of it
 }
 
 func (p *problem) Error() string { return p.entries[0].Message }

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
+	"strconv"
 
 	"lockstep/internal/objectid"
 )
@@ -49,6 +51,9 @@ func refuse(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error)
 	if p.status == http.StatusServiceUnavailable {
 		log.WarnContext(r.Context(), "request not answered", "method", r.Method, "err", err)
 		w.Header().Set("Retry-After", "1")
+	}
+	if p.retryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(p.retryAfter.Seconds()))))
 	}
 	_ = respond(w, p.status, errorsBody{p.entries}) // strings always encode
 }

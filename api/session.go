@@ -108,10 +108,22 @@ func (s *Sessions) Cookie(u User) (string, error) {
 }
 
 // user returns the id of the user whose session the request carries, or
-// errUnauthorized. Of two cookies of one name the first one counts; of the two
-// names, the first one that is a session.
+// errUnauthorized.
 func (s *Sessions) user(r *http.Request) (string, error) {
-	outcome := ""
+	id, outcome := s.find(r)
+	if outcome != "" {
+		s.seen.WithLabelValues(outcome).Inc()
+	}
+	if id == "" {
+		return "", errUnauthorized
+	}
+	return id, nil
+}
+
+// find returns the id of the user whose session the request carries, "" for
+// nobody's, and what became of it; "" if there is none. Of two cookies of one
+// name the first one counts; of the two names, the first one that is a session.
+func (s *Sessions) find(r *http.Request) (id, outcome string) {
 	for _, name := range cookieNames {
 		cookie, ok := cookieValue(r.Header, name)
 		if !ok {
@@ -119,17 +131,12 @@ func (s *Sessions) user(r *http.Request) (string, error) {
 		}
 		outcome = sessionUnreadable
 		if token, ok := tokenOf(cookie); ok {
-			var id string
 			if id, outcome = s.verify(token); id != "" {
-				s.seen.WithLabelValues(outcome).Inc()
-				return id, nil
+				return id, outcome
 			}
 		}
 	}
-	if outcome != "" {
-		s.seen.WithLabelValues(outcome).Inc()
-	}
-	return "", errUnauthorized
+	return "", outcome
 }
 
 // canonical is how a token is written: decoders of base64 pass over line breaks.

@@ -123,9 +123,10 @@ func TestForms(t *testing.T) {
 			"mongodb://h", "mongodb://h1:1,h2:2/db?replicaSet=rs0", "mongodb+srv://u:p%2Fq@c.example.net/db", "mongodb://u@h/db",
 			"mongodb://h/db?authMechanismProperties=AWS_SESSION_TOKEN:a/b@c",
 		},
-		"cluster": {"ticketing", "a_b-C9"},
-		"token":   {"abc+/=~!"},
-		"text":    {"a b", "é"},
+		"cluster":  {"ticketing", "a_b-C9"},
+		"networks": {"10.0.0.7", "10.1.0.0/16, fd00::/8,::1"},
+		"token":    {"abc+/=~!"},
+		"text":     {"a b", "é"},
 	}
 	bad := map[string][]string{
 		"address":   {"3000", "host", ":65536", ":-1", "a:b:1", ":http"},
@@ -134,6 +135,7 @@ func TestForms(t *testing.T) {
 		"nats-url":  {"ftp://x:1", "nats://", "nats://a:1,,nats://b:2", ":4222", "nats://a:b"},
 		"mongo-uri": {"h:27017", "http://h", "mongodb://", "mongodb:///db", "mongodb://u:p/q@h/db", "mongodb://u:p@q@h", "mongodb://u:p:q@h", "mongodb://u:p%@h"},
 		"cluster":   {"a b", "a.b", "a*", strings.Repeat("a", 101)},
+		"networks":  {"ingress", "10.0.0.0/33", "10.0.0.1,", "fe80::1%eth0"},
 		"token":     {"a b", "é", "a\n"},
 		"text":      {"a\nb", "a\x00", strings.Repeat("a", 1001)},
 	}

@@ -5,6 +5,8 @@ import (
 	"strconv"
 
 	"github.com/alecthomas/kong"
+
+	"lockstep/api"
 )
 
 // Descriptors are shared out by ports, so that a flood of connections to one of
@@ -20,7 +22,19 @@ const (
 
 // doorFlags say what the APIs take at most.
 type doorFlags struct {
-	MaxConnections int `env:"MAX_CONNECTIONS" default:"${max_connections}" min:"1" max:"1000000" help:"Connections to each API; one more takes the place of an idle one. Unset: an eighth of the process's file descriptors, 2000 at most."`
+	MaxConnections   int    `env:"MAX_CONNECTIONS" default:"${max_connections}" min:"1" max:"1000000" help:"Connections to each API; one more takes the place of an idle one. Unset: an eighth of the process's file descriptors, 2000 at most."`
+	WritesPerUser    int    `env:"WRITES_PER_USER" default:"0" min:"0" max:"1000000" help:"Changes a minute by one user; 0: any number."`
+	WritesPerAddress int    `env:"WRITES_PER_ADDRESS" default:"0" min:"0" max:"1000000" help:"Changes a minute from one address; 0: any number."`
+	TrustedProxies   string `env:"TRUSTED_PROXIES" form:"networks" help:"Addresses or networks of proxies whose X-Forwarded-For is believed, with commas; unset: none."`
+}
+
+// limits returns what the flags say of changes.
+func (f doorFlags) limits() api.Limits {
+	l := api.Limits{PerUser: f.WritesPerUser, PerAddress: f.WritesPerAddress}
+	if f.TrustedProxies != "" {
+		l.Proxies, _ = api.ParseProxies(f.TrustedProxies) // the form was looked at
+	}
+	return l
 }
 
 // share returns how many connections a port may have.

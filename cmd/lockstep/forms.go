@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"lockstep/api"
 )
 
 // form is what a text may look like.
@@ -24,8 +26,12 @@ var forms = map[string]form{
 		"mongodb://host:port/database or mongodb+srv://…; in a user or password, / is written %2F, : %3A, @ %40 and % %25", isMongo,
 	},
 	"cluster": {"1 to 100 letters, digits, _ or -", regexp.MustCompile(`^[A-Za-z0-9_-]{1,100}$`).MatchString},
-	"token":   {"visible ASCII without spaces, as an HTTP header carries it", regexp.MustCompile(`^[!-~]+$`).MatchString},
-	"text":    {"one line of at most 1000 bytes", isLine},
+	"networks": {"addresses or networks, such as 10.0.0.7 or 10.1.0.0/16, with commas between them", func(s string) bool {
+		_, err := api.ParseProxies(s)
+		return err == nil
+	}},
+	"token": {"visible ASCII without spaces, as an HTTP header carries it", regexp.MustCompile(`^[!-~]+$`).MatchString},
+	"text":  {"one line of at most 1000 bytes", isLine},
 }
 
 func isLine(s string) bool { return len(s) <= 1000 && !strings.ContainsAny(s, "\x00\r\n") }

@@ -75,7 +75,7 @@ func (p *program) newOrders(st *store, f orderFlags) (*service, error) {
 	}
 	s.checks = append(s.checks, s.onceSubscribed())
 	p.expire(s, orders, metrics)
-	s.door, err = api.NewOrders(orders, api.Options{Sessions: p.sessions, Log: s.log, Registerer: s.reg})
+	s.door, err = api.NewOrders(orders, api.Options{Sessions: p.sessions, Log: s.log, Registerer: s.reg, Limits: p.doors.limits()})
 	return s, err
 }
 

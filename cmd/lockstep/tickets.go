@@ -63,6 +63,6 @@ func (p *program) newTickets(st *store, f ticketFlags) (*service, error) {
 	if err := p.lag(s, listeners.TicketsService, event.OrderSubjects()); err != nil {
 		return nil, err
 	}
-	s.door, err = api.NewTickets(tickets, api.Options{Sessions: p.sessions, Log: s.log, Registerer: s.reg, Delete: f.deletes()})
+	s.door, err = api.NewTickets(tickets, api.Options{Sessions: p.sessions, Log: s.log, Registerer: s.reg, Delete: f.deletes(), Limits: p.doors.limits()})
 	return s, err
 }
