@@ -10,9 +10,11 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/go-chi/chi/v5"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"lockstep/internal/hosts"
 	"lockstep/listeners"
 	"lockstep/outbox"
 	"lockstep/replica"
@@ -86,24 +88,9 @@ type OpsOptions struct {
 	Log     *slog.Logger        // required
 
 	Address string           // where the routes will be served: decides whether Token is needed
-	Token   string           // what calls that change state must bear; may be empty on loopback
+	Token   string           // what calls must bear, on loopback those that change state; may be empty there
+	Hosts   []string         // names that requests may ask for, besides addresses and localhost
 	Now     func() time.Time // time.Now if nil
-}
-
-// NewProbes returns what a process answers on the operator's port until it is
-// put together: that it is alive, what it waits for, its metrics, and 503 for
-// everything else.
-func NewProbes(ready *Readiness, metrics prometheus.Gatherer, log *slog.Logger) http.Handler {
-	var o ops
-	mux := newMux(log, []route{
-		on(http.MethodGet, "/healthz", o.alive),
-		on(http.MethodGet, "/readyz", ready.serve),
-	}, recovering(log), exact)
-	mux.Handle("/metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
-	mux.NotFound(handle(log, func(http.ResponseWriter, request) error {
-		return newProblem(http.StatusServiceUnavailable, "The process is starting: /readyz says what it waits for")
-	}))
-	return mux
 }
 
 // ops answers the operator.
@@ -117,24 +104,49 @@ func NewOps(o OpsOptions) (http.Handler, error) {
 	if o.Ready == nil || o.Metrics == nil || o.Log == nil {
 		return nil, errors.New("api: OpsOptions needs Ready, Metrics and Log")
 	}
-	loopback := Loopback(o.Address)
-	if o.Token == "" && !loopback {
+	allowed := hosts.Allowed{Loopback: hosts.Loopback(o.Address), Names: o.Hosts}
+	if o.Token == "" && !allowed.Loopback {
 		return nil, ErrNoToken
 	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
 	h := &ops{o}
-	mux := newMux(o.Log, h.routes(), recovering(o.Log), exact)
+	return guarded(o.Token, allowed, h.mux(append(h.probes(), h.routes()...))), nil
+}
+
+// NewProbes returns what probes and scrapes ask for: that the process is alive,
+// what it waits for, its metrics. It needs no token. Everything else is answered
+// with 503 until the process was ready once, as on an operator's address that is
+// served before there is anything to operate, and with 404 from then on.
+func NewProbes(o OpsOptions, address string) http.Handler {
+	h := &ops{o}
+	mux := h.mux(h.probes())
+	mux.NotFound(handle(o.Log, func(http.ResponseWriter, request) error {
+		if closed(o.Ready.First()) {
+			return errNotFound
+		}
+		return newProblem(http.StatusServiceUnavailable, "The process is starting: /readyz says what it waits for")
+	}))
+	return guarded("", hosts.Allowed{Loopback: hosts.Loopback(address), Names: o.Hosts}, mux)
+}
+
+func (o *ops) mux(routes []route) *chi.Mux {
+	mux := newMux(o.Log, routes, recovering(o.Log), exact)
 	mux.Handle("/metrics", promhttp.HandlerFor(o.Metrics, promhttp.HandlerOpts{}))
-	return guarded(o.Token, loopback, mux), nil
+	return mux
+}
+
+func (o *ops) probes() []route {
+	return []route{
+		on(http.MethodGet, "/healthz", o.alive),
+		on(http.MethodGet, "/readyz", o.Ready.serve),
+	}
 }
 
 func (o *ops) routes() []route {
 	get, post := http.MethodGet, http.MethodPost
 	routes := []route{
-		on(get, "/healthz", o.alive),
-		on(get, "/readyz", o.Ready.serve),
 		on(get, "/ops/outbox", bounded(o.listOutbox)),
 		on(get, "/ops/outbox/incidents", bounded(o.listIncidents)),
 		on(post, "/ops/outbox/incidents/{id}/close", bounded(o.closeIncident)),

@@ -26,7 +26,7 @@ type recordAnswer struct {
 	BlockedBy  string          `json:"blockedBy,omitempty"` // the event of the same key that must leave first
 	Attempts   int             `json:"failedAttempts"`      // all of them; Failures is bounded
 	Failures   []failureAnswer `json:"failures"`
-	Payload    string          `json:"payload,omitempty"` // of a single event only
+	Payload    string          `json:"payload,omitempty"` // of a single event, if asked for
 
 	// Unreadable says why this is no event and will not be published; nothing
 	// but the id is known of it then.
@@ -167,6 +167,10 @@ func (s Service) head(ctx context.Context, key string) (string, error) {
 }
 
 func (o *ops) showOutbox(w http.ResponseWriter, r request) error {
+	whole, err := payloadAsked(r)
+	if err != nil {
+		return err
+	}
 	return o.withOutbox(r, func(s Service, id string) error {
 		found, err := s.Outbox.Record(r.Context(), id)
 		if err != nil {
@@ -180,7 +184,10 @@ func (o *ops) showOutbox(w http.ResponseWriter, r request) error {
 			return err
 		}
 		a := answerRecord(s.Name, found)
-		a.Payload = string(found.Payload)
+		if whole {
+			a.Payload = string(found.Payload)
+			o.noteShown(r, "payload of an event was shown", "service", s.Name, "event_id", id)
+		}
 		if head != id {
 			a.BlockedBy = head
 		}

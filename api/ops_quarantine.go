@@ -21,13 +21,13 @@ type quarantinedAnswer struct {
 	Reason   listeners.Reason `json:"reason"`
 	Detail   string           `json:"detail"`
 	At       string           `json:"at"`
-	Payload  string           `json:"payload,omitempty"` // not in lists
+	Payload  string           `json:"payload,omitempty"` // of a single message, if asked for
 }
 
 func answerQuarantined(service string, q listeners.Quarantined) quarantinedAnswer {
 	return quarantinedAnswer{
 		ID: q.ID, Service: service, Group: q.Group, Subject: q.Subject, Sequence: q.Sequence, Key: q.Key, Version: q.Version,
-		Reason: q.Reason, Detail: q.Detail, At: printTime(q.At), Payload: string(q.Payload),
+		Reason: q.Reason, Detail: q.Detail, At: printTime(q.At),
 	}
 }
 
@@ -57,8 +57,17 @@ func (o *ops) listQuarantine(w http.ResponseWriter, r request) error {
 }
 
 func (o *ops) showQuarantine(w http.ResponseWriter, r request) error {
+	whole, err := payloadAsked(r)
+	if err != nil {
+		return err
+	}
 	return o.withQuarantine(r, func(s Service, q listeners.Quarantined) error {
-		return respond(w, http.StatusOK, answerQuarantined(s.Name, q))
+		a := answerQuarantined(s.Name, q)
+		if whole {
+			a.Payload = string(q.Payload)
+			o.noteShown(r, "payload in quarantine was shown", "service", s.Name, "id", q.ID)
+		}
+		return respond(w, http.StatusOK, a)
 	})
 }
 

@@ -134,7 +134,7 @@ func TestOpsShowsWhatWaits(t *testing.T) {
 	if got := local(t, h, http.MethodGet, "/ops/outbox?limit=0"); got.status != 400 {
 		t.Errorf("limit 0 = %d", got.status)
 	}
-	if got := local(t, h, http.MethodGet, "/ops/outbox/"+second); !strings.Contains(got.body, `"payload":"{`) {
+	if got := local(t, h, http.MethodGet, "/ops/outbox/"+second+"?payload=true"); !strings.Contains(got.body, `"payload":"{`) {
 		t.Errorf("event = %s", got.body)
 	}
 }
@@ -215,7 +215,8 @@ func TestOpsShowsAndDiscardsWhatWasSetAside(t *testing.T) {
 	line := `{"id":"q1","service":"tickets","group":"orders-service","subject":"ticket:updated","sequence":3,"version":0,"reason":"undecodable","detail":"no JSON","at":"2026-11-23T12:00:00.630Z"`
 	const path = "/ops/replica/quarantine"
 	want(t, local(t, h, http.MethodGet, path), 200, `{"messages":[`+line+`}]}`)
-	want(t, local(t, h, http.MethodGet, path+"/q1"), 200, line+`,"payload":"{bad"}`)
+	want(t, local(t, h, http.MethodGet, path+"/q1"), 200, line+`}`)
+	want(t, local(t, h, http.MethodGet, path+"/q1?payload=1"), 200, line+`,"payload":"{bad"}`)
 	want(t, local(t, h, http.MethodPost, path+"/q1/retry"), 409, `{"errors":[{"message":"retry message q1: its predecessor is still missing"}]}`)
 	want(t, local(t, h, http.MethodPost, path+"/q1/discard"), 204, "")
 	want(t, local(t, h, http.MethodPost, path+"/q1/discard"), 404, notFound)
@@ -228,7 +229,9 @@ func TestWhoMayChangeState(t *testing.T) {
 	if _, err := NewOps(o); !errors.Is(err, ErrNoToken) {
 		t.Errorf("ops on every address without a token: %v, want ErrNoToken", err)
 	}
-	_, open := newOps(t, func(o *OpsOptions) { o.Address, o.Token = "0.0.0.0:9464", "secret" })
+	_, open := newOps(t, func(o *OpsOptions) {
+		o.Address, o.Token, o.Hosts = "0.0.0.0:9464", "secret", []string{"pod", "tickets-ops"}
+	})
 	_, closed := newOps(t, nil)
 	const discard = "/ops/outbox/x/discard"
 	for _, tt := range []struct {
@@ -241,6 +244,10 @@ func TestWhoMayChangeState(t *testing.T) {
 	}{
 		{"reading without the token", open, http.MethodGet, "pod:9464", nil, 401}, // case 11.9
 		{"reading with it", open, http.MethodGet, "pod:9464", []string{"Authorization", "Bearer secret"}, 404},
+		{"a foreign name", open, http.MethodGet, "evil.example:9464", []string{"Authorization", "Bearer secret"}, 421},
+		{"a name that was named", open, http.MethodGet, "Tickets-Ops.:9464", []string{"Authorization", "Bearer secret"}, 404},
+		{"an address", open, http.MethodGet, "10.1.2.3:9464", []string{"Authorization", "Bearer secret"}, 404},
+		{"another address than loopback's", closed, http.MethodGet, "0.0.0.0:3002", nil, 421},
 		{"reading on loopback", closed, http.MethodGet, "127.0.0.1:3002", nil, 404},
 		{"no token", open, http.MethodPost, "pod:9464", nil, 401},
 		{"wrong token", open, http.MethodPost, "pod:9464", []string{"Authorization", "Bearer wrong"}, 401},

@@ -125,6 +125,7 @@ func TestForms(t *testing.T) {
 		},
 		"cluster":  {"ticketing", "a_b-C9"},
 		"networks": {"10.0.0.7", "10.1.0.0/16, fd00::/8,::1"},
+		"names":    {"tickets-ops", "ops.example.com, Other_1"},
 		"token":    {"abc+/=~!"},
 		"text":     {"a b", "é"},
 	}
@@ -136,6 +137,7 @@ func TestForms(t *testing.T) {
 		"mongo-uri": {"h:27017", "http://h", "mongodb://", "mongodb:///db", "mongodb://u:p/q@h/db", "mongodb://u:p@q@h", "mongodb://u:p:q@h", "mongodb://u:p%@h"},
 		"cluster":   {"a b", "a.b", "a*", strings.Repeat("a", 101)},
 		"networks":  {"ingress", "10.0.0.0/33", "10.0.0.1,", "fe80::1%eth0"},
+		"names":     {"a:1", "a,,b", "http://a", "a b", "[::1]"},
 		"token":     {"a b", "é", "a\n"},
 		"text":      {"a\nb", "a\x00", strings.Repeat("a", 1001)},
 	}

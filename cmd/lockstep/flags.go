@@ -7,8 +7,8 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"lockstep/api"
 	"lockstep/incident"
+	"lockstep/internal/hosts"
 )
 
 // The groups of flags that commands share. Required values are not marked for
@@ -16,8 +16,10 @@ import (
 
 // opsFlags say where the operator's routes are served.
 type opsFlags struct {
-	OpsAddr  string `env:"OPS_ADDR" form:"address" default:"${ops_addr}" help:"Where /metrics, /healthz, /readyz and /ops are served; unset: :9464 with OPS_TOKEN, this machine's 9464 without."`
-	OpsToken string `env:"OPS_TOKEN" secret:"" form:"token" help:"What calls of the operator's routes must bear. Required if --ops-addr is open to other machines."`
+	OpsAddr     string `env:"OPS_ADDR" form:"address" default:"${ops_addr}" help:"Where /metrics, /healthz, /readyz and /ops are served; unset: :9464 with OPS_TOKEN, this machine's 9464 without."`
+	MetricsAddr string `env:"METRICS_ADDR" form:"address" help:"Where /metrics, /healthz and /readyz are served as well, to anybody and without anything else; unset: on --ops-addr alone."`
+	OpsHosts    string `env:"OPS_HOSTS" form:"names" help:"Names that requests to both may ask for, with commas, besides addresses, localhost and this host's own name."`
+	OpsToken    string `env:"OPS_TOKEN" secret:"" form:"token" help:"What calls of the operator's routes must bear. Required if --ops-addr is open to other machines."`
 }
 
 // opsPort is where a service serves the operator's routes unless it is told.
@@ -44,6 +46,18 @@ func chooseOps(parsed *kong.Context) {
 	}
 }
 
+// hosts returns the names that requests may ask for.
+func (f opsFlags) hosts() []string {
+	var names []string
+	if own, err := os.Hostname(); err == nil {
+		names = append(names, own)
+	}
+	for name := range strings.SplitSeq(f.OpsHosts, ",") {
+		names = append(names, strings.TrimSpace(name))
+	}
+	return names
+}
+
 // weakToken returns a sentence if the token could be guessed.
 func (f opsFlags) weakToken() []string {
 	if why := guessable("OPS_TOKEN", f.OpsToken); f.OpsToken != "" && why != "" {
@@ -53,7 +67,7 @@ func (f opsFlags) weakToken() []string {
 }
 
 func (f opsFlags) missing() missing {
-	if f.OpsToken == "" && !api.Loopback(f.OpsAddr) {
+	if f.OpsToken == "" && !hosts.Loopback(f.OpsAddr) {
 		return missing{"OPS_TOKEN must be defined, because OPS_ADDR=" + f.OpsAddr + " is open to other machines; without both, the operator's routes are served to this machine only"}
 	}
 	return nil

@@ -30,6 +30,7 @@ var forms = map[string]form{
 		_, err := api.ParseProxies(s)
 		return err == nil
 	}},
+	"names": {"names of hosts without ports, with commas between them", regexp.MustCompile(`^ *[A-Za-z0-9._-]+( *, *[A-Za-z0-9._-]+)* *$`).MatchString},
 	"token": {"visible ASCII without spaces, as an HTTP header carries it", regexp.MustCompile(`^[!-~]+$`).MatchString},
 	"text":  {"one line of at most 1000 bytes", isLine},
 }

@@ -35,8 +35,8 @@ var harmless = map[string]bool{
 	"tlscafile": true, "tlscertificatekeyfile": true, "tlsinsecure": true, "w": true, "wtimeoutms": true,
 }
 
-// hosts is what an address without a user may begin with.
-var hosts = regexp.MustCompile(`^[A-Za-z0-9._-]*(:\d+)?(,[A-Za-z0-9._-]+(:\d+)?)*$|^\[[0-9A-Fa-f:.%]+\](:\d+)?$`)
+// plainHosts is what an address without a user may begin with.
+var plainHosts = regexp.MustCompile(`^[A-Za-z0-9._-]*(:\d+)?(,[A-Za-z0-9._-]+(:\d+)?)*$|^\[[0-9A-Fa-f:.%]+\](:\d+)?$`)
 
 // maskURL hides the secrets of an address, or of several with commas: who
 // stands before the @ but for a name with a password, and the values of
@@ -72,13 +72,13 @@ func maskAuthority(part string) (string, bool) {
 	if at := strings.LastIndex(part, "@"); at >= 0 {
 		user, rest = part[:at], part[at+1:]
 		name, _, both := strings.Cut(user, ":")
-		if user = mask + "@"; both && hosts.MatchString(name) {
+		if user = mask + "@"; both && plainHosts.MatchString(name) {
 			user = name + ":" + mask + "@"
 		}
 	}
 	address, query, asked := strings.Cut(rest, "?")
 	host, path, slash := strings.Cut(address, "/")
-	if !hosts.MatchString(host) {
+	if !plainHosts.MatchString(host) {
 		return "", false
 	}
 	shown := user + host

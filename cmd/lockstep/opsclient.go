@@ -19,6 +19,18 @@ type opsClientFlags struct {
 	Timeout  time.Duration `default:"10s" min:"100ms" max:"1h" help:"How long to wait for an answer."`
 }
 
+// payloadFlag says whether a message is shown with its words.
+type payloadFlag struct {
+	Payload bool `help:"Show its payload, too, which is noted in the service's log."`
+}
+
+func (f payloadFlag) query() string {
+	if f.Payload {
+		return "?payload=true"
+	}
+	return ""
+}
+
 // maxOpsAnswer bounds an answer in bytes.
 const maxOpsAnswer = 64 << 20
 

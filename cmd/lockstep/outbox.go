@@ -11,7 +11,7 @@ import (
 // outboxCmd is the operator's view of unpublished events.
 type outboxCmd struct {
 	List    outboxListCmd    `cmd:"" help:"List unpublished events and why they wait."`
-	Show    outboxShowCmd    `cmd:"" help:"Show one event with its payload and failures."`
+	Show    outboxShowCmd    `cmd:"" help:"Show one event with its failures, and its payload if asked to."`
 	Retry   outboxRetryCmd   `cmd:"" help:"Try a failed event now."`
 	Discard outboxDiscardCmd `cmd:"" help:"Delete an event unpublished; replicas will miss its version."`
 
@@ -77,12 +77,13 @@ func (c *outboxListCmd) Run(ctx context.Context, s streams) error {
 
 type outboxShowCmd struct {
 	opsClientFlags
+	payloadFlag
 	ID string `arg:"" help:"Id of the event, key:version:subject."`
 }
 
 // Run prints the event as JSON.
 func (c *outboxShowCmd) Run(ctx context.Context, s streams) error {
-	data, err := c.call(ctx, http.MethodGet, "/ops/outbox/"+url.PathEscape(c.ID))
+	data, err := c.call(ctx, http.MethodGet, "/ops/outbox/"+url.PathEscape(c.ID)+c.query())
 	if err != nil {
 		return err
 	}

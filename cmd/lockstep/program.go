@@ -29,7 +29,7 @@ type program struct {
 	ready                   *api.Readiness
 	ticketStore, orderStore *store       // nil if the process does not run the service
 	ticketsAt, ordersAt     net.Listener // where the APIs will be
-	opsAt                   *opsServer
+	opsAt, metricsAt        *opsServer   // metricsAt is nil if probes have no address of their own
 	broker                  *broker.Broker
 
 	services []*service
@@ -78,15 +78,24 @@ func (p *program) openOrders(ctx context.Context, f storeFlags, address string) 
 	return err
 }
 
-// openOps takes the operator's address and answers probes there from now on.
-func (p *program) openOps(ctx context.Context) error {
-	l, err := p.take(ctx, "--ops-addr (OPS_ADDR)", p.ops.OpsAddr)
-	if err != nil {
+// openOps takes the operator's address, and that of probes if they have one, and
+// answers probes on both from now on.
+func (p *program) openOps(ctx context.Context) (err error) {
+	if p.opsAt, err = p.openProbes(ctx, "--ops-addr (OPS_ADDR)", p.ops.OpsAddr); err != nil || p.ops.MetricsAddr == "" {
 		return err
 	}
-	p.opsAt = p.serveOps(l, api.NewProbes(p.ready, p.registry, p.log))
-	p.undo = append(p.undo, p.opsAt.stop)
-	return nil
+	p.metricsAt, err = p.openProbes(ctx, "--metrics-addr (METRICS_ADDR)", p.ops.MetricsAddr)
+	return err
+}
+
+func (p *program) openProbes(ctx context.Context, setting, address string) (*opsServer, error) {
+	l, err := p.take(ctx, setting, address)
+	if err != nil {
+		return nil, err
+	}
+	s := p.serveOps(l, api.NewProbes(p.probed(), address))
+	p.undo = append(p.undo, s.stop)
+	return s, nil
 }
 
 // take takes the address of a setting, or says in words why it cannot be had.

@@ -14,7 +14,7 @@ import (
 // quarantineCmd is replica quarantine: messages that were set aside.
 type quarantineCmd struct {
 	List    quarantineListCmd    `cmd:"" default:"withargs" help:"List messages and why they were set aside."`
-	Show    quarantineShowCmd    `cmd:"" help:"Show one message with its payload."`
+	Show    quarantineShowCmd    `cmd:"" help:"Show one message, with its payload if asked to."`
 	Retry   quarantineRetryCmd   `cmd:"" help:"Apply a message again, or all that are chosen."`
 	Discard quarantineDiscardCmd `cmd:"" help:"Delete a message unapplied, or all that are chosen."`
 }
@@ -136,12 +136,13 @@ func (c *quarantineListCmd) Run(ctx context.Context, s streams) error {
 
 type quarantineShowCmd struct {
 	opsClientFlags
+	payloadFlag
 	ID string `arg:"" help:"Id of the message in quarantine."`
 }
 
 // Run prints the message as JSON.
 func (c *quarantineShowCmd) Run(ctx context.Context, s streams) error {
-	data, err := c.call(ctx, http.MethodGet, quarantinePath+"/"+url.PathEscape(c.ID))
+	data, err := c.call(ctx, http.MethodGet, quarantinePath+"/"+url.PathEscape(c.ID)+c.query())
 	if err != nil {
 		return err
 	}

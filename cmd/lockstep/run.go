@@ -34,7 +34,7 @@ func (p *program) run(ctx context.Context, started func()) error {
 	for _, s := range p.services {
 		ready.Add(s.checks...)
 	}
-	ops, err := api.NewOps(p.opsOptions(ready))
+	ops, err := api.NewOps(p.opsOptions())
 	if err != nil {
 		p.abandon()
 		return err
@@ -50,7 +50,7 @@ func (p *program) run(ctx context.Context, started func()) error {
 	g.Stage("broker sessions", p.each(func(s *service) rungroup.Part { return s.session.Run })...)
 	g.Stage("incidents", append(p.each(func(s *service) rungroup.Part { return s.incidents.Run }),
 		p.each(func(s *service) rungroup.Part { return s.lookout.run })...)...)
-	g.Stage("ops", append(p.each(watchOutbox), ready.Run, announce(ready, started), p.opsAt.run)...)
+	g.Stage("ops", append(p.each(watchOutbox), append(p.opsParts(), ready.Run, announce(ready, started))...)...)
 	for _, s := range p.services {
 		g.OnStop(s.name+" store", s.store.close)
 	}
@@ -58,12 +58,20 @@ func (p *program) run(ctx context.Context, started func()) error {
 		g.OnStop("broker", func() error { p.broker.Shutdown(); return nil })
 	}
 	p.log.InfoContext(ctx, "starting", "ops", p.opsAt.Addr().String())
-	if p.ops.OpsToken == "" && !p.shared {
-		p.log.InfoContext(ctx, "the ops port serves this machine only: set OPS_TOKEN for probes and scrapes from others", "ops", p.opsAt.Addr().String())
+	if p.ops.OpsToken == "" && p.metricsAt == nil && !p.shared {
+		p.log.InfoContext(ctx, "the ops port serves this machine only: set METRICS_ADDR for probes and scrapes from others, or OPS_TOKEN for everything", "ops", p.opsAt.Addr().String())
 	}
 	err = g.Run(ctx, p.drainDelay+stopWithin)
 	p.log.InfoContext(context.WithoutCancel(ctx), "stopped")
 	return err
+}
+
+// opsParts end the servers of the ops port and of probes.
+func (p *program) opsParts() []rungroup.Part {
+	if p.metricsAt == nil {
+		return []rungroup.Part{p.opsAt.run}
+	}
+	return []rungroup.Part{p.opsAt.run, p.metricsAt.run}
 }
 
 // announce returns a part that calls started once the process is ready.
@@ -145,11 +153,15 @@ func watchOutbox(s *service) rungroup.Part {
 	return func(ctx context.Context) error { return s.gauges.Watch(ctx, s.store.outbox, 0, s.log) }
 }
 
-func (p *program) opsOptions(ready *api.Readiness) api.OpsOptions {
-	o := api.OpsOptions{
-		Ready: ready, Metrics: p.registry, Log: p.log, Address: p.ops.OpsAddr, Token: p.ops.OpsToken,
-		Comparer: p.compare, Reconciler: p.conform,
-	}
+// probed is what probes and scrapes are answered from.
+func (p *program) probed() api.OpsOptions {
+	return api.OpsOptions{Ready: p.ready, Metrics: p.registry, Log: p.log, Hosts: p.ops.hosts()}
+}
+
+func (p *program) opsOptions() api.OpsOptions {
+	o := p.probed()
+	o.Address, o.Token = p.ops.OpsAddr, p.ops.OpsToken
+	o.Comparer, o.Reconciler = p.compare, p.conform
 	for _, s := range p.services {
 		o.Services = append(o.Services, s.ops())
 	}

@@ -11,6 +11,7 @@ import (
 	stand "github.com/nats-io/nats-streaming-server/server"
 
 	"lockstep/internal/accept"
+	"lockstep/internal/hosts"
 )
 
 // monitor serves the server's monitoring pages on a listener of our own: the
@@ -33,12 +34,27 @@ func serveMonitor(l net.Listener, o Options, s *stand.StanServer, ns *natsd.Serv
 	mux.HandleFunc("GET /connz", ns.HandleConnz)
 	mux.HandleFunc("GET /healthz", ns.HandleHealthz)
 	server := &http.Server{
-		Handler: mux, ReadHeaderTimeout: 5 * time.Second, WriteTimeout: time.Minute,
+		Handler: onlyHere(o.Monitor, mux), ReadHeaderTimeout: 5 * time.Second, WriteTimeout: time.Minute,
 		ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug), // what clients do wrong
 	}
 	m := &monitor{listener: accept.On(server, l, o.MaxConnections), server: server, done: make(chan error, 1)}
 	go func() { m.done <- m.server.Serve(m.listener) }()
 	return m
+}
+
+// onlyHere answers, on an address that only this machine reaches, requests that
+// ask for this machine: not a page of another site whose name resolves to it.
+func onlyHere(address string, next http.Handler) http.Handler {
+	if !hosts.Loopback(address) {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !(hosts.Allowed{Loopback: true}).Has(r.Host) {
+			http.Error(w, "unknown host", http.StatusMisdirectedRequest)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 func (m *monitor) close() error {
