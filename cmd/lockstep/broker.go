@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"lockstep/internal/broker"
+	"lockstep/internal/hosts"
 )
 
 // brokerCmd runs the embedded NATS Streaming server alone.
@@ -38,8 +39,11 @@ func (c *brokerCmd) Run(ctx context.Context, s streams, l *logFlags) error {
 
 // startBroker starts a broker that keeps its messages in the data directory.
 func startBroker(ctx context.Context, f brokerFlags, clusterID, dataDir string, log *slog.Logger) (*broker.Broker, error) {
+	if f.NATSPassword == "" && !hosts.Loopback(f.NATSListen) {
+		log.WarnContext(ctx, "the broker is open to other machines without a password: whoever reaches it may read and publish everything; set NATS_PASSWORD", "listen", f.NATSListen)
+	}
 	b, err := broker.Start(ctx, broker.Options{
-		ClusterID: clusterID, Listen: f.NATSListen, Monitor: f.NATSMonitor, MaxConnections: share(),
+		ClusterID: clusterID, Listen: f.NATSListen, Monitor: f.NATSMonitor, MaxConnections: share(), Password: f.NATSPassword,
 		StoreDir: filepath.Join(dataDir, "broker"), Log: log.With("service", "broker"),
 	})
 	switch {

@@ -153,7 +153,7 @@ func (c *doctorCmd) lookAtDataDir(context.Context) (string, error) {
 // more permissions than the publish itself.
 func (c *doctorCmd) lookAtBroker(ctx context.Context) (string, error) {
 	s, err := session.New(session.Options{
-		URL: c.NATSURL, ClusterID: c.NATSClusterID, ClientID: "doctor-" + c.NATSClientID, PubAckWait: examineWithin / 4,
+		URL: c.NATSURL, ClusterID: c.NATSClusterID, ClientID: "doctor-" + c.NATSClientID, Security: c.security(), PubAckWait: examineWithin / 4,
 	})
 	if err != nil {
 		return "", err

@@ -9,6 +9,7 @@ import (
 
 	"lockstep/incident"
 	"lockstep/internal/hosts"
+	"lockstep/internal/session"
 )
 
 // The groups of flags that commands share. Required values are not marked for
@@ -91,7 +92,17 @@ type natsFlags struct {
 	NATSURL        string `name:"nats-url" env:"NATS_URL" secret:"" form:"nats-url" help:"nats://host:4222 or http://host:4222."`
 	NATSClusterID  string `name:"nats-cluster-id" env:"NATS_CLUSTER_ID" form:"cluster" default:"${cluster_id}" help:"Cluster id of the broker."`
 	NATSClientID   string `name:"nats-client-id" env:"NATS_CLIENT_ID" form:"text" help:"Who this process is to the broker: the pod's name."`
+	NATSCAFile     string `name:"nats-ca-file" env:"NATS_CA_FILE" form:"text" help:"File with the certificates that the broker's must be signed by (PEM)."`
+	NATSCertFile   string `name:"nats-cert-file" env:"NATS_CERT_FILE" form:"text" help:"File with this client's certificate (PEM)."`
+	NATSKeyFile    string `name:"nats-key-file" env:"NATS_KEY_FILE" form:"text" help:"File with its key (PEM)."`
+	NATSCredsFile  string `name:"nats-creds-file" env:"NATS_CREDS_FILE" form:"text" help:"File with a user's credentials, as nsc writes them."`
+	NATSNKeyFile   string `name:"nats-nkey-file" env:"NATS_NKEY_FILE" form:"text" help:"File with the seed of a user's nkey."`
 	NATSMonitorURL string `name:"nats-monitor-url" env:"NATS_MONITOR_URL" form:"url" help:"The broker's monitoring pages, where lag is read."`
+}
+
+// security returns the files by which this client and the broker know each other.
+func (f natsFlags) security() session.Security {
+	return session.Security{CA: f.NATSCAFile, Cert: f.NATSCertFile, Key: f.NATSKeyFile, Creds: f.NATSCredsFile, NKey: f.NATSNKeyFile}
 }
 
 func (f natsFlags) missing() missing {
@@ -102,6 +113,8 @@ func (f natsFlags) missing() missing {
 type brokerFlags struct {
 	NATSListen  string `name:"nats-listen" env:"NATS_LISTEN" form:"address" default:"127.0.0.1:4222" help:"Where the embedded broker listens."`
 	NATSMonitor string `name:"nats-monitor" env:"NATS_MONITOR" form:"address" default:"127.0.0.1:8222" help:"Where its monitoring pages are served."`
+
+	NATSPassword string `name:"nats-password" env:"NATS_PASSWORD" secret:"" form:"text" help:"What clients of the embedded broker must bear, as nats://lockstep:PASSWORD@host:4222; unset: nothing."`
 }
 
 // jwtFlags hold the key of sessions.

@@ -70,7 +70,7 @@ func (b *bench) newService(name string, st *store, published []event.Subject) (*
 	s.counters = listeners.NewMetrics(s.reg)
 	var err error
 	s.session, err = session.New(session.Options{
-		URL: b.nats.NATSURL, ClusterID: b.nats.NATSClusterID, ClientID: b.client(name), Log: s.log, Registerer: s.reg,
+		URL: b.nats.NATSURL, ClusterID: b.nats.NATSClusterID, ClientID: b.client(name), Security: b.nats.security(), Log: s.log, Registerer: s.reg,
 	})
 	if err != nil {
 		return nil, &usageError{err.Error()}

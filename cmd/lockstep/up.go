@@ -102,7 +102,7 @@ func (s *system) ensureBroker(ctx context.Context) error {
 	}
 	s.broker = b
 	s.undo = append(s.undo, func() error { b.Shutdown(); return nil })
-	c.NATSURL = b.URL()
+	c.NATSURL = b.ClientURL()
 	if c.NATSMonitorURL == "" {
 		c.NATSMonitorURL = b.MonitorURL()
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
+	"strings"
 	"sync"
 
 	natsd "github.com/nats-io/nats-server/v2/server"
@@ -47,6 +49,14 @@ func Start(ctx context.Context, o Options) (*Broker, error) {
 
 // URL returns where clients connect, as nats://host:port.
 func (b *Broker) URL() string { return b.url }
+
+// ClientURL returns URL with the password, if the broker has one.
+func (b *Broker) ClientURL() string {
+	if b.opts.Password == "" {
+		return b.url
+	}
+	return "nats://" + url.UserPassword(User, b.opts.Password).String() + "@" + strings.TrimPrefix(b.url, "nats://")
+}
 
 // MonitorURL returns where the monitoring pages are, as http://host:port, or
 // "" if there are none.

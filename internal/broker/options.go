@@ -9,14 +9,19 @@ import (
 	"strings"
 	"time"
 
+	natsd "github.com/nats-io/nats-server/v2/server"
 	stand "github.com/nats-io/nats-streaming-server/server"
 	"github.com/nats-io/nats-streaming-server/stores"
 )
+
+// User is whom clients of a broker with a password are.
+const User = "lockstep"
 
 // Options say what to run. ClusterID and Listen are required.
 type Options struct {
 	ClusterID string
 	Listen    string // host:port of the clients; port 0 picks a free one
+	Password  string // what clients must bear, with the user User; "" lets everybody in
 	Monitor   string // host:port of the monitoring pages; "" serves none, port 0 picks a free one
 	StoreDir  string // where channels are kept, synced to disk; "" keeps them in memory
 	Log       *slog.Logger
@@ -73,12 +78,24 @@ func (o Options) validate() error {
 	return errors.Join(errs...)
 }
 
+// core returns the core server's options.
+func (o Options) core(host string, port int) *natsd.Options {
+	core := &natsd.Options{Host: host, Port: port, MaxConn: o.MaxConnections, NoLog: true, NoSigs: true}
+	if o.Password != "" {
+		core.Username, core.Password = User, o.Password
+	}
+	return core
+}
+
 // streaming returns the server's options. Heartbeats, limits and store are
 // ours; the rest are the server's defaults.
 func (o Options) streaming(natsURL string, log *logger) *stand.Options {
 	so := stand.GetDefaultOptions()
 	so.ID = o.ClusterID
 	so.NATSServerURL = natsURL
+	if o.Password != "" {
+		so.Username, so.Password = User, o.Password
+	}
 	so.CustomLogger = log
 	so.ClientHBInterval = o.HeartbeatInterval
 	so.ClientHBTimeout = o.HeartbeatTimeout

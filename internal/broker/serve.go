@@ -62,7 +62,7 @@ func (b *Broker) serveCore(ctx context.Context, log *logger) error {
 	if port == 0 {
 		port = natsd.RANDOM_PORT
 	}
-	ns, err := natsd.NewServer(&natsd.Options{Host: host, Port: port, MaxConn: b.opts.MaxConnections, NoLog: true, NoSigs: true})
+	ns, err := natsd.NewServer(b.opts.core(host, port))
 	if err != nil {
 		return err
 	}

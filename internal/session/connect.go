@@ -22,10 +22,14 @@ const (
 
 // connect builds the next generation.
 func (s *Session) connect(ctx context.Context) (*Conn, error) {
+	secured, err := s.opts.Security.options()
+	if err != nil {
+		return nil, err
+	}
 	c := &Conn{generation: s.generation + 1, flight: newFlight(), lost: make(chan struct{})}
 	sc, err := stan.Connect(s.opts.ClusterID, s.name(),
 		stan.NatsURL(s.url),
-		stan.NatsOptions(s.natsOptions(ctx, c)...),
+		stan.NatsOptions(append(s.natsOptions(ctx, c), secured...)...),
 		stan.Pings(int(s.opts.PingInterval/time.Second), s.opts.PingsOut),
 		stan.ConnectWait(s.opts.ConnectWait),
 		stan.PubAckWait(s.opts.PubAckWait),

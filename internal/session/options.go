@@ -18,6 +18,7 @@ type Options struct {
 	URL        string // nats://host:port or http://host:port; several with commas
 	ClusterID  string
 	ClientID   string // the pod's name; characters the broker refuses become '-'
+	Security   Security
 	Log        *slog.Logger
 	Registerer prometheus.Registerer // nil registers nothing
 
@@ -67,6 +68,9 @@ func (o Options) validate() error {
 		errs = append(errs, errors.New("pings go out once a second at most, and two must be unanswered at least"))
 	}
 	if _, err := natsURL(o.URL); err != nil {
+		errs = append(errs, err)
+	}
+	if err := o.Security.validate(); err != nil {
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
