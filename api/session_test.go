@@ -53,6 +53,7 @@ func TestWhoASessionBelongsTo(t *testing.T) {
 	key := []byte(testKey)
 	now := time.Now().Unix()
 	valid := token(t, jwt.SigningMethodHS256, key, jwt.MapClaims{"id": "u1", "email": "a@b", "iat": now})
+	other := token(t, jwt.SigningMethodHS256, key, jwt.MapClaims{"id": "u2"})
 	with := func(c jwt.MapClaims) string { return session(token(t, jwt.SigningMethodHS256, key, c)) }
 	tests := []struct {
 		name, cookie, want string
@@ -69,6 +70,8 @@ func TestWhoASessionBelongsTo(t *testing.T) {
 		{"more in the session", "express:sess=" + base64.StdEncoding.EncodeToString([]byte(`{"x":1,"jwt":"`+valid+`"}`)), "u1"},
 		{"first of a duplicated name wins", "express:sess=" + session(valid) + "; express:sess=garbage", "u1"},
 		{"first of a duplicated name is garbage", "express:sess=garbage; express:sess=" + session(valid), ""},
+		{"two names, two users", "session=" + session(other) + "; express:sess=" + session(valid), "u1"}, // case 11.7
+		{"a session that is over under one name, one under the other", "session=" + session(valid) + "; express:sess=" + with(jwt.MapClaims{"id": "u2", "exp": now - 1}), "u1"},
 		{"garbage under one name, a session under the other", "express:sess=garbage; session=" + session(valid), "u1"},
 		{"HS384", "express:sess=" + session(token(t, jwt.SigningMethodHS384, key, jwt.MapClaims{"id": "u1"})), ""},
 		{"HS512", "express:sess=" + session(token(t, jwt.SigningMethodHS512, key, jwt.MapClaims{"id": "u1"})), ""},
@@ -123,6 +126,16 @@ func TestWhoASessionBelongsTo(t *testing.T) {
 				t.Errorf("error = %v", err)
 			}
 		})
+	}
+}
+
+// TestTheFirstOfTwoCookieHeadersCounts. Case 11.7.
+func TestTheFirstOfTwoCookieHeadersCounts(t *testing.T) {
+	t.Parallel()
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
+	r.Header["Cookie"] = []string{"x=y", cookieOf(t, "u1"), cookieOf(t, "u2")}
+	if got, err := newSessions(t).user(r); got != "u1" || err != nil {
+		t.Errorf("user = %q, %v; want the first one", got, err)
 	}
 }
 

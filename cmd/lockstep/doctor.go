@@ -23,7 +23,7 @@ type doctorCmd struct {
 	natsFlags  `set:"cluster_id="`
 	jwtFlags
 	listenerFlags
-	Strict bool `help:"A weak JWT_KEY or OPS_TOKEN is a failure, not a warning."`
+	strictFlag
 }
 
 const (

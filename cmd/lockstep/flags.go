@@ -1,6 +1,7 @@
 package main
 
 import (
+	"log/slog"
 	"os"
 	"strings"
 	"time"
@@ -115,6 +116,22 @@ type brokerFlags struct {
 	NATSMonitor string `name:"nats-monitor" env:"NATS_MONITOR" form:"address" default:"127.0.0.1:8222" help:"Where its monitoring pages are served."`
 
 	NATSPassword string `name:"nats-password" env:"NATS_PASSWORD" secret:"" form:"text" help:"What clients of the embedded broker must bear, as nats://lockstep:PASSWORD@host:4222; unset: nothing."`
+}
+
+// strictFlag says what to make of secrets that can be guessed.
+type strictFlag struct {
+	Strict bool `env:"STRICT" help:"A weak JWT_KEY or OPS_TOKEN is an error, not a warning."`
+}
+
+// judge returns an error of the secrets that can be guessed, or warns of them.
+func (f strictFlag) judge(weak []string, log *slog.Logger) error {
+	if f.Strict {
+		return complaint(weak)
+	}
+	for _, why := range weak {
+		log.Warn("a secret can be guessed", "why", why)
+	}
+	return nil
 }
 
 // jwtFlags hold the key of sessions.

@@ -116,6 +116,7 @@ func (p *program) take(ctx context.Context, setting, address string) (net.Listen
 type settings struct {
 	doors     doorFlags
 	jwt       jwtFlags
+	strict    strictFlag
 	nats      natsFlags
 	listening listenerFlags
 	tickets   ticketFlags
@@ -129,8 +130,8 @@ func (p *program) assemble(s settings) (err error) {
 	if err != nil {
 		return err
 	}
-	for _, weak := range append(s.jwt.weakKeys(), p.ops.weakToken()...) {
-		p.log.Warn("a secret can be guessed", "why", weak)
+	if err := s.strict.judge(append(s.jwt.weakKeys(), p.ops.weakToken()...), p.log); err != nil {
+		return err
 	}
 	if p.sessions, err = api.NewSessions(keys, p.registry, nil); err != nil {
 		return err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -57,6 +58,30 @@ func TestSecretFileThatIsNotThere(t *testing.T) {
 	t.Setenv("OPS_TOKEN_FILE", filepath.Join(t.TempDir(), "nothing"))
 	if _, errs, code := output(t, "outbox", "list"); code != exitUsage || !strings.Contains(errs, "OPS_TOKEN_FILE") {
 		t.Errorf("exit %d: %s, want the variable named", code, errs)
+	}
+}
+
+// TestWeakSecretsAreAWarning, or with --strict the end of a start. Case 11.7.
+func TestWeakSecretsAreAWarning(t *testing.T) {
+	t.Parallel()
+	for _, service := range []string{"tickets", "orders"} {
+		args := []string{
+			service, "--" + service + "-addr=127.0.0.1:0", "--ops-addr=127.0.0.1:0", "--nats-url=nats://127.0.0.1:1", "--nats-cluster-id=c",
+			"--nats-client-id=i", "--jwt-key=asdf", "--ops-token=short", "--data-dir=" + t.TempDir(),
+		}
+		if _, errs, code := output(t, append(args, "--strict")...); code != exitUsage || !strings.Contains(errs, "JWT_KEY is a sample") || !strings.Contains(errs, "OPS_TOKEN is short") {
+			t.Errorf("%s --strict: exit %d: %s", service, code, errs)
+		}
+	}
+	var log bytes.Buffer
+	weak := []string{guessable("JWT_KEY", "asdf"), guessable("OPS_TOKEN", "short")}
+	if err := (strictFlag{}).judge(weak, slog.New(slog.NewTextHandler(&log, nil))); err != nil {
+		t.Error(err)
+	}
+	for _, why := range weak {
+		if !strings.Contains(log.String(), why) {
+			t.Errorf("the log does not say %q: %s", why, log.String())
+		}
 	}
 }
 

@@ -16,6 +16,7 @@ type ticketsCmd struct {
 	storeFlags  `set:"data_dir="`
 	natsFlags   `set:"cluster_id="`
 	jwtFlags
+	strictFlag
 	listenerFlags
 	stopFlags
 	doorFlags
@@ -40,7 +41,7 @@ func (c *ticketsCmd) assemble(ctx context.Context, p *program) error {
 	if err := p.openTickets(ctx, c.storeFlags, c.TicketsAddr); err != nil {
 		return err
 	}
-	return p.assemble(settings{doors: c.doorFlags, jwt: c.jwtFlags, nats: c.natsFlags, listening: c.listenerFlags, notify: c.notifyFlags, tickets: c.ticketFlags})
+	return p.assemble(settings{doors: c.doorFlags, jwt: c.jwtFlags, strict: c.strictFlag, nats: c.natsFlags, listening: c.listenerFlags, notify: c.notifyFlags, tickets: c.ticketFlags})
 }
 
 // newTickets builds the tickets service.

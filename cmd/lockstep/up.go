@@ -15,6 +15,7 @@ type upCmd struct {
 	natsFlags   `set:"cluster_id=ticketing"`
 	brokerFlags
 	jwtFlags
+	strictFlag
 	listenerFlags
 	stopFlags
 	doorFlags
@@ -79,7 +80,7 @@ func (s *system) assembleUp(ctx context.Context) error {
 			return err
 		}
 	}
-	err := s.assemble(settings{doors: c.doorFlags, jwt: c.jwtFlags, nats: c.natsFlags, listening: c.listenerFlags, notify: c.notifyFlags, tickets: c.ticketFlags, orders: c.orderFlags})
+	err := s.assemble(settings{doors: c.doorFlags, jwt: c.jwtFlags, strict: c.strictFlag, nats: c.natsFlags, listening: c.listenerFlags, notify: c.notifyFlags, tickets: c.ticketFlags, orders: c.orderFlags})
 	if err != nil {
 		return err
 	}
