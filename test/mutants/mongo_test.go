@@ -40,7 +40,7 @@ var mongoMutants = []mutant{
 	},
 	{
 		name: "a new lease without a first epoch",
-		file: "store/mongodb/leases.go", old: `{Key: "epoch", Value: is("$add", bson.A{"$epoch", int64(1)})},`, new: `{Key: "epoch", Value: int64(1)},`,
+		file: "store/mongodb/leases.go", old: `{Key: "epoch", Value: is("$add", bson.A{long("$epoch"), int64(1)})},`, new: `{Key: "epoch", Value: int64(1)},`,
 		pkg: "./store/mongodb", run: "TestStore/Leases",
 	},
 	{

@@ -5,7 +5,9 @@ package mutants
 var storeMutants = []mutant{
 	{
 		name: "writes without regard to the revision",
-		file: "store/sqlite/tickets.go", old: `" revision = revision + 1 WHERE id = ? AND version = ? AND revision = ?"`, new: `" revision = revision + 1 WHERE id = ? AND version = ? AND ? IS NOT NULL"`,
+		file: "store/sqlite/tickets.go", old: `" revision = revision + 1 WHERE id = ? AND " + versioned + " AND CAST(revision AS INTEGER) = ?"
+`, new: `" revision = revision + 1 WHERE id = ? AND " + versioned + " AND ? IS NOT NULL"
+`,
 		pkg: "./store/sqlite",
 	},
 	{
@@ -20,12 +22,12 @@ var storeMutants = []mutant{
 	},
 	{
 		name: "locks that move from any state",
-		file: "store/sqlite/tickets.go", old: "WHERE orderId = ? AND state = ?", new: "WHERE orderId = ? AND ? IS NOT NULL",
+		file: "store/sqlite/tickets.go", old: "WHERE orderId = ? AND CAST(state AS TEXT) = ?", new: "WHERE orderId = ? AND ? IS NOT NULL",
 		pkg: "./store/sqlite",
 	},
 	{
 		name: "waiting orders served by id",
-		file: "store/sqlite/tickets.go", old: "ORDER BY since, orderId LIMIT 1", new: "ORDER BY orderId LIMIT 1",
+		file: "store/sqlite/tickets.go", old: "ORDER BY since, orderId", new: "ORDER BY orderId",
 		pkg: "./store/sqlite",
 	},
 	{
@@ -50,7 +52,7 @@ var storeMutants = []mutant{
 	},
 	{
 		name: "overdue orders in order of creation",
-		file: "store/sqlite/orders.go", old: "ORDER BY expiresAt, seq LIMIT", new: "ORDER BY seq LIMIT",
+		file: "store/sqlite/orders.go", old: "expiresAt <= ?3 ORDER BY expiresAt, seq", new: "expiresAt <= ?3 ORDER BY seq",
 		pkg: "./store/sqlite",
 	},
 	{
@@ -60,7 +62,7 @@ var storeMutants = []mutant{
 	},
 	{
 		name: "replica rows that go forward from anywhere",
-		file: "store/sqlite/replica.go", old: "deleted = ? WHERE id = ? AND version = ?", new: "deleted = ? WHERE id = ? AND version <= ?",
+		file: "store/sqlite/replica.go", old: `deleted = ? WHERE id = ? AND " + versioned`, new: `deleted = ? WHERE id = ? AND version <= ?"`,
 		pkg: "./store/sqlite",
 	},
 	{
@@ -150,7 +152,7 @@ var storeMutants = []mutant{
 	},
 	{
 		name: "leases taken from their holder",
-		file: "store/sqlite/leases.go", old: "WHERE expiresAt <= ?4 OR", new: "WHERE expiresAt >= ?4 OR",
+		file: "store/sqlite/leases.go", old: "WHERE coalesce(expiresAt, 0) <= ?4 OR", new: "WHERE coalesce(expiresAt, 0) >= ?4 OR",
 		pkg: "./store/sqlite",
 	},
 	{
@@ -195,7 +197,7 @@ var storeMutants = []mutant{
 	},
 	{
 		name: "marks that go back",
-		file: "store/sqlite/quarantine.go", old: ` WHERE revision = excluded.revision - 1"`, new: `"`,
+		file: "store/sqlite/quarantine.go", old: ` WHERE CAST(revision AS INTEGER) = excluded.revision - 1"`, new: `"`,
 		pkg: "./store/sqlite",
 	},
 	{
