@@ -126,6 +126,11 @@ func (m *Monitor) Store(ctx context.Context) (StoreInfo, error) {
 	return StoreInfo{Type: page.Type, MaxMessages: page.Limits.MaxMsgs, MaxBytes: page.Limits.MaxBytes}, err
 }
 
+// Connected reports whether the broker knows a client of that id.
+func (m *Monitor) Connected(ctx context.Context, clientID string) (bool, error) {
+	return m.get(ctx, "/streaming/clientsz?"+url.Values{"client": {clientID}}.Encode(), &struct{}{})
+}
+
 func (m *Monitor) get(ctx context.Context, path string, page any) (found bool, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, m.base+path, nil)
 	if err != nil {

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"lockstep/api"
+	"lockstep/event"
 	"lockstep/internal/session"
 	"lockstep/listeners"
 	"lockstep/store/mongodb"
@@ -24,6 +26,8 @@ type doctorCmd struct {
 	jwtFlags
 	listenerFlags
 	strictFlag
+	TicketsAddr string `env:"TICKETS_ADDR" form:"address" help:"Where the tickets API will be served, if it will."`
+	OrdersAddr  string `env:"ORDERS_ADDR" form:"address" help:"Where the orders API will be served, if it will."`
 }
 
 const (
@@ -85,7 +89,8 @@ func (c *doctorCmd) examinations() []examination {
 	} else {
 		all = append(all, examination{"data directory", c.lookAtDataDir})
 	}
-	all = append(all, examination{"broker", c.lookAtBroker}, examination{"broker's store", c.lookAtMonitor})
+	all = append(all, examination{"addresses", c.lookAtAddresses}, examination{"broker", c.lookAtBroker},
+		examination{"client id", c.lookAtClientID}, examination{"broker's store", c.lookAtMonitor})
 	return append(all, examination{"owner", c.lookAtOwner})
 }
 
@@ -125,14 +130,10 @@ func (c *doctorCmd) lookAtSecrets(context.Context) (string, error) {
 }
 
 func (c *doctorCmd) lookAtMongoDB(ctx context.Context) (string, error) {
-	db, err := mongodb.Open(ctx, c.MongoURI, mongodb.Options{AppName: "lockstep-doctor", Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
+	if err := mongodb.Look(ctx, c.MongoURI, mongodb.Options{AppName: "lockstep-doctor", Log: slog.New(slog.DiscardHandler)}); err != nil {
 		return "", err
 	}
-	if err := errors.Join(db.Ping(ctx), db.Close()); err != nil {
-		return "", err
-	}
-	return "a replica set that can be written, with its collections and indexes", nil
+	return "a replica set that can be written", nil
 }
 
 func (c *doctorCmd) lookAtDataDir(context.Context) (string, error) {
@@ -147,6 +148,68 @@ func (c *doctorCmd) lookAtDataDir(context.Context) (string, error) {
 		return "", fmt.Errorf("DATA_DIR cannot be written: %w", err)
 	}
 	return c.DataDir + " can be written", errors.Join(f.Sync(), f.Close(), os.Remove(f.Name()))
+}
+
+// lookAtAddresses tries to listen where the service will.
+func (c *doctorCmd) lookAtAddresses(ctx context.Context) (string, error) {
+	var taken []string
+	for _, a := range []struct{ name, address string }{{"OPS_ADDR", c.OpsAddr}, {"TICKETS_ADDR", c.TicketsAddr}, {"ORDERS_ADDR", c.OrdersAddr}} {
+		if a.address == "" {
+			continue
+		}
+		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", a.address)
+		if err != nil {
+			taken = append(taken, fmt.Sprintf("%s %s: %v", a.name, a.address, err))
+			continue
+		}
+		if err := l.Close(); err != nil {
+			return "", err
+		}
+	}
+	if len(taken) > 0 {
+		return "", warning{fmt.Errorf("%s; if it is not this service that runs there, choose another address", strings.Join(taken, "; "))}
+	}
+	return "can be listened on", nil
+}
+
+// lookAtClientID asks the broker whether a client has the id.
+func (c *doctorCmd) lookAtClientID(ctx context.Context) (string, error) {
+	if c.NATSMonitorURL == "" {
+		return "", warning{errors.New("NATS_MONITOR_URL is not set: whether NATS_CLIENT_ID is taken is not known")}
+	}
+	m, err := listeners.NewMonitor(c.NATSMonitorURL)
+	if err != nil {
+		return "", err
+	}
+	taken, err := m.Connected(ctx, c.NATSClientID)
+	switch {
+	case err != nil:
+		return "", err
+	case taken:
+		return "", warning{fmt.Errorf("NATS_CLIENT_ID %s is taken: if it is not this service that runs, choose another one", c.NATSClientID)}
+	}
+	return c.NATSClientID + " is free", nil
+}
+
+// mayPublish returns which services the client may publish for.
+func (c *doctorCmd) mayPublish(ctx context.Context, conn *session.Conn) (services []string, err error) {
+	var refusals []error
+	for name, subjects := range map[string][]event.Subject{"tickets": event.TicketSubjects(), "orders": event.OrderSubjects()} {
+		var refused []error
+		for _, subject := range subjects {
+			refused = append(refused, conn.MayPublish(ctx, c.NATSClusterID, string(subject)))
+		}
+		if err := errors.Join(refused...); err != nil {
+			refusals = append(refusals, err)
+			continue
+		}
+		services = append(services, name)
+	}
+	slices.Sort(services)
+	if len(services) == 0 {
+		return nil, errors.Join(refusals...)
+	}
+	return services, nil
 }
 
 // lookAtBroker connects, publishes and waits for the confirmation, which needs
@@ -170,13 +233,21 @@ func (c *doctorCmd) lookAtBroker(ctx context.Context) (string, error) {
 	if conn == nil {
 		return "", errors.New("the connection was lost again")
 	}
+	services, err := c.mayPublish(ctx, conn)
+	if err != nil {
+		return "", err
+	}
+	may := "lets publish what the services of " + strings.Join(services, " and ") + " do"
+	if conn.MayPublish(ctx, c.NATSClusterID, probeChannel) != nil {
+		return may + "; confirmations were not tried, " + probeChannel + " is not for this client", nil
+	}
 	conn.PublishAsync(probeChannel, []byte("{}"), func(err error) { confirmed <- err })
 	select {
 	case err := <-confirmed:
 		if err != nil {
 			return "", fmt.Errorf("a message was not confirmed: may this client subscribe to _STAN.acks.> and _INBOX.>? %w", err)
 		}
-		return "takes and confirms messages", nil
+		return "takes and confirms messages, and " + may, nil
 	case <-ctx.Done():
 		return "", ctx.Err()
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"os"
@@ -20,7 +21,21 @@ func (f logFlags) logger(w io.Writer) *slog.Logger {
 	if f.LogFormat == "text" || f.LogFormat == "" && terminal(w) {
 		return slog.New(slog.NewTextHandler(w, o))
 	}
+	o.ReplaceAttr = spelled
 	return slog.New(slog.NewJSONHandler(w, o))
+}
+
+// spelled writes durations as text does: 1.5s, not 1500000000.
+func spelled(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		a.Value = slog.StringValue(a.Value.Duration().String())
+	}
+	return a
+}
+
+// failed says why a service ended, in the form of the rest of its log.
+func (f logFlags) failed(ctx context.Context, w io.Writer, err error) {
+	f.logger(w).ErrorContext(ctx, "ended", "err", err)
 }
 
 // terminal reports whether a person reads what is written to w.

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -58,19 +59,37 @@ func run(ctx context.Context, args []string, s streams) int {
 	}
 	s.err = redact(s.err, parsed.Flags())
 	if err := complaint(append(parsed.wrong, parsed.missing()...)); err != nil {
+		if serves(parsed.Command()) && c.LogFormat == "json" {
+			c.failed(ctx, s.err, err)
+			return exitCode(err)
+		}
 		return fail(s, err)
 	}
 	parsed.BindTo(ctx, (*context.Context)(nil))
 	parsed.Bind(s, &c.logFlags)
 	if err := parsed.Run(); err != nil {
+		if serves(parsed.Command()) {
+			c.failed(context.WithoutCancel(ctx), s.err, err)
+			return exitCode(err)
+		}
 		return fail(s, err)
 	}
 	return 0
 }
 
+// serves reports whether a command runs until it is told to stop: what it says
+// is a log from the first to the last line.
+func serves(command string) bool {
+	return slices.Contains([]string{"up", "tickets", "orders", "broker"}, command)
+}
+
 // fail prints what went wrong and returns the exit code for it.
 func fail(s streams, err error) int {
 	fmt.Fprintln(s.err, err)
+	return exitCode(err)
+}
+
+func exitCode(err error) int {
 	var coded interface{ ExitCode() int }
 	if errors.As(err, &coded) {
 		return coded.ExitCode()

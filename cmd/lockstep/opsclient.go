@@ -60,10 +60,25 @@ func (f opsClientFlags) call(ctx context.Context, method, path string) ([]byte, 
 	if err != nil {
 		return nil, err
 	}
+	if status == http.StatusNotFound && !f.isOpsPort(ctx) {
+		return nil, f.notOps()
+	}
 	if status/100 != 2 {
 		return nil, fmt.Errorf("%s %s: %s", method, path, refusal(status, data))
 	}
 	return data, nil
+}
+
+// notOps says that the address is another one's.
+func (f opsClientFlags) notOps() error {
+	return &usageError{f.OpsURL + " is not an ops port: OPS_URL (--ops-url) is where a service has its OPS_ADDR, as http://127.0.0.1:9464, not its API"}
+}
+
+// isOpsPort reports whether the address answers as an ops port does. The APIs
+// have no such page.
+func (f opsClientFlags) isOpsPort(ctx context.Context) bool {
+	status, _, err := f.try(ctx, http.MethodGet, "/healthz")
+	return err != nil || status == http.StatusOK
 }
 
 // try returns whatever status the process answers with.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -70,8 +71,8 @@ func (c *replicaHeldCmd) Run(ctx context.Context, s streams) error {
 	}
 	var answer struct {
 		Messages []struct {
-			Service, Subject, Key, Since string
-			Version, WaitsFor            int64
+			Service, Subject, Key, Since, Error string
+			Version, WaitsFor                   int64
 		}
 	}
 	if err := c.get(ctx, "/ops/replica/held", nil, &answer); err != nil {
@@ -84,7 +85,14 @@ func (c *replicaHeldCmd) Run(ctx context.Context, s streams) error {
 	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "SERVICE\tSUBJECT\tKEY\tVERSION\tWAITS FOR\tSINCE")
 	for _, m := range answer.Messages {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%s\n", m.Service, m.Subject, printable(m.Key), m.Version, m.WaitsFor, m.Since)
+		waitsFor := fmt.Sprint("version ", m.WaitsFor)
+		switch {
+		case m.Error != "":
+			waitsFor = "an end of: " + oneLine(errors.New(m.Error))
+		case m.WaitsFor < 0:
+			waitsFor = "its turn"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\n", m.Service, m.Subject, printable(m.Key), m.Version, waitsFor, m.Since)
 	}
 	return w.Flush()
 }

@@ -74,6 +74,9 @@ func (c comparing) follow(ctx context.Context, s streams, path string, each func
 		return fmt.Errorf("no answer from %s (--ops-url): %w", c.OpsURL, err)
 	}
 	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusNotFound && !c.isOpsPort(ctx) {
+		return c.notOps()
+	}
 	if resp.StatusCode != http.StatusOK {
 		data, _ := io.ReadAll(io.LimitReader(resp.Body, maxOpsAnswer)) // what there is of it
 		err := errors.New(refusal(resp.StatusCode, data))

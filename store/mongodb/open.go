@@ -112,7 +112,39 @@ func open(ctx context.Context, uri string, o Options, m *event.CommandMonitor) (
 	return db, nil
 }
 
-func (db *DB) open(ctx context.Context, uri string) (err error) {
+func (db *DB) open(ctx context.Context, uri string) error {
+	if err := db.connect(ctx, uri); err != nil {
+		return err
+	}
+	db.endOrphans(ctx) // they would be in the way of a new index
+	if err := db.recognize(ctx); err != nil {
+		return err
+	}
+	if _, err := db.prepare(ctx); err != nil {
+		return err
+	}
+	if err := db.Quarantine().fillPredecessors(ctx); err != nil {
+		return db.explain(ctx, err, quarantineName, "")
+	}
+	if err := db.Quarantine().fillSizes(ctx); err != nil {
+		return db.explain(ctx, err, quarantineName, "")
+	}
+	if err := db.tryStream(ctx); err != nil {
+		return err
+	}
+	var err error
+	if db.condition.uuids, err = db.identities(ctx); err != nil {
+		return err
+	}
+	db.condition.set(nil)
+	db.commit = group.New(db.flush, group.Options[*change]{
+		MaxBatch: db.opts.MaxBatch, Keys: (*change).keys, Timeout: flushTimeout, Log: db.opts.Log,
+	})
+	return nil
+}
+
+// connect finds the database, and a server that can be used.
+func (db *DB) connect(ctx context.Context, uri string) (err error) {
 	name, err := databaseName(uri, db.opts.Database)
 	if err != nil {
 		return err
@@ -132,29 +164,6 @@ func (db *DB) open(ctx context.Context, uri string) (err error) {
 	}
 	db.data = db.commands.Database(name)
 	db.latest = db.commands.Database(name, options.Database().SetReadConcern(readconcern.Local()))
-	db.endOrphans(ctx) // they would be in the way of a new index
-	if err := db.recognize(ctx); err != nil {
-		return err
-	}
-	if _, err := db.prepare(ctx); err != nil {
-		return err
-	}
-	if err := db.Quarantine().fillPredecessors(ctx); err != nil {
-		return db.explain(ctx, err, quarantineName, "")
-	}
-	if err := db.Quarantine().fillSizes(ctx); err != nil {
-		return db.explain(ctx, err, quarantineName, "")
-	}
-	if err := db.tryStream(ctx); err != nil {
-		return err
-	}
-	if db.condition.uuids, err = db.identities(ctx); err != nil {
-		return err
-	}
-	db.condition.set(nil)
-	db.commit = group.New(db.flush, group.Options[*change]{
-		MaxBatch: db.opts.MaxBatch, Keys: (*change).keys, Timeout: flushTimeout, Log: db.opts.Log,
-	})
 	return nil
 }
 
