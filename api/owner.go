@@ -197,8 +197,11 @@ func (o *Owner) open(ctx context.Context, path string) (int, io.ReadCloser, erro
 			return resp.StatusCode, nil, nil
 		}
 	}
-	if resp.StatusCode == http.StatusUnauthorized {
+	switch resp.StatusCode {
+	case http.StatusUnauthorized:
 		return 0, nil, fmt.Errorf("%s wants another OPS_TOKEN: services that ask each other share one", o.base)
+	case http.StatusMisdirectedRequest:
+		return 0, nil, fmt.Errorf("%s is asked by a name that it does not know: put it into OPS_HOSTS there", o.base)
 	}
 	return 0, nil, fmt.Errorf("%s%s answered %s", o.base, path, resp.Status)
 }

@@ -211,3 +211,21 @@ func TestAnOwnerIsAskedWithTheToken(t *testing.T) {
 		t.Errorf("by the public API: %d tickets, %v", len(rows), err)
 	}
 }
+
+// TestAnOwnerUnderAnotherNameSaysWhatToDo. Case 11.9.
+func TestAnOwnerUnderAnotherNameSaysWhatToDo(t *testing.T) {
+	t.Parallel()
+	_, ops := newOps(t, func(o *OpsOptions) { o.Address, o.Token = ":9464", "secret" })
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Host = "tickets-ops:9464"
+		ops.ServeHTTP(w, r)
+	}))
+	defer server.Close()
+	owner, err := NewOwner(server.URL, "secret")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := owner.Snapshot(t.Context(), "x"); err == nil || !strings.Contains(err.Error(), "OPS_HOSTS") {
+		t.Errorf("asked by a name that is not known: %v, want OPS_HOSTS named", err)
+	}
+}
