@@ -12,7 +12,7 @@ import (
 // the owner for everything.
 func TestAnEmptiedReplicaIsFilledAgain(t *testing.T) {
 	t.Parallel()
-	onEachEngine(t, func(t *testing.T, e engine) {
+	onMongoDBInSoaks(t, func(t *testing.T, e engine) {
 		s := newSystem(t, e)
 		var ids []string
 		for range 5 {

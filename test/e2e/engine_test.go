@@ -27,6 +27,20 @@ func (e mongodb) env(t *testing.T, _, _ string) []string {
 	return []string{"MONGO_URI=" + e.set.URI(e.set.Database(t))}
 }
 
+// onMongoDBInSoaks is onEachEngine for tests that cost much, whose second engine
+// runs behind LOCKSTEP_SOAK.
+func onMongoDBInSoaks(t *testing.T, test func(t *testing.T, e engine)) {
+	t.Helper()
+	if soak() {
+		onEachEngine(t, test)
+		return
+	}
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		test(t, sqlite{})
+	})
+}
+
 // onEachEngine runs a test on every engine that is there.
 func onEachEngine(t *testing.T, test func(t *testing.T, e engine)) {
 	t.Helper()

@@ -121,7 +121,7 @@ func TestOrdersLiveThroughFloods(t *testing.T) {
 		"unreadable messages": {event.TicketUpdated, sized(10_000, 500_000), func(i int) string { return fmt.Sprintf("{%d", i) }},
 	} {
 		t.Run(name, func(t *testing.T) {
-			onEachEngine(t, func(t *testing.T, e engine) {
+			onMongoDBInSoaks(t, func(t *testing.T, e engine) {
 				s := newSystem(t, e, floodGo)
 				bus := s.observeNothing(t)
 				usual := s.through(t, bus, massOf(f.n, 0, strings.Repeat("x", max(0, len(f.message(0))-100))))
@@ -156,7 +156,7 @@ func TestTicketsLiveThroughFloods(t *testing.T) {
 		"unreadable messages":           {event.OrderCreated, sized(10_000, 500_000), func(i int) string { return fmt.Sprintf("{%d", i) }},
 	} {
 		t.Run(name, func(t *testing.T) {
-			onEachEngine(t, func(t *testing.T, e engine) {
+			onMongoDBInSoaks(t, func(t *testing.T, e engine) {
 				s := newSystem(t, e, floodGo)
 				bus := s.observeNothing(t)
 				f.publish(t, bus)
@@ -184,7 +184,7 @@ func TestAnEmptyReplicaTakesABacklogOfLargeEvents(t *testing.T) {
 		"early ones": {massOf(n, 7, padding), 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			onEachEngine(t, func(t *testing.T, e engine) {
+			onMongoDBInSoaks(t, func(t *testing.T, e engine) {
 				s := newSystem(t, e, floodGo)
 				bus := s.observeNothing(t)
 				s.orders.stop(t)

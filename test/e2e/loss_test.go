@@ -213,8 +213,8 @@ func TestAFailedRepairIsAFailure(t *testing.T) {
 		t.Errorf("repair without an owner: exit %d, want 1\n%s", code, out)
 	}
 	out, code = lockstep(t, "replica", "repair", "--ops-url", s.ordersURL)
-	if code != 1 || !strings.Contains(out, "neither a replica nor locks") {
-		t.Errorf("repair at the address of an API: exit %d, want 1 and why\n%s", code, out)
+	if code != 2 || !strings.Contains(out, "is not an ops port") {
+		t.Errorf("repair at the address of an API: exit %d, want 2 and why\n%s", code, out)
 	}
 }
 

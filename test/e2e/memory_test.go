@@ -28,7 +28,7 @@ const (
 // filled while their events come. Cases 11.1, 11.2 and 11.3.
 func TestTheLargestTitlesFitIntoMemory(t *testing.T) {
 	t.Parallel()
-	onEachEngine(t, func(t *testing.T, e engine) {
+	onMongoDBInSoaks(t, func(t *testing.T, e engine) {
 		const n, size = 600, 102_000
 		s := newSystem(t, e, fmt.Sprint("GOMEMLIMIT=", limit))
 		s.orders.stop(t) // what it misses comes to the empty replica, too

@@ -14,7 +14,7 @@ import (
 // every event is on the bus, and once.
 func TestKillsOfTheServicePublishNothingTwice(t *testing.T) {
 	t.Parallel()
-	onEachEngine(t, func(t *testing.T, e engine) {
+	onMongoDBInSoaks(t, func(t *testing.T, e engine) {
 		s := newSystem(t, e)
 		var answered map[string]int64
 		whileKilling(t, []*process{s.tickets}, func() { answered = s.load(t, writes()) })

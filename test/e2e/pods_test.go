@@ -49,12 +49,14 @@ func TestPodsShareTheWork(t *testing.T) {
 	f.nothingSetAside(t)
 }
 
+// nothingSetAside waits until the quarantine is empty: what was set aside for a
+// while was applied.
 func (f *fleet) nothingSetAside(t *testing.T) {
 	t.Helper()
-	r := f.do(t, "", http.MethodGet, f.ordersOps+"/ops/replica/quarantine", nil, http.StatusOK)
-	if strings.Contains(r.raw, "reason") {
-		t.Errorf("in quarantine: %s", r.raw)
-	}
+	until(t, "nothing is in quarantine", func() bool {
+		r := f.do(t, "", http.MethodGet, f.ordersOps+"/ops/replica/quarantine", nil, http.StatusOK)
+		return !strings.Contains(r.raw, "reason")
+	})
 }
 
 // TestKilledPodsLoseNothing is TestKillsLoseNothing for all processes of three

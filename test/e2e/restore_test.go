@@ -19,7 +19,7 @@ var soon = []string{"ACK_WAIT=1s", "HOLD_FOR=1s"}
 // trusted. Case 10.5.
 func TestARestoredOrdersStoreCatchesUp(t *testing.T) {
 	t.Parallel()
-	onEachEngine(t, restoreOrders)
+	onMongoDBInSoaks(t, restoreOrders)
 }
 
 func restoreOrders(t *testing.T, e engine) {
@@ -81,7 +81,7 @@ func restoreOrders(t *testing.T, e engine) {
 // and 10.5.
 func TestARestoredTicketsStoreCatchesUp(t *testing.T) {
 	t.Parallel()
-	onEachEngine(t, restoreTickets)
+	onMongoDBInSoaks(t, restoreTickets)
 }
 
 func restoreTickets(t *testing.T, e engine) {
