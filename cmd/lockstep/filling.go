@@ -32,11 +32,11 @@ type filling struct {
 	marks listeners.Marks
 	count func(context.Context) (int, error)
 
-	decided atomic.Bool // whether the replica was empty
-	ended   atomic.Bool
+	ended atomic.Bool
 
-	mu     sync.Mutex
-	failed error // why the last attempt failed
+	mu      sync.Mutex // held while the mark is read and changed, so that nobody acts on an old one
+	decided bool       // whether the replica was empty
+	failed  error      // why the last attempt failed
 }
 
 // check is a check of readiness.
@@ -44,15 +44,16 @@ func (f *filling) check(ctx context.Context) error {
 	if f.ended.Load() {
 		return nil
 	}
-	ended, err := f.begin(ctx)
-	if ended {
-		return nil
+	if !f.mu.TryLock() {
+		return errors.New("it is being looked up whether the replica was filled")
 	}
-	if err != nil {
+	defer f.mu.Unlock()
+	if err := f.look(ctx); err != nil {
 		return fmt.Errorf("it is not known yet whether the replica was filled: %w", err)
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	if f.ended.Load() {
+		return nil
+	}
 	if f.failed != nil {
 		return fmt.Errorf("the replica was not filled from its owner yet: see that CANONICAL_URL answers; the last attempt: %w", f.failed)
 	}
@@ -62,16 +63,24 @@ func (f *filling) check(ctx context.Context) error {
 // begin reports whether the replica has been filled. The first call decides
 // whether it has to be, so it comes before any message does.
 func (f *filling) begin(ctx context.Context) (ended bool, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	err = f.look(ctx)
+	return f.ended.Load(), err
+}
+
+// look is begin for who holds mu.
+func (f *filling) look(ctx context.Context) error {
 	m, err := f.mark(ctx)
-	if err == nil && !f.decided.Load() {
+	if err == nil && !f.decided {
 		m, err = f.decide(ctx, m)
 	}
 	if err != nil {
-		return false, err
+		return err
 	}
-	f.decided.Store(true)
+	f.decided = true
 	f.ended.Store(m.Sequence != fillBegun)
-	return f.ended.Load(), nil
+	return nil
 }
 
 func (f *filling) mark(ctx context.Context) (listeners.Mark, error) {
@@ -96,6 +105,8 @@ func (f *filling) decide(ctx context.Context, m listeners.Mark) (listeners.Mark,
 
 // tried is told how a comparison with the owner ended.
 func (f *filling) tried(ctx context.Context, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if f.ended.Load() {
 		return
 	}
@@ -106,11 +117,8 @@ func (f *filling) tried(ctx context.Context, err error) {
 			_, err = f.marks.Store(ctx, m) // if another process was faster, it is the same
 		}
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.failed = err
-	if err == nil {
-		f.ended.Store(true)
+	if f.failed = err; err == nil {
+		f.failed = f.look(ctx)
 	}
 }
 
