@@ -55,6 +55,10 @@ interop: ## ours and Node's services in every combination, each killed every fiv
 manifests: ## deploy/k8s against the API of Kubernetes and our command line
 	cd test/kubernetes && go mod tidy -diff && go vet ./... && go test ./...
 
+.PHONY: fleet
+fleet: ## three processes of each service serve through restarts, kills, a frozen primary, a full disk, floods
+	LOCKSTEP_CHAOS=1 go test ./test/e2e -run ServesThrough -count=1 -timeout 30m -v
+
 .PHONY: chaos-mongo
 chaos-mongo: ## break a set of three members while services work on it
 	LOCKSTEP_CHAOS=1 go test ./test/mongotest ./store/mongodb ./test/chaos ./test/e2e -run 'Members(Obey|Fail)|IdleTail|BusTells|TheirDatabase' -p 1 -count=1 -timeout 30m -v

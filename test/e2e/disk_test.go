@@ -23,7 +23,14 @@ func (d smallDisk) env(t *testing.T, service, dir string) []string {
 func newSmallDisk(t *testing.T) smallDisk {
 	t.Helper()
 	dir := t.TempDir()
-	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", dir).CombinedOutput(); err != nil {
+	mountDisk(t, dir, "6m")
+	return smallDisk{dir}
+}
+
+// mountDisk makes dir a disk of the size until the test ends, or skips the test.
+func mountDisk(t *testing.T, dir, size string) {
+	t.Helper()
+	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size="+size, "tmpfs", dir).CombinedOutput(); err != nil {
 		t.Skipf("NO SMALL DISK: mounting a tmpfs needs Linux and root: %v %s", err, out)
 	}
 	t.Cleanup(func() {
@@ -31,7 +38,6 @@ func newSmallDisk(t *testing.T) smallDisk {
 			t.Errorf("umount: %v %s", err, out)
 		}
 	})
-	return smallDisk{dir}
 }
 
 // Case 11.11. TestDiskThatIsFull: a service whose disk fills says so to each client and to

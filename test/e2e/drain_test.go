@@ -34,10 +34,10 @@ func TestARollingRestartRefusesNothing(t *testing.T) {
 	id := f.create(t, "ann@example.com").id()
 	tickets, orders := balance(t, f.canonical, "TICKETS_ADDR"), balance(t, f.copies, "ORDERS_ADDR")
 	sent := f.sendAtRate(t, rate,
-		request{tickets, http.MethodPost, "/api/tickets", `{"title":"concert","price":20}`},
-		request{orders, http.MethodGet, "/api/orders", ""},
-		request{tickets, http.MethodGet, "/api/tickets/" + id, ""},
-		request{orders, http.MethodGet, "/api/orders", ""},
+		request{tickets, http.MethodPost, "/api/tickets", fixed(`{"title":"concert","price":20}`)},
+		request{orders, http.MethodGet, "/api/orders", fixed("")},
+		request{tickets, http.MethodGet, "/api/tickets/" + id, fixed("")},
+		request{orders, http.MethodGet, "/api/orders", fixed("")},
 	)
 	for _, p := range restarted {
 		p.stop(t)
@@ -46,7 +46,7 @@ func TestARollingRestartRefusesNothing(t *testing.T) {
 	}
 	t.Logf("%d requests during %d restarts: %s", sent.stop(), len(restarted), sent)
 	if len(sent.wrong) > 0 {
-		t.Errorf("%d requests were not served: %s", len(sent.wrong), sent.wrong[0])
+		t.Errorf("%d requests were not served: %s", len(sent.wrong), sent.wrong[0].what)
 	}
 	for _, p := range slices.Concat(f.canonical, f.copies) {
 		if strings.Contains(p.Output(), "requests cut off") {
@@ -199,8 +199,17 @@ func fetch(ctx context.Context, by *http.Client, method, url, cookie, body strin
 
 // request is what is sent again and again.
 type request struct {
-	to                 *balancer
-	method, path, body string
+	to           *balancer
+	method, path string
+	body         func() string
+}
+
+func fixed(body string) func() string { return func() string { return body } }
+
+// refusal is a request that was not served.
+type refusal struct {
+	status int // 0: there was no answer
+	what   string
 }
 
 // load is requests at a fixed rate, whether those before were answered or not.
@@ -211,7 +220,7 @@ type load struct {
 	mu    sync.Mutex
 	count int
 	took  time.Duration // the longest
-	wrong []string
+	wrong []refusal
 }
 
 // sendAtRate sends the requests in turns until the load is stopped.
@@ -239,16 +248,16 @@ func (s *system) sendAtRate(t *testing.T, perSecond int, requests ...request) *l
 func (l *load) send(ctx context.Context, by *http.Client, r request, cookie string) {
 	began := time.Now()
 	url, err := r.to.pick()
-	status := 0
+	status := http.StatusServiceUnavailable // of the balancer
 	if err == nil {
-		status, err = fetch(ctx, by, r.method, url+r.path, cookie, r.body)
+		status, err = fetch(ctx, by, r.method, url+r.path, cookie, r.body())
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.count++
 	l.took = max(l.took, time.Since(began))
 	if err != nil || status >= http.StatusBadRequest {
-		l.wrong = append(l.wrong, fmt.Sprintf("%s %s%s: %d, %v", r.method, url, r.path, status, err))
+		l.wrong = append(l.wrong, refusal{status, fmt.Sprintf("%s %s%s: %d, %v", r.method, url, r.path, status, err)})
 	}
 }
 
