@@ -12,7 +12,7 @@ import (
 )
 
 // writes is how many requests a crash test sends: enough for many kills.
-func writes() int { return sized(2_000, 10_000) }
+func writes() int { return sized(1_000, 10_000) }
 
 func TestBrokerOutage(t *testing.T) {
 	t.Parallel()

@@ -116,11 +116,12 @@ func (s *system) through(t *testing.T, bus *observer, f mass) time.Duration {
 // no less than a quarter of the rate of good events. Cases 11.3 and 11.4.
 func TestOrdersLiveThroughFloods(t *testing.T) {
 	for name, f := range map[string]mass{
-		"large early events":  massOf(sized(300, 2_500), 7, padding),
+		"large early events":  massOf(sized(150, 2_500), 7, padding),
 		"small early events":  massOf(sized(10_000, 1_000_000), 7, ""),
 		"unreadable messages": {event.TicketUpdated, sized(10_000, 500_000), func(i int) string { return fmt.Sprintf("{%d", i) }},
 	} {
 		t.Run(name, func(t *testing.T) {
+			onlyLargeWithoutSoak(t, name)
 			onMongoDBInSoaks(t, func(t *testing.T, e engine) {
 				s := newSystem(t, e, floodGo)
 				bus := s.observeNothing(t)
@@ -151,11 +152,12 @@ func TestTicketsLiveThroughFloods(t *testing.T) {
 		}
 	}
 	for name, f := range map[string]mass{
-		"large reservations of nothing": {event.OrderCreated, sized(300, 2_500), reservation(padding)},
+		"large reservations of nothing": {event.OrderCreated, sized(150, 2_500), reservation(padding)},
 		"small reservations of nothing": {event.OrderCreated, sized(5_000, 50_000), reservation("")},
 		"unreadable messages":           {event.OrderCreated, sized(10_000, 500_000), func(i int) string { return fmt.Sprintf("{%d", i) }},
 	} {
 		t.Run(name, func(t *testing.T) {
+			onlyLargeWithoutSoak(t, name)
 			onMongoDBInSoaks(t, func(t *testing.T, e engine) {
 				s := newSystem(t, e, floodGo)
 				bus := s.observeNothing(t)
@@ -175,7 +177,7 @@ func TestTicketsLiveThroughFloods(t *testing.T) {
 // TestAnEmptyReplicaTakesABacklogOfLargeEvents: they were published while orders
 // was down, and so was one that has nothing to do with them. Cases 11.2 to 11.4.
 func TestAnEmptyReplicaTakesABacklogOfLargeEvents(t *testing.T) {
-	n := sized(300, 2_500)
+	n := sized(150, 2_500)
 	for name, tt := range map[string]struct {
 		flood mass
 		rows  int // there are in the end
@@ -232,5 +234,14 @@ func (p *process) kept(t *testing.T, through string) {
 	t.Logf("%s had %d MiB at the most through %s", p.Name, peak>>20, through)
 	if limit := floodMemory(); peak > limit {
 		t.Errorf("%s had %d MiB through %s, want less than %d", p.Name, peak>>20, through, limit>>20)
+	}
+}
+
+// onlyLargeWithoutSoak skips the floods of small messages, which listeners has
+// in small, unless there is time.
+func onlyLargeWithoutSoak(t *testing.T, name string) {
+	t.Helper()
+	if !soak() && !strings.HasPrefix(name, "large") {
+		t.Skip("run with LOCKSTEP_SOAK=1")
 	}
 }
