@@ -20,6 +20,9 @@ func TestAnAbsentStoreIsWaitedFor(t *testing.T) {
 	for _, service := range []string{"tickets", "orders"} {
 		t.Run(service, func(t *testing.T) {
 			t.Parallel()
+			if service == "orders" {
+				inSoaks(t) // it waits in the same way
+			}
 			set := mongotest.Start(t, 1)
 			set.Members[0].Kill()
 			p := alone(t, service, mongodb{set}, "NATS_URL="+brokertest.Start(t).URL(), "NATS_CLUSTER_ID="+brokertest.ClusterID)
@@ -41,6 +44,7 @@ func TestAnAbsentStoreIsWaitedFor(t *testing.T) {
 // TestASetWithoutAPrimaryIsWaitedFor. Case 11.11.
 func TestASetWithoutAPrimaryIsWaitedFor(t *testing.T) {
 	t.Parallel()
+	inSoaks(t)
 	set := mongotest.Start(t, 3)
 	for _, m := range set.Members[1:] {
 		m.Kill()

@@ -104,7 +104,7 @@ func (s *system) load(t *testing.T, n int) map[string]int64 {
 // TestStopUnderLoad: whoever stops the service while it works loses nothing.
 func TestStopUnderLoad(t *testing.T) {
 	t.Parallel()
-	onEachEngine(t, func(t *testing.T, e engine) {
+	onMongoDBInSoaks(t, func(t *testing.T, e engine) {
 		s := newSystem(t, e)
 		done := make(chan map[string]int64, 1)
 		go func() { done <- s.load(t, 1_000) }()

@@ -52,7 +52,7 @@ func TestEditsAgainstEachOther(t *testing.T) {
 // times. Every ticket ends locked; an edit came before the lock or was refused.
 func TestEditsAgainstLocks(t *testing.T) {
 	t.Parallel()
-	onEachEngine(t, func(t *testing.T, e engine) {
+	onMongoDBInSoaks(t, func(t *testing.T, e engine) {
 		s := newSystem(t, e)
 		bus := s.observe(t)
 		edited := 0

@@ -241,7 +241,7 @@ func (p *process) kept(t *testing.T, through string) {
 // in small, unless there is time.
 func onlyLargeWithoutSoak(t *testing.T, name string) {
 	t.Helper()
-	if !soak() && !strings.HasPrefix(name, "large") {
-		t.Skip("run with LOCKSTEP_SOAK=1")
+	if !strings.HasPrefix(name, "large") {
+		inSoaks(t)
 	}
 }

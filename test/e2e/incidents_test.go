@@ -205,7 +205,7 @@ func TestAnEventThatKeepsFailingIsOneIncident(t *testing.T) {
 // the end.
 func TestACrossingIsToldAfterAKill(t *testing.T) {
 	t.Parallel()
-	onEachEngine(t, func(t *testing.T, e engine) {
+	onMongoDBInSoaks(t, func(t *testing.T, e engine) {
 		c := newChat(t)
 		c.answers(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
 		s := newSystem(t, e, c.settings()...)

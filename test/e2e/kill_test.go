@@ -15,7 +15,7 @@ import (
 // written, and compares what is stored with what was published and replicated.
 func TestKillsLoseNothing(t *testing.T) {
 	t.Parallel()
-	onEachEngine(t, func(t *testing.T, e engine) {
+	onMongoDBInSoaks(t, func(t *testing.T, e engine) {
 		s := newSystem(t, e)
 		var answered map[string]int64
 		whileKilling(t, []*process{s.tickets, s.orders, s.broker}, func() { answered = s.load(t, writes()) })

@@ -26,6 +26,7 @@ func TestKillsOfTheServicePublishNothingTwice(t *testing.T) {
 // Case 9.3: the same for the leader of two pods.
 func TestAPodThatTakesOverPublishesNothingTwice(t *testing.T) {
 	t.Parallel()
+	inSoaks(t)
 	f := newPods(t)
 	stop := make(chan struct{})
 	done := make(chan map[string]int64)

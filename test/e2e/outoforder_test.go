@@ -14,6 +14,14 @@ import (
 // soak tells the long forms of tests.
 func soak() bool { return os.Getenv("LOCKSTEP_SOAK") != "" }
 
+// inSoaks skips a test that takes long unless LOCKSTEP_SOAK is set.
+func inSoaks(t *testing.T) {
+	t.Helper()
+	if !soak() {
+		t.Skip("it takes long: run with LOCKSTEP_SOAK=1")
+	}
+}
+
 // sized returns how much a test plays: little, or much with LOCKSTEP_SOAK.
 func sized(little, much int) int {
 	if soak() {
@@ -107,6 +115,7 @@ func TestHotTicket(t *testing.T) {
 // with events whose predecessors come last.
 func TestFloodOfEarlyEvents(t *testing.T) {
 	t.Parallel()
+	inSoaks(t)
 	f := newPods(t, "MAX_IN_FLIGHT=64")
 	bus := f.observe(t)
 	ids := newIDs(640)
