@@ -127,9 +127,11 @@ func unreadableOverdue(t *testing.T, b Backend) {
 		last, err = b.Orders.Order(ctx, last.ID)
 		must(t, "read", err)
 	}
+	again := time.NewTicker(time.Millisecond)
+	defer again.Stop()
 	for expiry.Check() == nil { // once the look is over
 		must(t, "wait for the check to tell of the orders that are left", ctx.Err())
-		time.Sleep(time.Millisecond)
+		<-again.C
 	}
 	stop()
 	must(t, "expiry", <-ended)
