@@ -15,30 +15,13 @@ func TestAFileWithoutTheIndexOfFailuresIsBroughtUp(t *testing.T) {
 	t.Parallel()
 	const before = 5
 	path := filepath.Join(t.TempDir(), "store.db")
-	pool, err := connect(path, 1, writerPragmas()...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn, err := pool.Conn(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i, step := range migrations()[:before] {
-		if err := step.run(t.Context(), conn, i+1); err != nil {
-			t.Fatal(err)
-		}
-	}
+	var events []string
 	for i, state := range []string{"0, 0, 1000, 3", "1, 2000, 0, 1", "1, 2000, 0, 0"} { // isLocked, lockedAt, notBefore, attempts
 		key := fmt.Sprint("key ", i)
-		_, err := conn.ExecContext(t.Context(), fmt.Sprintf("INSERT INTO events (keyHash, key, version, subject, occurredAt, isLocked, lockedAt, notBefore, attempts, failures, payload)"+
+		events = append(events, fmt.Sprintf("INSERT INTO events (keyHash, key, version, subject, occurredAt, isLocked, lockedAt, notBefore, attempts, failures, payload)"+
 			" VALUES (%d, '%s', 0, 's', 1000, %s, '[]', x'7B7D')", keyHash(key), key, state))
-		if err != nil {
-			t.Fatal(err)
-		}
 	}
-	if err := pool.Close(); err != nil {
-		t.Fatal(err)
-	}
+	olderFile(t, path, before, events...)
 	for range 2 { // a file that was brought up is left alone
 		db := openFile(t, path)
 		st, err := db.Outbox().Stats(t.Context())

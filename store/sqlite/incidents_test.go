@@ -14,26 +14,7 @@ func TestAFileWithoutIncidentsIsBroughtUp(t *testing.T) {
 	t.Parallel()
 	const before = 3
 	path := filepath.Join(t.TempDir(), "store.db")
-	pool, err := connect(path, 1, writerPragmas()...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn, err := pool.Conn(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i, step := range migrations()[:before] {
-		if err := step.run(t.Context(), conn, i+1); err != nil {
-			t.Fatal(err)
-		}
-	}
-	_, err = conn.ExecContext(t.Context(), "INSERT INTO orders (id, userId, status, expiresAt, ticketId, price, version) VALUES ('o', 'u', 'created', 1, 't', 2, 0)")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := pool.Close(); err != nil {
-		t.Fatal(err)
-	}
+	olderFile(t, path, before, "INSERT INTO orders (id, userId, status, expiresAt, ticketId, price, version) VALUES ('o', 'u', 'created', 1, 't', 2, 0)")
 	want := incident.Incident{ID: "1", Cause: incident.BrokerLoss, Opened: time.UnixMilli(5).UTC(), Raised: time.UnixMilli(6).UTC(), Summary: "lost"}
 	for n := range 2 {
 		db := openFile(t, path)
