@@ -71,7 +71,7 @@ func (s *trial) loseFile(service string, lose func(path string) error) {
 	if err := lose(path); err != nil {
 		s.t.Fatal(err)
 	}
-	s.shows(service+" readyz: store", s.saysOf(service, service+" store: writing has stopped"))
+	s.shows(service+" readyz: store", s.saysOf(service, "writing has stopped until the service is started again"))
 	s.shows(service+" lockstep_ready 0", func() bool { return s.sumOf(service, "lockstep_ready") == 0 })
 	saved := map[string][]byte{}
 	for suffix, data := range s.held(p, path) {
