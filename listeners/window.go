@@ -156,7 +156,10 @@ func (w *window) narrowing(hand int64, now time.Time) stan.Subscription {
 	if sub == nil {
 		return nil
 	}
-	dropped, _ := sub.Dropped() // the only error is that it is closed
+	dropped, err := sub.Dropped()
+	if err != nil { // it is closed, as its session is
+		return nil
+	}
 	_, waiting, _ := sub.Pending()
 	if dropped > 0 {
 		w.refused = now

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/stan.go"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
@@ -93,5 +95,21 @@ func TestHintsThatNoMemberSendsAreIgnored(t *testing.T) {
 	h.hear(say(hint{Member: "peer", Wanted: []want{{Key: strings.Repeat("k", maxHintKey)}}}), time.Now())
 	if len(h.wanted) != 1 {
 		t.Error("a key as long as may be is not remembered")
+	}
+}
+
+// gone is a subscription whose session is gone.
+type gone struct{ stan.Subscription }
+
+func (gone) Dropped() (int, error) { return -1, nats.ErrBadSubscription }
+
+func (gone) Pending() (messages, bytes int, err error) { return -1, -1, nats.ErrBadSubscription }
+
+func TestAWindowWhoseSessionIsGoneIsNotOutgrown(t *testing.T) {
+	t.Parallel()
+	w := newWindow(1024, time.Unix(0, 0))
+	w.opened(gone{})
+	if w.narrowing(0, time.Unix(1, 0)) != nil || !w.outgrown.IsZero() {
+		t.Error("its messages are said to be large")
 	}
 }

@@ -90,12 +90,13 @@ func freezeBroker(s *trial, rng *rand.Rand) {
 // loseVolume: the broker begins anew.
 func loseVolume(s *trial, _ *rand.Rand) {
 	const name = "lockstep_listener_losses_total"
-	tickets, orders := s.sumOf("tickets", name), s.sumOf("orders", name)
+	const renumbered = `cause="renumbered"`
+	tickets, orders := s.sumOf("tickets", name, renumbered), s.sumOf("orders", name, renumbered)
 	s.broker.kill(s.t)
 	s.forget(s.t)
 	s.begin(s.broker)
-	s.rises(tickets, "tickets", name, `cause="renumbered"`)
-	s.rises(orders, "orders", name, `cause="renumbered"`)
+	s.rises(tickets, "tickets", name, renumbered)
+	s.rises(orders, "orders", name, renumbered)
 	s.forgetPayments()
 }
 
