@@ -1,13 +1,10 @@
 package api
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"log/slog"
 	"net/http"
-	"slices"
-	"strconv"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -192,42 +189,6 @@ func (o *ops) alive(w http.ResponseWriter, _ request) error {
 	return respond(w, http.StatusOK, struct {
 		Status string `json:"status"`
 	}{"ok"})
-}
-
-// page is which part of a list is asked for: up to Limit elements with an id
-// above After.
-type page struct {
-	after string
-	limit int
-}
-
-const (
-	defaultPage = 100
-	maxPage     = 1000
-)
-
-// readPage reads ?after= and ?limit=.
-func readPage(r request) (page, error) {
-	q := r.URL.Query()
-	p := page{after: q.Get("after"), limit: defaultPage}
-	if s := q.Get("limit"); s != "" {
-		n, err := strconv.Atoi(s)
-		if err != nil || n < 1 || n > maxPage {
-			return page{}, newProblem(http.StatusBadRequest, "limit must be a number from 1 to "+strconv.Itoa(maxPage))
-		}
-		p.limit = n
-	}
-	return p, nil
-}
-
-// cut returns the first elements by id, at most as many as the page has, and
-// the id to ask for more after; "" if there is no more.
-func cut[T any](all []T, p page, id func(T) string) (elements []T, next string) {
-	slices.SortFunc(all, func(a, b T) int { return cmp.Compare(id(a), id(b)) })
-	if len(all) < p.limit {
-		return all, ""
-	}
-	return all[:p.limit], id(all[p.limit-1])
 }
 
 // chosen returns the services that ?service= asks for: one, or all without it.

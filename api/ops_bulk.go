@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -95,18 +96,26 @@ func (o *ops) setAside(r request, f listeners.Filter, p page) ([]quarantined, st
 	if err != nil {
 		return nil, "", err
 	}
-	var all []quarantined
-	for _, s := range services {
-		messages, err := s.Quarantine.List(r.Context(), f, p.after, p.limit)
+	id := func(q quarantined) string { return q.ID }
+	parts := make([]part[quarantined], len(services))
+	for i, s := range services {
+		parts[i], err = fill(p, id, func(p page) ([]quarantined, error) { return s.quarantined(r.Context(), f, p) })
 		if err != nil {
 			return nil, "", fmt.Errorf("list quarantine of %s: %w", s.Name, err)
 		}
-		for _, q := range messages {
-			all = append(all, quarantined{q, s})
-		}
 	}
-	messages, next := cut(all, p, func(q quarantined) string { return q.ID })
+	messages, next := merge(parts, p, id, cmp.Compare)
 	return messages, next, nil
+}
+
+// quarantined returns one page of what the service has in quarantine.
+func (s Service) quarantined(ctx context.Context, f listeners.Filter, p page) ([]quarantined, error) {
+	messages, err := s.Quarantine.List(ctx, f, p.after, p.limit)
+	found := make([]quarantined, len(messages))
+	for i, q := range messages {
+		found[i] = quarantined{q, s}
+	}
+	return found, err
 }
 
 // discardChosen answers POST /ops/replica/quarantine/discard: it deletes one

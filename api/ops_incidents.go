@@ -57,36 +57,36 @@ func (o *ops) listIncidents(w http.ResponseWriter, r request) error {
 	if err != nil {
 		return err
 	}
-	q := incident.Query{Before: p.after, Limit: p.limit}
-	switch r.URL.Query().Get("open") {
-	case "":
-	case "true":
-		q.OpenOnly = true
-	case "false":
-		q.Closed = true
-	default:
-		return newProblem(http.StatusBadRequest, "open must be true or false")
+	open, given, err := readBool(r, "open")
+	if err != nil {
+		return err
 	}
-	var all []incident.Incident
-	for _, s := range keepers(services) {
-		found, err := s.Incidents.Incidents(r.Context(), q)
+	q := incident.Query{OpenOnly: open, Closed: given && !open}
+	services = keepers(services)
+	parts := make([]part[incidentAnswer], len(services))
+	id := func(a incidentAnswer) string { return a.ID }
+	for i, s := range services {
+		parts[i], err = fill(p, id, func(p page) ([]incidentAnswer, error) { return s.incidents(r.Context(), q, p) })
 		if err != nil {
 			return fmt.Errorf("list incidents of %s: %w", s.Name, err)
 		}
-		all = append(all, found...)
 	}
-	slices.SortFunc(all, func(a, b incident.Incident) int { return cmp.Compare(b.ID, a.ID) })
-	answer := struct {
+	all, next := merge(parts, p, id, func(a, b string) int { return cmp.Compare(b, a) })
+	return respond(w, http.StatusOK, struct {
 		Incidents []incidentAnswer `json:"incidents"`
 		Next      string           `json:"next,omitempty"`
-	}{Incidents: []incidentAnswer{}}
-	for _, i := range all[:min(len(all), p.limit)] {
-		answer.Incidents = append(answer.Incidents, answerIncident(i))
+	}{all, next})
+}
+
+// incidents returns one page of the service's incidents.
+func (s Service) incidents(ctx context.Context, q incident.Query, p page) ([]incidentAnswer, error) {
+	q.Before, q.Limit = p.after, p.limit
+	found, err := s.Incidents.Incidents(ctx, q)
+	answers := make([]incidentAnswer, len(found))
+	for i, n := range found {
+		answers[i] = answerIncident(n)
 	}
-	if len(all) >= p.limit {
-		answer.Next = all[p.limit-1].ID
-	}
-	return respond(w, http.StatusOK, answer)
+	return answers, err
 }
 
 // keepers returns the services that keep incidents.

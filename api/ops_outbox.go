@@ -78,39 +78,19 @@ func (o *ops) listOutbox(w http.ResponseWriter, r request) error {
 	}{Events: []recordAnswer{}}
 	services, p.after = resume(services, p.after)
 	for _, s := range services {
-		found, more, err := s.pendingUpTo(r.Context(), page{p.after, p.limit - len(answer.Events)})
+		events, err := fill(page{p.after, p.limit - len(answer.Events)}, func(a recordAnswer) string { return a.ID },
+			func(p page) ([]recordAnswer, error) { return s.pending(r.Context(), p) })
 		if err != nil {
 			return err
 		}
-		answer.Events = append(answer.Events, found...)
-		if more {
-			answer.Next = s.Name + "/" + found[len(found)-1].ID
+		answer.Events = append(answer.Events, events.found...)
+		if events.more {
+			answer.Next = s.Name + "/" + events.found[len(events.found)-1].ID
 			break
 		}
 		p.after = ""
 	}
 	return respond(w, http.StatusOK, answer)
-}
-
-// storePages bounds how many pages of a store, each as large as the store
-// allows, one answer is made of.
-const storePages = 4
-
-// pendingUpTo returns what p asks for of a service's outbox, less if it is
-// large, and whether there may be more.
-func (s Service) pendingUpTo(ctx context.Context, p page) (all []recordAnswer, more bool, err error) {
-	for range storePages {
-		found, err := s.pending(ctx, page{p.after, p.limit - len(all)})
-		if err != nil || len(found) == 0 {
-			return all, false, err
-		}
-		all = append(all, found...)
-		if len(all) == p.limit {
-			return all, true, nil
-		}
-		p.after = found[len(found)-1].ID
-	}
-	return all, true, nil
 }
 
 // resume returns the services that a list still has to show, and behind which

@@ -1,22 +1,10 @@
 package api
 
-import (
-	"net/http"
-	"strconv"
-)
-
 // payloadAsked reads ?payload=, which asks for the words of a message besides
 // what is known about it.
 func payloadAsked(r request) (bool, error) {
-	asked := r.URL.Query().Get("payload")
-	if asked == "" {
-		return false, nil
-	}
-	whole, err := strconv.ParseBool(asked)
-	if err != nil {
-		return false, newProblem(http.StatusBadRequest, "payload must be true or false")
-	}
-	return whole, nil
+	whole, _, err := readBool(r, "payload")
+	return whole, err
 }
 
 // noteShown logs what was shown, and to whom.

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -46,19 +47,30 @@ func (o *ops) listRefunds(w http.ResponseWriter, r request) error {
 	if err != nil {
 		return err
 	}
-	refunds, err := o.Refunds.Refunds(r.Context(), r.URL.Query().Get("open") == "true", p.after, p.limit)
+	open, _, err := readBool(r, "open")
+	if err != nil {
+		return err
+	}
+	id := func(a refundAnswer) string { return a.ID }
+	refunds, err := fill(p, id, func(p page) ([]refundAnswer, error) { return o.refunds(r.Context(), open, p) })
 	if err != nil {
 		return fmt.Errorf("list refunds: %w", err)
 	}
-	answers := make([]refundAnswer, len(refunds))
-	for i, p := range refunds {
-		answers[i] = answerRefund(p)
-	}
-	answers, next := cut(answers, p, func(a refundAnswer) string { return a.ID })
+	all, next := merge([]part[refundAnswer]{refunds}, p, id, cmp.Compare)
 	return respond(w, http.StatusOK, struct {
 		Refunds []refundAnswer `json:"refunds"`
 		Next    string         `json:"next,omitempty"`
-	}{answers, next})
+	}{all, next})
+}
+
+// refunds returns one page of the refunds.
+func (o *ops) refunds(ctx context.Context, open bool, p page) ([]refundAnswer, error) {
+	found, err := o.Refunds.Refunds(ctx, open, p.after, p.limit)
+	answers := make([]refundAnswer, len(found))
+	for i, f := range found {
+		answers[i] = answerRefund(f)
+	}
+	return answers, err
 }
 
 // settleRefund answers POST /ops/refunds/{id}/settle.

@@ -39,6 +39,7 @@ func TestRefundsAreListedAndSettled(t *testing.T) {
 	want(t, local(t, h, http.MethodPost, "/ops/refunds/o:b%2F2/settle"), 204, "")
 	want(t, local(t, h, http.MethodPost, "/ops/refunds/o:c/settle"), 404, notFound)
 	want(t, local(t, h, http.MethodGet, "/ops/refunds?open=true"), 200, `{"refunds":[`+first+`]}`)
+	want(t, local(t, h, http.MethodGet, "/ops/refunds?open=yes"), 400, `{"errors":[{"message":"open must be true or false"}]}`)
 	var all struct{ Refunds []refundAnswer }
 	if err := json.Unmarshal([]byte(local(t, h, http.MethodGet, "/ops/refunds").body), &all); err != nil || len(all.Refunds) != 2 || all.Refunds[1].SettledAt == "" {
 		t.Errorf("all refunds = %+v, %v, want two and the second settled", all.Refunds, err)

@@ -22,11 +22,12 @@ type Store interface {
 	// Incident returns one incident, or ErrNotFound.
 	Incident(ctx context.Context, id string) (Incident, error)
 
-	// List returns what q asks for, the newest first.
+	// List returns what q asks for, the newest first: fewer if they are large,
+	// none behind the last one.
 	List(ctx context.Context, q Query) ([]Incident, error)
 
 	// Due returns up to limit incidents whose notice is due at now, those that
-	// have waited longest first.
+	// have waited longest first: fewer if they are large.
 	Due(ctx context.Context, now time.Time, limit int) ([]Incident, error)
 
 	// Write stores i, with its revision raised by one: as a new one if the

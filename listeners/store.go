@@ -79,7 +79,8 @@ type Quarantine interface {
 	Put(ctx context.Context, messages []Quarantined) error
 
 	// List returns up to limit entries that f chooses with an id above after,
-	// by id, without their payloads.
+	// by id, without their payloads: fewer if they are large, none behind the
+	// last one.
 	List(ctx context.Context, f Filter, after string, limit int) ([]Quarantined, error)
 
 	// Waiting returns up to limit entries of a group that wait, of records with

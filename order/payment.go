@@ -36,8 +36,9 @@ type Ledger interface {
 	// Payment returns a payment by its ID, or ErrNotFound.
 	Payment(ctx context.Context, id string) (Payment, error)
 
-	// Refunds returns up to limit refunds with an ID above after, by ID; only
-	// those that are not settled if open.
+	// Refunds returns up to limit refunds with an ID above after, by ID: fewer
+	// if they are large, none behind the last one; only those that are not
+	// settled if open.
 	Refunds(ctx context.Context, open bool, after string, limit int) ([]Payment, error)
 
 	// OpenRefunds returns how many refunds are not settled.

@@ -53,7 +53,8 @@ type Reader interface {
 	NextWaiting(ctx context.Context, ticketID string) (Lock, error)
 
 	// Locks returns up to limit locks, ended ones too, of orders with an id
-	// above after, by that id; none behind the last one.
+	// above after, by that id: fewer if they are large, none behind the last
+	// one.
 	Locks(ctx context.Context, after string, limit int) ([]Lock, error)
 
 	// Waiting returns how many orders wait for a ticket that another one holds.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -17,6 +18,38 @@ type opsClientFlags struct {
 	OpsURL   string        `name:"ops-url" env:"OPS_URL" form:"url" default:"http://127.0.0.1:3002" help:"Ops address of the running service."`
 	OpsToken string        `env:"OPS_TOKEN" secret:"" form:"token" help:"Token of the ops address."`
 	Timeout  time.Duration `default:"10s" min:"100ms" max:"1h" help:"How long to wait for an answer."`
+}
+
+// listFlags say which part of a list is shown, and how.
+type listFlags struct {
+	opsClientFlags
+	After string `form:"text" help:"Where to go on, as the list before says."`
+	Limit int    `default:"100" min:"1" max:"1000" help:"How many at most."`
+	JSON  bool   `name:"json" help:"Print JSON."`
+}
+
+// list asks for a part of the list at path. The answer is decoded into v, or
+// printed if JSON is asked for, which printed tells.
+func (f listFlags) list(ctx context.Context, out io.Writer, path string, query url.Values, v any) (printed bool, err error) {
+	query.Set("limit", strconv.Itoa(f.Limit))
+	if f.After != "" {
+		query.Set("after", f.After)
+	}
+	if !f.JSON {
+		return false, f.get(ctx, path, query, v)
+	}
+	data, err := f.call(ctx, http.MethodGet, path+"?"+query.Encode())
+	if err != nil {
+		return false, err
+	}
+	return true, printJSON(out, data)
+}
+
+// goOn says behind a list how to see what comes next.
+func goOn(out io.Writer, next string) {
+	if next != "" {
+		fmt.Fprintf(out, "and more: --after %s\n", printable(next))
+	}
 }
 
 // payloadFlag says whether a message is shown with its words.

@@ -19,24 +19,15 @@ type outboxCmd struct {
 }
 
 type outboxListCmd struct {
-	opsClientFlags
+	listFlags
 	Service string `oneof:",tickets,orders" help:"tickets or orders; both if unset."`
-	Limit   int    `default:"100" min:"1" max:"1000" help:"Events at most."`
-	JSON    bool   `name:"json" help:"Print JSON."`
 }
 
 // Run prints a table of events, service after service.
 func (c *outboxListCmd) Run(ctx context.Context, s streams) error {
-	query := url.Values{"limit": {fmt.Sprint(c.Limit)}}
+	query := url.Values{}
 	if c.Service != "" {
 		query.Set("service", c.Service)
-	}
-	if c.JSON {
-		data, err := c.call(ctx, http.MethodGet, "/ops/outbox?"+query.Encode())
-		if err != nil {
-			return err
-		}
-		return printJSON(s.out, data)
 	}
 	var answer struct {
 		Events []struct {
@@ -48,7 +39,7 @@ func (c *outboxListCmd) Run(ctx context.Context, s streams) error {
 		}
 		Next string
 	}
-	if err := c.get(ctx, "/ops/outbox", query, &answer); err != nil {
+	if printed, err := c.list(ctx, s.out, "/ops/outbox", query, &answer); printed || err != nil {
 		return err
 	}
 	if len(answer.Events) == 0 {
@@ -69,10 +60,11 @@ func (c *outboxListCmd) Run(ctx context.Context, s streams) error {
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\n", e.Service, printable(e.ID), e.OccurredAt, e.FailedAttempts, why)
 	}
-	if answer.Next != "" {
-		fmt.Fprintln(w, "and more")
+	if err := w.Flush(); err != nil {
+		return err
 	}
-	return w.Flush()
+	goOn(s.out, answer.Next)
+	return nil
 }
 
 type outboxShowCmd struct {

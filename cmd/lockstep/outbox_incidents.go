@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"net/url"
 )
 
@@ -16,31 +15,19 @@ type incidentsCmd struct {
 const incidentsPath = "/ops/outbox/incidents"
 
 type incidentsListCmd struct {
-	opsClientFlags
+	listFlags
 	Service string `oneof:",tickets,orders" help:"tickets or orders; both if unset."`
 	Open    bool   `help:"Only those that are not over."`
-	After   string `form:"text" help:"Id to go on behind."`
-	Limit   int    `default:"20" min:"1" max:"1000" help:"Incidents at most."`
-	JSON    bool   `name:"json" help:"Print JSON."`
 }
 
 // Run prints each incident with what to do about it.
 func (c *incidentsListCmd) Run(ctx context.Context, s streams) error {
-	query := url.Values{"limit": {fmt.Sprint(c.Limit)}}
-	for name, value := range map[string]string{"service": c.Service, "after": c.After} {
-		if value != "" {
-			query.Set(name, value)
-		}
+	query := url.Values{}
+	if c.Service != "" {
+		query.Set("service", c.Service)
 	}
 	if c.Open {
 		query.Set("open", "true")
-	}
-	if c.JSON {
-		data, err := c.call(ctx, http.MethodGet, incidentsPath+"?"+query.Encode())
-		if err != nil {
-			return err
-		}
-		return printJSON(s.out, data)
 	}
 	var answer struct {
 		Incidents []struct {
@@ -50,7 +37,7 @@ func (c *incidentsListCmd) Run(ctx context.Context, s streams) error {
 		}
 		Next string
 	}
-	if err := c.get(ctx, incidentsPath, query, &answer); err != nil {
+	if printed, err := c.list(ctx, s.out, incidentsPath, query, &answer); printed || err != nil {
 		return err
 	}
 	if len(answer.Incidents) == 0 {
@@ -64,9 +51,7 @@ func (c *incidentsListCmd) Run(ctx context.Context, s streams) error {
 		}
 		fmt.Fprintf(s.out, "%s  %s  %s  raised %d times, told: %s\n  %s\n  %s\n", i.ID, i.Service, i.Cause, i.Count, i.Told, state, printable(i.Summary))
 	}
-	if answer.Next != "" {
-		fmt.Fprintf(s.out, "and more: --after %s\n", answer.Next)
-	}
+	goOn(s.out, answer.Next)
 	return nil
 }
 

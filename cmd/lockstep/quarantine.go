@@ -92,23 +92,12 @@ func (c choice) pages(ctx context.Context, s streams, what string, q url.Values,
 }
 
 type quarantineListCmd struct {
-	opsClientFlags
+	listFlags
 	criteria
-	Limit int  `default:"100" min:"1" max:"1000" help:"Messages at most."`
-	JSON  bool `name:"json" help:"Print JSON."`
 }
 
 // Run prints a table of messages.
 func (c *quarantineListCmd) Run(ctx context.Context, s streams) error {
-	query := c.query()
-	query.Set("limit", fmt.Sprint(c.Limit))
-	if c.JSON {
-		data, err := c.call(ctx, http.MethodGet, quarantinePath+"?"+query.Encode())
-		if err != nil {
-			return err
-		}
-		return printJSON(s.out, data)
-	}
 	var answer struct {
 		Messages []struct {
 			ID, Group, Subject, Key, Reason, Detail, At string
@@ -116,7 +105,7 @@ func (c *quarantineListCmd) Run(ctx context.Context, s streams) error {
 		}
 		Next string
 	}
-	if err := c.get(ctx, quarantinePath, query, &answer); err != nil {
+	if printed, err := c.list(ctx, s.out, quarantinePath, c.query(), &answer); printed || err != nil {
 		return err
 	}
 	if len(answer.Messages) == 0 {
@@ -128,10 +117,11 @@ func (c *quarantineListCmd) Run(ctx context.Context, s streams) error {
 	for _, m := range answer.Messages {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s: %s\n", m.ID, m.Group, m.Subject, printable(m.Key), m.Version, m.At, m.Reason, printable(m.Detail))
 	}
-	if answer.Next != "" {
-		fmt.Fprintln(w, "and more")
+	if err := w.Flush(); err != nil {
+		return err
 	}
-	return w.Flush()
+	goOn(s.out, answer.Next)
+	return nil
 }
 
 type quarantineShowCmd struct {

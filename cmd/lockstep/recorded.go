@@ -41,13 +41,9 @@ func (r *recorded) look(ctx context.Context) error {
 
 // resolve closes incidents that are over, a page at a time.
 func (r *recorded) resolve(ctx context.Context) error {
-	open, err := r.log.Incidents(ctx, incident.Query{Cause: r.cause, OpenOnly: true, Before: r.behind, Limit: recordPage})
+	open, err := r.next(ctx)
 	if err != nil {
 		return err
-	}
-	r.behind = ""
-	if len(open) == recordPage {
-		r.behind = open[recordPage-1].ID
 	}
 	for _, i := range open {
 		ending, err := r.over(ctx, i.Subject)
@@ -59,6 +55,24 @@ func (r *recorded) resolve(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// next returns the next page of open incidents, the first one behind the last.
+func (r *recorded) next(ctx context.Context) ([]incident.Incident, error) {
+	q := incident.Query{Cause: r.cause, OpenOnly: true, Before: r.behind, Limit: recordPage}
+	open, err := r.log.Incidents(ctx, q)
+	if err == nil && len(open) == 0 && r.behind != "" {
+		q.Before = ""
+		open, err = r.log.Incidents(ctx, q)
+	}
+	if err != nil {
+		return nil, err
+	}
+	r.behind = ""
+	if len(open) > 0 {
+		r.behind = open[len(open)-1].ID
+	}
+	return open, nil
 }
 
 // raise raises what is bad and was never raised; what an operator closed stays

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"net/url"
 	"text/tabwriter"
 )
@@ -17,22 +16,13 @@ type refundsCmd struct {
 const refundsPath = "/ops/refunds"
 
 type refundsListCmd struct {
-	opsClientFlags
-	All   bool `help:"Settled ones too."`
-	Limit int  `default:"100" min:"1" max:"1000" help:"Refunds at most."`
-	JSON  bool `name:"json" help:"Print JSON."`
+	listFlags
+	All bool `help:"Settled ones too."`
 }
 
 // Run prints a table of refunds.
 func (c *refundsListCmd) Run(ctx context.Context, s streams) error {
-	query := url.Values{"limit": {fmt.Sprint(c.Limit)}, "open": {fmt.Sprint(!c.All)}}
-	if c.JSON {
-		data, err := c.call(ctx, http.MethodGet, refundsPath+"?"+query.Encode())
-		if err != nil {
-			return err
-		}
-		return printJSON(s.out, data)
-	}
+	query := url.Values{"open": {fmt.Sprint(!c.All)}}
 	var answer struct {
 		Refunds []struct {
 			ID, Reason, StripeID, UserID, TicketID, At, SettledAt string
@@ -40,7 +30,7 @@ func (c *refundsListCmd) Run(ctx context.Context, s streams) error {
 		}
 		Next string
 	}
-	if err := c.get(ctx, refundsPath, query, &answer); err != nil {
+	if printed, err := c.list(ctx, s.out, refundsPath, query, &answer); printed || err != nil {
 		return err
 	}
 	if len(answer.Refunds) == 0 {
@@ -57,10 +47,11 @@ func (c *refundsListCmd) Run(ctx context.Context, s streams) error {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%v\t%s\t%s\n",
 			printable(r.ID), r.Reason, printable(r.StripeID), printable(r.UserID), printable(r.TicketID), r.Price, r.At, settled)
 	}
-	if answer.Next != "" {
-		fmt.Fprintln(w, "and more")
+	if err := w.Flush(); err != nil {
+		return err
 	}
-	return w.Flush()
+	goOn(s.out, answer.Next)
+	return nil
 }
 
 type refundsSettleCmd struct {

@@ -87,13 +87,13 @@ func (s *Incidents) List(ctx context.Context, q incident.Query) ([]incident.Inci
 	if q.Before != "" {
 		filter = append(filter, bson.E{Key: "_id", Value: is("$lt", q.Before)})
 	}
-	return first(ctx, s.incidents(), filter, incidentDoc.incident, q.Limit, options.Find().SetSort(is("_id", -1)))
+	return first(ctx, s.incidents(), query{filter: filter, sort: is("_id", -1)}, incidentDoc.incident, q.Limit)
 }
 
 // Due implements incident.Store.
 func (s *Incidents) Due(ctx context.Context, now time.Time, limit int) ([]incident.Incident, error) {
 	filter := bson.D{{Key: "due", Value: true}, {Key: "notifyAt", Value: is("$lte", now)}}
-	return first(ctx, s.incidents(), filter, incidentDoc.incident, limit, options.Find().SetSort(asc("notifyAt")))
+	return first(ctx, s.incidents(), query{filter: filter, sort: asc("notifyAt")}, incidentDoc.incident, limit)
 }
 
 // Write implements incident.Store.

@@ -41,7 +41,7 @@ func (s *Tickets) Lock(ctx context.Context, orderID string) (ticket.Lock, error)
 // NextWaiting implements ticket.Reader.
 func (s *Tickets) NextWaiting(ctx context.Context, ticketID string) (ticket.Lock, error) {
 	filter := bson.D{{Key: "ticketId", Value: recordID(ticketID)}, {Key: "state", Value: ticket.Waiting}}
-	waiting, err := first(ctx, s.locks(), filter, lockDoc.lock, 1, options.Find().SetSort(asc("since", "_id")))
+	waiting, err := first(ctx, s.locks(), query{filter: filter, sort: asc("since", "_id")}, lockDoc.lock, 1)
 	if err == nil && len(waiting) == 0 {
 		err = ticket.ErrNotFound
 	}

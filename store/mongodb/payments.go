@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
-	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"lockstep/order"
 )
@@ -70,7 +69,7 @@ func (s *Orders) Refunds(ctx context.Context, open bool, after string, limit int
 	if open {
 		filter = bson.D{{Key: "open", Value: true}, {Key: "_id", Value: is("$gt", after)}}
 	}
-	return first(ctx, s.payments(), filter, paymentDoc.payment, limit, options.Find().SetSort(asc("_id")))
+	return first(ctx, s.payments(), query{filter: filter, sort: asc("_id")}, paymentDoc.payment, limit)
 }
 
 // OpenRefunds implements order.Ledger.

@@ -102,8 +102,8 @@ func (s *Quarantine) List(ctx context.Context, f listeners.Filter, after string,
 	if !f.Before.IsZero() {
 		filter = append(filter, bson.E{Key: "at", Value: is("$lt", f.Before)})
 	}
-	return first(ctx, s.messages(), filter, quarantineDoc.message, limit,
-		options.Find().SetSort(asc("_id")).SetHint("_id_").SetProjection(is("payload", 0)))
+	q := query{filter: filter, sort: asc("_id"), fields: is("payload", 0), hint: "_id_"}
+	return first(ctx, s.messages(), q, quarantineDoc.message, limit)
 }
 
 // waits is the condition of the index of what waits.

@@ -108,39 +108,45 @@ func as(port, err error) error {
 // list returns the documents that filter finds, each as convert makes it, but
 // for those that cannot be read.
 func list[D, T any](ctx context.Context, c collection, filter bson.D, convert func(D) T, o ...options.Lister[options.FindOptions]) ([]T, error) {
-	all, _, err := listed(ctx, c, filter, convert, o...)
-	return all, err
-}
-
-// first returns up to limit documents that can be read; fewer if there are no
-// more.
-func first[D, T any](ctx context.Context, c collection, filter bson.D, convert func(D) T, limit int, o *options.FindOptionsBuilder) ([]T, error) {
-	for ask := limit; ; {
-		all, skipped, err := listed(ctx, c, filter, convert, o.SetLimit(int64(ask)))
-		if err != nil || len(all) >= limit || len(all)+skipped < ask {
-			return all[:min(limit, len(all))], err
-		}
-		ask = limit + skipped
-	}
-}
-
-// listed is list that also counts what could not be read.
-func listed[D, T any](ctx context.Context, c collection, filter bson.D, convert func(D) T, o ...options.Lister[options.FindOptions]) (all []T, skipped int, err error) {
 	cursor, err := c.find(ctx, filter, o...)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	defer func() { _ = cursor.Close(context.WithoutCancel(ctx)) }() // the server ends forgotten cursors itself
-	all = []T{}
+	all := []T{}
 	for cursor.Next(ctx) {
-		d, err := decode[D](ctx, c, cursor.Current)
-		if err != nil {
-			skipped++ // it has been made known
-			continue
+		if d, err := decode[D](ctx, c, cursor.Current); err == nil { // what cannot be read has been made known
+			all = append(all, convert(d))
 		}
-		all = append(all, convert(d))
 	}
-	return all, skipped, cursor.Err()
+	return all, cursor.Err()
+}
+
+// first returns up to limit of what q finds and can be read, fewer if that is
+// large or there is no more.
+func first[D, T any](ctx context.Context, c collection, q query, convert func(D) T, limit int) ([]T, error) {
+	q.batch = min(limit, pageRows)
+	for q.most = limit; ; {
+		all, given, size := []T{}, 0, 0
+		for doc, err := range c.stream(ctx, q) {
+			if err != nil {
+				return nil, err
+			}
+			given++
+			d, err := decode[D](ctx, c, doc)
+			if err != nil {
+				continue // it has been made known
+			}
+			all = append(all, convert(d))
+			if size += len(doc); len(all) == limit || size >= pageBytes {
+				return all, nil
+			}
+		}
+		if given < q.most {
+			return all, nil
+		}
+		q.most = limit + given - len(all)
+	}
 }
 
 // drain reads a cursor of an aggregation to its end.
@@ -159,8 +165,10 @@ func drain[D, T any](ctx context.Context, cursor *mongo.Cursor, convert func(D) 
 // query is what a stream reads.
 type query struct {
 	filter, sort bson.D
-	hint         any // an index that keeps the sort out of memory; nil lets the server choose
-	batch        int // documents that the server sends at once; pageRows if 0
+	fields       bson.D // which to leave out; nil for none
+	hint         any    // an index that keeps the sort out of memory; nil lets the server choose
+	batch        int    // documents that the server sends at once; pageRows if 0
+	most         int    // documents in all; 0 for no bound
 }
 
 // stream yields what q finds, document by document, each valid until the next.
@@ -195,7 +203,14 @@ func (c collection) stream(ctx context.Context, q query) iter.Seq2[bson.Raw, err
 func (c collection) small(ctx context.Context, q query) (*mongo.Cursor, error) {
 	isSmall := is("$lte", bson.A{is("$bsonSize", "$$ROOT"), smallBytes})
 	stub := is("_id", bson.A{"$_id"})
-	pipeline := mongo.Pipeline{is("$match", q.filter), is("$sort", q.sort), is("$replaceWith", is("$cond", bson.A{isSmall, "$$ROOT", stub}))}
+	pipeline := mongo.Pipeline{is("$match", q.filter), is("$sort", q.sort)}
+	if q.most > 0 {
+		pipeline = append(pipeline, is("$limit", q.most))
+	}
+	if q.fields != nil {
+		pipeline = append(pipeline, is("$project", q.fields))
+	}
+	pipeline = append(pipeline, is("$replaceWith", is("$cond", bson.A{isSmall, "$$ROOT", stub})))
 	o := options.Aggregate().SetBatchSize(int32(cmp.Or(q.batch, pageRows)))
 	if q.hint != nil {
 		o.SetHint(q.hint)
@@ -219,7 +234,11 @@ func isStub(doc bson.Raw) (id bson.RawValue, is bool) {
 
 // again reads a large document, if q still finds it.
 func (c collection) again(ctx context.Context, q query, id bson.RawValue) (bson.Raw, error) {
-	return c.FindOne(ctx, is("$and", bson.A{is("_id", is("$eq", id)), q.filter})).Raw()
+	o := options.FindOne()
+	if q.fields != nil {
+		o.SetProjection(q.fields)
+	}
+	return c.FindOne(ctx, is("$and", bson.A{is("_id", is("$eq", id)), q.filter}), o).Raw()
 }
 
 // sequence yields what q finds and can be read.

@@ -70,8 +70,7 @@ func (s *Outbox) List(ctx context.Context, after string, limit int) ([]outbox.Re
 
 // foreign returns rows that are no events, which come last in a list.
 func (s *Outbox) foreign(ctx context.Context, after int64, limit int) ([]outbox.Record, error) {
-	found, _, err := page(ctx, s.db.read, scanEntry, limit, listEvent+"WHERE seq > ? AND NOT ("+isEvent+") ORDER BY seq", after)
-	return found, err
+	return first(ctx, s.db.read, scanEntry, limit, listEvent+"WHERE seq > ? AND NOT ("+isEvent+") ORDER BY seq", after)
 }
 
 // Record implements outbox.Inspector.

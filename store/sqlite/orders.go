@@ -114,7 +114,7 @@ func (s *Orders) Expired(ctx context.Context, now time.Time) iter.Seq2[order.Due
 
 // Page implements order.Store.
 func (s *Orders) Page(ctx context.Context, after string, limit int) ([]order.Order, error) {
-	rows, _, err := page(ctx, s.db.read, scanOrder, limit, selectOrder+"WHERE id > ? ORDER BY id", after)
+	rows, err := first(ctx, s.db.read, scanOrder, limit, selectOrder+"WHERE id > ? ORDER BY id", after)
 	if err != nil {
 		return nil, err
 	}

@@ -91,15 +91,6 @@ func one[T any](ctx context.Context, r *reader, notFound error, scan func(scanne
 	return v, err
 }
 
-// first returns up to limit rows of a query, but for those that cannot be read;
-// fewer if there are no more.
-func first[T any](ctx context.Context, r *reader, scan func(scanner) (T, error), limit int, query string, args ...any) ([]T, error) {
-	if limit <= 0 {
-		return nil, nil
-	}
-	return while(ctx, r, scan, func(T) bool { limit--; return limit > 0 }, query, args...)
-}
-
 // all returns the rows of a query, but for those that cannot be read.
 func all[T any](ctx context.Context, r *reader, scan func(scanner) (T, error), query string, args ...any) ([]T, error) {
 	return while(ctx, r, scan, func(T) bool { return true }, query, args...)
@@ -140,9 +131,18 @@ const (
 	pageBytes = 256 << 10
 )
 
-// page returns the first rows of a query, up to limit or the bytes of a page.
-// more is false if it has no others.
+// first returns up to limit rows of a query, fewer if they are large or there
+// are no more.
+func first[T any](ctx context.Context, r *reader, scan func(scanner) (T, error), limit int, query string, args ...any) ([]T, error) {
+	rows, _, err := page(ctx, r, scan, limit, query, args...)
+	return rows, err
+}
+
+// page is first and says whether there may be more.
 func page[T any](ctx context.Context, r *reader, scan func(scanner) (T, error), limit int, query string, args ...any) (rows []T, more bool, err error) {
+	if limit <= 0 {
+		return nil, true, nil
+	}
 	size := 0
 	rows, err = while(ctx, r, func(row scanner) (T, error) { return scan(sized{row, &size}) }, func(T) bool {
 		limit--

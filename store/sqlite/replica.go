@@ -53,8 +53,7 @@ func (s *Replica) Versions(ctx context.Context, ids []string) (map[string]int64,
 
 // Page implements replica.Store.
 func (s *Replica) Page(ctx context.Context, after string, limit int) ([]replica.Row, error) {
-	rows, _, err := page(ctx, s.db.read, scanReplica, limit, selectReplica+"WHERE id > ? ORDER BY id", after)
-	return rows, err
+	return first(ctx, s.db.read, scanReplica, limit, selectReplica+"WHERE id > ? ORDER BY id", after)
 }
 
 // Count implements replica.Store.

@@ -100,7 +100,7 @@ func (s *Tickets) NextWaiting(ctx context.Context, ticketID string) (ticket.Lock
 
 // Locks implements ticket.Reader.
 func (s *Tickets) Locks(ctx context.Context, after string, limit int) ([]ticket.Lock, error) {
-	return all(ctx, s.db.read, scanLock, selectLock+"WHERE orderId > ? ORDER BY orderId LIMIT ?", after, limit)
+	return first(ctx, s.db.read, scanLock, limit, selectLock+"WHERE orderId > ? ORDER BY orderId", after)
 }
 
 // Waiting implements ticket.Reader.

@@ -7,18 +7,21 @@ import (
 	"testing"
 
 	"lockstep/event"
+	"lockstep/incident"
 	"lockstep/internal/objectid"
+	"lockstep/listeners"
 	"lockstep/order"
 	"lockstep/replica"
 	"lockstep/ticket"
 )
 
-// Whatever reads many rows may hold few bytes of them. Cases 11.1 and 11.2.
+// Whatever reads many rows may hold few bytes of them. Cases 11.1, 11.2 and 11.5.
 var largeCases = []testCase{
 	{"a list has small and large tickets in order", largeFree},
 	{"pages of tickets and rows are as small as their rows are large", largePages},
 	{"an order list has titles of any size", largeOrders},
 	{"the list of the outbox is without payloads", largeOutbox},
+	{"lists for an operator are as small as their entries are large", largeLists},
 }
 
 // largest is a title of the size that the API takes; a page holds a few.
@@ -142,4 +145,103 @@ func largeOutbox(t *testing.T, b Backend) {
 		after = listed[len(listed)-1]
 	}
 	same(t, "listed", sorted(listed), sorted(idsOf(all...)))
+}
+
+// listing is a list that an operator reads page by page.
+type listing struct {
+	put  func(i int)
+	page func(after string) (ids []string, size int)
+}
+
+func largeLists(t *testing.T, b Backend) {
+	const n = 40
+	for name, l := range map[string]listing{
+		"quarantine": quarantineListing(t, b), "incidents": incidentListing(t, b),
+		"refunds": refundListing(t, b), "locks": lockListing(t, b),
+	} {
+		for i := range n {
+			l.put(i)
+		}
+		seen := map[string]bool{}
+		for ids, size := l.page(""); len(ids) > 0; ids, size = l.page(ids[len(ids)-1]) {
+			if size > pageMost {
+				t.Errorf("a page of %s has %d bytes, want at most %d", name, size, pageMost)
+			}
+			for _, id := range ids {
+				seen[id] = true
+			}
+		}
+		same(t, "listed "+name, len(seen), n)
+	}
+}
+
+func quarantineListing(t *testing.T, b Backend) listing {
+	return listing{
+		put: func(i int) {
+			q := newEntry(i)
+			q.ID, q.Detail, q.Payload = fmt.Sprintf("%03d", i), mixed(i), bytes.Repeat([]byte("x"), 900_000)
+			put(t, b, q)
+		},
+		page: func(after string) (ids []string, size int) {
+			page, err := b.Quarantine.List(t.Context(), listeners.Filter{}, after, 1000)
+			must(t, "list", err)
+			for _, q := range page {
+				ids, size = append(ids, q.ID), size+len(q.Detail)+len(q.Payload)
+			}
+			return ids, size
+		},
+	}
+}
+
+func incidentListing(t *testing.T, b Backend) listing {
+	return listing{
+		put: func(i int) {
+			in := newIncident(i)
+			in.Summary = mixed(i)
+			record(t, b, in)
+		},
+		page: func(after string) (ids []string, size int) {
+			page, err := b.Incidents.List(t.Context(), incident.Query{Before: after, Limit: 1000})
+			must(t, "list", err)
+			for _, in := range page {
+				ids, size = append(ids, in.ID), size+len(in.Summary)
+			}
+			return ids, size
+		},
+	}
+}
+
+func refundListing(t *testing.T, b Backend) listing {
+	return listing{
+		put: func(i int) {
+			p := newPayment(newOrder(), "pay", order.RefundPaidTwice)
+			p.StripeID = mixed(i)
+			must(t, "refund", b.Orders.Commit(t.Context(), order.Change{Payment: &p}))
+		},
+		page: func(after string) (ids []string, size int) {
+			page, err := b.Orders.Refunds(t.Context(), true, after, 1000)
+			must(t, "list", err)
+			for _, p := range page {
+				ids, size = append(ids, p.ID()), size+len(p.StripeID)
+			}
+			return ids, size
+		},
+	}
+}
+
+func lockListing(t *testing.T, b Backend) listing {
+	return listing{
+		put: func(i int) {
+			l := ticket.Lock{OrderID: fmt.Sprintf("%024x", i), TicketID: mixed(i), State: ticket.Released, Since: noon}
+			must(t, "lock", b.Tickets.Commit(t.Context(), ticket.Change{Locks: []ticket.LockChange{{Now: l}}}))
+		},
+		page: func(after string) (ids []string, size int) {
+			page, err := b.Tickets.Locks(t.Context(), after, 1000)
+			must(t, "list", err)
+			for _, l := range page {
+				ids, size = append(ids, l.OrderID), size+len(l.TicketID)
+			}
+			return ids, size
+		},
+	}
 }
