@@ -71,6 +71,11 @@ func (l *Listener) owns(q Quarantined) bool {
 // goes to other members at once. It returns an error only if the session
 // ended.
 func (l *Listener) Run(ctx context.Context) error {
+	counting, stop := context.WithCancel(ctx)
+	var count sync.WaitGroup
+	count.Go(func() { l.quarantine.watch(counting) })
+	defer count.Wait()
+	defer stop()
 	for ctx.Err() == nil {
 		conn, err := l.session.Conn(ctx)
 		if ctx.Err() != nil {

@@ -99,10 +99,10 @@ func (m *Metrics) gauges() []prometheus.Collector {
 			func(s state) float64 { return float64(s.unacked) }, add),
 		gauge("lockstep_listener_window", "Messages that the broker may have sent here unacknowledged, over all channels: fewer while they are large.",
 			func(s state) float64 { return float64(s.window) }, add),
-		gauge("lockstep_listener_quarantined", "Messages of the group in quarantine. The same in every process on one store: take the maximum, not the sum.",
-			func(s state) float64 { return float64(s.quarantined) }, most),
+		gauge("lockstep_listener_quarantined", "Messages of the group in quarantine; NaN if not known. The same in every process on one store: take the maximum, not the sum.",
+			func(s state) float64 { return s.quarantined }, most),
 		gauge("lockstep_listener_quarantined_bytes", "Bytes of their payloads, likewise.",
-			func(s state) float64 { return float64(s.quarantinedBytes) }, most),
+			func(s state) float64 { return s.quarantinedBytes }, most),
 	}
 }
 
@@ -124,10 +124,10 @@ func (m *Metrics) subscribed() prometheus.Collector {
 
 // state is what the gauges show of one listener.
 type state struct {
-	held, unacked, window, quarantined int
-	quarantinedBytes                   int64
-	oldest                             time.Duration
-	subscribed                         bool
+	held, unacked, window         int
+	quarantined, quarantinedBytes float64 // NaN if not known
+	oldest                        time.Duration
+	subscribed                    bool
 }
 
 func (m *Metrics) watch(l *Listener) {

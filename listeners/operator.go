@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -131,7 +132,10 @@ func (l *Listener) own(ctx context.Context, id string) (Quarantined, error) {
 
 // state is read by the gauges.
 func (l *Listener) state() state {
-	s := state{quarantined: int(l.quarantine.total.Load()), quarantinedBytes: l.quarantine.bytes.Load()}
+	s := state{quarantined: math.NaN(), quarantinedBytes: math.NaN()}
+	if l.quarantine.known.Load() {
+		s.quarantined, s.quarantinedBytes = float64(l.quarantine.total.Load()), float64(l.quarantine.bytes.Load())
+	}
 	g := l.generation()
 	if g == nil {
 		if since := l.since().oldest(); !since.IsZero() {

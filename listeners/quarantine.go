@@ -20,6 +20,13 @@ var ErrQuarantineFull = errors.New("quarantine is full")
 const (
 	quarantinePage = 256 // entries taken from quarantine together
 	maxDetail      = 500 // bytes of the sentence that says why
+
+	// After a count the next one is put off by countShare times what it took,
+	// by countEvery at least and countRest at most: what lies there costs a
+	// process next to nothing, however much it is.
+	countShare = 100
+	countEvery = 5 * time.Second
+	countRest  = time.Minute
 )
 
 // quarantine is a listener's side of the store of messages that were set
@@ -30,9 +37,9 @@ type quarantine struct {
 	limit Size
 	log   *slog.Logger
 	waits atomic.Bool  // something in it may wait to be applied
+	known atomic.Bool  // the last count succeeded
 	total atomic.Int64 // entries of the group, as of the last count and what was done since
 	bytes atomic.Int64 // likewise, of their payloads
-	moved atomic.Bool  // something was put or removed since the last count
 
 	mu     sync.Mutex
 	told   time.Time // when it was logged last that messages were set aside
@@ -78,7 +85,6 @@ func (q *quarantine) put(ctx context.Context, ds []*delivery) error {
 	for _, e := range entries {
 		q.bytes.Add(int64(len(e.Payload)))
 	}
-	q.moved.Store(true)
 	if slices.ContainsFunc(entries, Quarantined.waits) {
 		q.waits.Store(true)
 	}
@@ -113,7 +119,6 @@ func (q *quarantine) remove(ctx context.Context, ids []string) (int, error) {
 	}
 	n, err := q.store.Remove(ctx, ids)
 	q.total.Add(-int64(n))
-	q.moved.Store(true)
 	return n, err
 }
 
@@ -129,13 +134,26 @@ func (q *quarantine) applicable(ctx context.Context, reached map[string]int64) (
 	return entries, reached, nil
 }
 
+// watch counts what there is now and then, until ctx ends.
+func (q *quarantine) watch(ctx context.Context) {
+	for ctx.Err() == nil {
+		began, rest := time.Now(), countEvery
+		if err := q.count(ctx); err == nil {
+			rest = max(countEvery, min(countShare*time.Since(began), countRest))
+		} else if ctx.Err() == nil {
+			q.log.WarnContext(ctx, "quarantine is not counted and will be looked at again", "group", q.group, "err", err)
+		}
+		pause(ctx, rest)
+	}
+}
+
 // count refreshes how much there is.
 func (q *quarantine) count(ctx context.Context) error {
-	q.moved.Store(false)
 	size, err := q.store.Size(ctx, q.group)
 	if err == nil {
 		q.total.Store(int64(size.Messages))
 		q.bytes.Store(size.Bytes)
 	}
+	q.known.Store(err == nil)
 	return err
 }

@@ -11,11 +11,6 @@ const (
 	// predecessor may have come by other means than this group's messages.
 	sweepEvery = 5 * time.Second
 
-	// recountEvery is how often a large quarantine is counted that nobody here
-	// changes.
-	recountEvery = time.Minute
-	large        = 10_000
-
 	// sweepRepairs is how many records of a page are repaired.
 	sweepRepairs = 16
 )
@@ -24,17 +19,14 @@ const (
 func (g *generation) sweep(ctx context.Context) {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
-	after, counted := "", time.Time{}
+	after := ""
 	for ctx.Err() == nil {
-		var err error
-		if now := g.now(); g.quarantine.total.Load() < large || g.quarantine.moved.Load() || now.Sub(counted) >= recountEvery {
-			err, counted = g.quarantine.count(ctx), now
-		}
-		if err == nil && g.quarantine.total.Load() > 0 && !slices.ContainsFunc(g.lanes, (*lane).busy) {
-			after, err = g.sweepPage(ctx, after)
-		}
-		if err != nil && ctx.Err() == nil {
-			g.log.WarnContext(ctx, "quarantine will be looked at again", "group", g.opts.Group, "err", err)
+		empty := g.quarantine.known.Load() && g.quarantine.total.Load() == 0
+		if !empty && !slices.ContainsFunc(g.lanes, (*lane).busy) {
+			var err error
+			if after, err = g.sweepPage(ctx, after); err != nil && ctx.Err() == nil {
+				g.log.WarnContext(ctx, "quarantine will be looked at again", "group", g.opts.Group, "err", err)
+			}
 		}
 		select {
 		case <-ctx.Done():

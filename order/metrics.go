@@ -27,7 +27,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		}, []string{"reason"}),
 		open: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "lockstep_orders_refunds_open",
-			Help: "Payments without goods that were not settled. The same in every process on one store: take the maximum, not the sum.",
+			Help: "Payments without goods that were not settled; NaN if not known. The same in every process on one store: take the maximum, not the sum.",
 		}),
 		overdue: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "lockstep_orders_overdue",
@@ -58,8 +58,8 @@ func (m *Metrics) refund(r Reason) { m.refunds.WithLabelValues(string(r)).Inc() 
 
 func (m *Metrics) again(s event.Subject) { m.announced.WithLabelValues(string(s)).Inc() }
 
-// OpenRefunds notes how many refunds are not settled.
-func (m *Metrics) OpenRefunds(n int) { m.open.Set(float64(n)) }
+// OpenRefunds notes how many refunds are not settled; NaN if nobody knows.
+func (m *Metrics) OpenRefunds(n float64) { m.open.Set(n) }
 
 // looked notes what a look for overdue orders left behind, and whether all went
 // well.

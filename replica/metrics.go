@@ -17,7 +17,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		rows: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "lockstep_replica_rows",
-			Help: "Rows of the replica, without tombstones. The same in every process on one store: take the maximum, not the sum.",
+			Help: "Rows of the replica, without tombstones; NaN if not known. The same in every process on one store: take the maximum, not the sum.",
 		}),
 		repairs: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "lockstep_replica_repairs_total",
@@ -48,8 +48,8 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	return m
 }
 
-// Rows sets the number of rows the replica has.
-func (m *Metrics) Rows(n int) { m.rows.Set(float64(n)) }
+// Rows sets the number of rows the replica has; NaN if nobody knows.
+func (m *Metrics) Rows(n float64) { m.rows.Set(n) }
 
 func (m *Metrics) repaired(by Cause) { m.repairs.WithLabelValues(string(by)).Inc() }
 

@@ -28,7 +28,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		}),
 		waiting: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "lockstep_lock_waiting",
-			Help: "Orders that wait for a ticket that another one holds. The same in every process on one store: take the maximum, not the sum.",
+			Help: "Orders that wait for a ticket that another one holds; NaN if not known. The same in every process on one store: take the maximum, not the sum.",
 		}),
 		drift: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "lockstep_lock_drift",
@@ -48,8 +48,8 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	return m
 }
 
-// Waiting notes how many orders wait for a ticket.
-func (m *Metrics) Waiting(n int) { m.waiting.Set(float64(n)) }
+// Waiting notes how many orders wait for a ticket; NaN if nobody knows.
+func (m *Metrics) Waiting(n float64) { m.waiting.Set(n) }
 
 func (m *Metrics) conflict() { m.lockConflicts.Inc() }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"math"
 	"slices"
 	"time"
 
@@ -114,15 +115,19 @@ func (p *program) listenToTickets(s *service, step int64, saw func(ticketID stri
 	return p.listen(s, "orders listener", handler, o)
 }
 
-// countEvery is how often what a store holds is counted.
-const countEvery = 10 * time.Second
+// What a store holds is counted every countEvery, and where that takes long
+// countShare times as long later, but for countRest.
+const (
+	countEvery = 10 * time.Second
+	countShare = 100
+	countRest  = 2 * time.Minute
+)
 
 // countRows keeps the number of rows up to date. If half of them are gone,
 // somebody has taken them away: they are asked for again.
 func (s *service) countRows(m *replica.Metrics) rungroup.Part {
 	was := 0
-	return s.counting("rows of the replica", s.store.replica.Count, func(n int) {
-		m.Rows(n)
+	return s.counting("rows of the replica", s.store.replica.Count, m.Rows, func(n int) {
 		if n < was/2 {
 			s.log.Error("rows of the replica are gone: somebody else removed them", "were", was, "are", n)
 			if s.mending != nil {
@@ -135,24 +140,34 @@ func (s *service) countRows(m *replica.Metrics) rungroup.Part {
 
 // countRefunds keeps the number of open refunds up to date.
 func (s *service) countRefunds(m *order.Metrics) rungroup.Part {
-	return s.counting("open refunds", s.store.orders.OpenRefunds, m.OpenRefunds)
+	return s.counting("open refunds", s.store.orders.OpenRefunds, m.OpenRefunds, nil)
 }
 
-// counting counts now and then until ctx ends.
-func (s *service) counting(what string, count func(context.Context) (int, error), show func(int)) rungroup.Part {
+// counting counts now and then until ctx ends. show is given NaN while nobody
+// knows, and tell, if there is one, what is known.
+func (s *service) counting(what string, count func(context.Context) (int, error), show func(float64), tell func(int)) rungroup.Part {
+	show(math.NaN())
 	return func(ctx context.Context) error {
-		tick := time.NewTicker(countEvery)
-		defer tick.Stop()
 		for {
-			if n, err := count(ctx); err == nil {
-				show(n)
-			} else if ctx.Err() == nil {
+			began, rest := time.Now(), countEvery
+			n, err := count(ctx)
+			switch {
+			case err == nil:
+				rest = max(countEvery, min(countShare*time.Since(began), countRest))
+				show(float64(n))
+				if tell != nil {
+					tell(n)
+				}
+			case ctx.Err() == nil:
+				show(math.NaN())
 				s.log.WarnContext(ctx, "not counted: "+what, "err", err)
 			}
+			pause := time.NewTimer(rest)
 			select {
 			case <-ctx.Done():
+				pause.Stop()
 				return nil
-			case <-tick.C:
+			case <-pause.C:
 			}
 		}
 	}

@@ -52,7 +52,7 @@ func (p *program) newTickets(st *store, f ticketFlags) (*service, error) {
 	}
 	metrics := ticket.NewMetrics(s.reg)
 	tickets := ticket.NewService(st.tickets, ticket.Options{Metrics: metrics})
-	s.jobs = append(s.jobs, s.counting("orders that wait for a ticket", st.tickets.Waiting, metrics.Waiting))
+	s.jobs = append(s.jobs, s.counting("orders that wait for a ticket", st.tickets.Waiting, metrics.Waiting, nil))
 	p.locks = tickets
 	if err := p.mendLocks(s, tickets, metrics); err != nil {
 		return nil, err

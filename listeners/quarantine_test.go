@@ -1,0 +1,84 @@
+package listeners
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// counted is a quarantine that takes a while to be counted.
+type counted struct {
+	Quarantine
+	takes  time.Duration
+	fails  bool
+	counts int
+}
+
+func (q *counted) Size(context.Context, string) (Size, error) {
+	time.Sleep(q.takes)
+	q.counts++
+	if q.fails {
+		return Size{}, errors.New("the store is gone")
+	}
+	return Size{Messages: 500_000, Bytes: 1 << 30}, nil
+}
+
+// Case 11.5: 500,000 entries cost an idle process 58 % of a core. However long a
+// count takes, it takes a hundredth of the time; one that failed is not put off.
+func TestALargeQuarantineIsCountedNowAndThen(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		store counted
+		want  int // counts in ten minutes
+	}{
+		"a small one":          {counted{takes: time.Millisecond}, 120},
+		"a large one":          {counted{takes: 300 * time.Millisecond}, 20},
+		"one without a store":  {counted{takes: 10 * time.Second, fails: true}, 40},
+		"an overwhelming one ": {counted{takes: 5 * time.Second}, 10},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := tc.store
+				q := newQuarantine(&store, Options{Group: "g", Log: slog.New(slog.DiscardHandler)})
+				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+				defer cancel()
+				var watching sync.WaitGroup
+				watching.Go(func() { q.watch(ctx) })
+				watching.Wait()
+				if n := store.counts; n < tc.want-1 || n > tc.want+1 {
+					t.Errorf("counted %d times in ten minutes, want about %d", n, tc.want)
+				}
+			})
+		})
+	}
+}
+
+// Case 11.10: what is in quarantine reads 0 before it was counted, and what it was
+// once nobody can count it.
+func TestAQuarantineThatCannotBeCountedIsUnknown(t *testing.T) {
+	t.Parallel()
+	store := &counted{}
+	q := newQuarantine(store, Options{Group: "g"})
+	l := &Listener{quarantine: q}
+	for _, tc := range []struct {
+		what  string
+		fails bool
+		count bool
+		want  float64
+	}{
+		{"before the first count", false, false, math.NaN()}, {"after a count", false, true, 500_000},
+		{"without the store", true, true, math.NaN()}, {"with the store again", false, true, 500_000},
+	} {
+		if store.fails = tc.fails; tc.count {
+			_ = q.count(t.Context()) // its error is what is tried
+		}
+		if got := l.state().quarantined; got != tc.want && !(math.IsNaN(got) && math.IsNaN(tc.want)) {
+			t.Errorf("%s the gauge shows %v, want %v", tc.what, got, tc.want)
+		}
+	}
+}
