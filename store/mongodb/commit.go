@@ -95,6 +95,7 @@ func fitting(batch []*change) int {
 // whole does not go through, those who have lost are taken out, and when
 // nobody can be blamed it is halved: so one member spoils nobody.
 func (db *DB) settle(ctx context.Context, batch []*change) {
+	batch = db.withoutLost(batch)
 	pause := firstPause
 	for len(batch) > 0 {
 		err := db.transact(ctx, batch)
@@ -143,6 +144,22 @@ func (db *DB) narrow(ctx context.Context, batch []*change, failed error) []*chan
 	half := len(left) / 2
 	db.settle(ctx, left[:half])
 	return left[half:]
+}
+
+// withoutLost returns those of a batch whose collections are there; the others
+// fail.
+func (db *DB) withoutLost(batch []*change) (left []*change) {
+	for _, c := range batch {
+		switch err := db.condition.without(c.writes); {
+		case err == nil:
+			left = append(left, c)
+		case len(c.seats()) > 0:
+			c.err = fmt.Errorf("%w: %w", errUnguarded, err)
+		default:
+			c.err = fmt.Errorf("%w: %w", group.ErrRefused, err)
+		}
+	}
+	return left
 }
 
 // withoutSeats returns those of a batch that reserve nothing; the others fail.

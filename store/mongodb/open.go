@@ -28,6 +28,7 @@ const (
 	commandTimeout = 10 * time.Second        // any single command
 	flushTimeout   = 15 * time.Second        // all attempts of one batch
 	attemptTimeout = 5 * time.Second         // one attempt: a frozen primary answers nothing
+	confirmTimeout = 1 * time.Second         // asking whether an index is the right one
 	answerTimeout  = 15 * time.Second        // getting the answer of a commit that was sent
 	flushedWithin  = 1500 * time.Millisecond // Close: the commits under way
 	partWithin     = 500 * time.Millisecond  // Close: taking leave of the server
@@ -120,7 +121,11 @@ func (db *DB) open(ctx context.Context, uri string) error {
 	if err := db.recognize(ctx); err != nil {
 		return err
 	}
-	if _, err := db.prepare(ctx); err != nil {
+	there, err := db.there(ctx)
+	if err != nil {
+		return fmt.Errorf("look at the collections: %w", err)
+	}
+	if _, err := db.prepare(ctx, there, nil); err != nil {
 		return err
 	}
 	if err := db.Quarantine().fillPredecessors(ctx); err != nil {
@@ -132,11 +137,11 @@ func (db *DB) open(ctx context.Context, uri string) error {
 	if err := db.tryStream(ctx); err != nil {
 		return err
 	}
-	var err error
-	if db.condition.uuids, err = db.identities(ctx); err != nil {
-		return err
+	if there, err = db.there(ctx); err != nil {
+		return fmt.Errorf("look at the collections: %w", err)
 	}
-	db.condition.set(nil)
+	db.condition.uuids = db.irreplaceable(there)
+	db.condition.set(nil, nil)
 	db.commit = group.New(db.flush, group.Options[*change]{
 		MaxBatch: db.opts.MaxBatch, Keys: (*change).keys, Timeout: flushTimeout, Log: db.opts.Log,
 	})

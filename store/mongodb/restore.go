@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -16,29 +17,41 @@ import (
 	"lockstep/order"
 )
 
-// How often a store looks whether its collections and indexes are still there.
-const (
-	lookEvery  = 30 * time.Second
-	againEvery = 5 * time.Second // while something is wrong that it cannot mend
-)
+// lookEvery is how often a store looks whether its collections and indexes are
+// still there and as they must be.
+const lookEvery = 5 * time.Second
 
 // condition is what is known of the collections and indexes of a database
 // whose service runs.
 type condition struct {
-	turn chan struct{} // holds one: who looks, others wait
+	turn  chan struct{}          // holds one: who looks, others wait
+	uuids map[string]bson.Binary // of the collections whose loss cannot be made good, as they were at start
 
 	mu     sync.Mutex
-	uuids  map[string]bson.Binary // of the collections whose loss cannot be made good, as they were at start
-	broken error                  // a sentence that says why reservations are refused
+	lost   map[string]error // of these collections, those that are not there now, or others
+	broken error            // a sentence that says what a person must do
 	looked time.Time
 }
 
 func newCondition() *condition { return &condition{turn: make(chan struct{}, 1)} }
 
-func (c *condition) set(broken error) {
+func (c *condition) set(lost map[string]error, broken error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.broken, c.looked = broken, time.Now()
+	c.lost, c.broken, c.looked = lost, broken, time.Now()
+}
+
+// without returns an ErrSetUp if a change writes to a collection that is lost:
+// an empty one would be made, and take what belongs to the old one.
+func (c *condition) without(writes []write) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, w := range writes {
+		if err := c.lost[w.collection]; err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // last returns when the last look was, and what it found.
@@ -51,17 +64,14 @@ func (c *condition) last() (looked time.Time, broken error) {
 // Keep looks now and then whether somebody has dropped a collection or an
 // index, and makes what is missing, until ctx ends. It returns nil then.
 func (db *DB) Keep(ctx context.Context) error {
-	tick := time.NewTicker(againEvery)
+	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
-		looked, broken := db.condition.last()
-		if broken != nil || time.Since(looked) >= lookEvery {
-			_ = db.restore(ctx) // Ping says what is wrong
-		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
+			_ = db.restore(ctx) // Ping says what is wrong
 		}
 	}
 }
@@ -77,22 +87,19 @@ func (db *DB) restore(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if looked, broken := db.condition.last(); looked.After(came) || broken != nil && time.Since(looked) < againEvery {
+	if looked, broken := db.condition.last(); looked.After(came) || broken != nil && time.Since(looked) < lookEvery/2 {
 		return broken
 	}
-	err := db.mend(ctx)
-	if err == nil || errors.Is(err, ErrSetUp) {
-		db.condition.set(err)
-	}
-	return err
+	return db.mend(ctx)
 }
 
 func (db *DB) mend(ctx context.Context) error {
-	lost, err := db.lost(ctx)
+	there, err := db.there(ctx)
 	if err != nil {
 		return fmt.Errorf("look at the collections: %w", err)
 	}
-	made, err := db.prepare(ctx)
+	lost := db.lost(there)
+	made, err := db.prepare(ctx, there, lost)
 	if len(made) > 0 {
 		db.metrics.remade.Add(float64(len(made)))
 		slices.Sort(made)
@@ -100,40 +107,49 @@ func (db *DB) mend(ctx context.Context) error {
 			" what a dropped collection held is lost unless it is restored from a backup",
 			slog.String("database", db.data.Name()), slog.String("made", strings.Join(made, ", ")))
 	}
-	return errors.Join(lost, err)
+	err = errors.Join(append(slices.Collect(maps.Values(lost)), err)...)
+	if err == nil || errors.Is(err, ErrSetUp) {
+		db.condition.set(lost, err)
+	}
+	return err
 }
 
-// lost returns an ErrSetUp if a collection whose loss cannot be made good is
-// another one than at start.
-func (db *DB) lost(ctx context.Context) (lost, err error) {
-	now, err := db.identities(ctx)
-	if err != nil {
-		return nil, err
-	}
+// lost returns an ErrSetUp for each collection whose loss cannot be made good
+// and that is another one than at start.
+func (db *DB) lost(there map[string]bson.Binary) map[string]error {
+	lost := map[string]error{}
 	for name, was := range db.condition.uuids {
-		if is, ok := now[name]; !ok || !is.Equal(was) {
-			lost = errors.Join(lost, refused("collection %s of database %s was dropped or replaced while the service runs, and with it what was sold:"+
-				" restore it from a backup, then start the service again, which takes it as it is", name, db.data.Name()))
+		if is, ok := there[name]; !ok || !is.Equal(was) {
+			lost[name] = refused("collection %s of database %s was dropped, renamed or replaced while the service runs, and with it what was sold:"+
+				" give it its name back, or restore it from a backup and start the service again, which takes it as it is", name, db.data.Name())
 		}
 	}
-	return lost, nil
+	return lost
 }
 
-// identities returns the UUIDs of the collections whose loss cannot be made
-// good.
-func (db *DB) identities(ctx context.Context) (map[string]bson.Binary, error) {
-	names := []string{ordersName, locksName, paymentsName}
-	if db.opts.Replica != ticketsName {
-		names = append(names, ticketsName)
-	}
-	specs, err := db.data.ListCollectionSpecifications(ctx, is("name", is("$in", names)))
+// there returns the UUIDs of the collections that exist.
+func (db *DB) there(ctx context.Context) (map[string]bson.Binary, error) {
+	specs, err := db.data.ListCollectionSpecifications(ctx, bson.D{})
 	uuids := map[string]bson.Binary{}
 	for _, s := range specs {
-		if s.UUID != nil {
+		if s.UUID != nil { // a view has none
 			uuids[s.Name] = *s.UUID
 		}
 	}
 	return uuids, err
+}
+
+// irreplaceable returns those of the collections whose loss cannot be made good.
+func (db *DB) irreplaceable(there map[string]bson.Binary) map[string]bson.Binary {
+	names := []string{ordersName, locksName, paymentsName}
+	if db.opts.Replica != ticketsName {
+		names = append(names, ticketsName)
+	}
+	uuids := map[string]bson.Binary{}
+	for _, name := range names {
+		uuids[name] = there[name]
+	}
+	return uuids
 }
 
 // errUnguarded: a ticket could be sold twice now.
@@ -142,18 +158,19 @@ var errUnguarded = errors.New("the unique index of active orders is not there")
 // guard makes sure, in the transaction of ctx, that the collection of orders is
 // the one of the start and has the index that lets a ticket have one active
 // order. Neither can be dropped before the transaction ends, which holds a lock
-// on the collection from here on.
+// on the collection from the query on; so that the index of that name is also
+// the right one can be asked outside of it.
 func (db *DB) guard(ctx context.Context, seats []recordID) error {
-	if _, broken := db.condition.last(); broken != nil {
-		return fmt.Errorf("%w: %w", errUnguarded, broken)
-	}
 	err := db.data.RunCommand(ctx, bson.D{
 		{Key: "find", Value: ordersName}, {Key: "hint", Value: active},
 		{Key: "collectionUUID", Value: db.condition.uuids[ordersName]},
 		{Key: "filter", Value: bson.D{{Key: "ticket", Value: is("$in", seats)}, {Key: "status", Value: is("$in", order.Active())}}},
 		{Key: "projection", Value: is("_id", 1)}, {Key: "limit", Value: 1}, {Key: "singleBatch", Value: true},
 	}).Err()
-	if isLostIndex(err) || hasCode(err, codeOtherCollection) {
+	if err == nil {
+		err = db.confirm(ctx, ordersName, oneActive())
+	}
+	if isLostIndex(err) || hasCode(err, codeOtherCollection, codeIndexOptions, codeIndexKeySpecs) {
 		return fmt.Errorf("%w: %w", errUnguarded, err)
 	}
 	return err

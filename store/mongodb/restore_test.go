@@ -4,23 +4,27 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
 	"lockstep/event"
+	"lockstep/internal/group"
 	"lockstep/internal/objectid"
 	"lockstep/order"
 	"lockstep/store/mongodb"
 	"lockstep/test/mongotest"
 	"lockstep/test/spawn"
+	"lockstep/ticket"
 )
 
 // reservation returns the change that reserves a ticket.
@@ -175,7 +179,7 @@ func TestADroppedCollectionOfOrdersSuspendsReservationsUntilTheNextStart(t *test
 			t.Errorf("a ticket was sold %d times out of an empty collection", n)
 		}
 	}
-	if err := db.Ping(t.Context()); !errors.Is(err, mongodb.ErrSetUp) || !strings.Contains(err.Error(), "collection orders of database "+name+" was dropped or replaced") {
+	if err := db.Ping(t.Context()); !errors.Is(err, mongodb.ErrSetUp) || !strings.Contains(err.Error(), "collection orders of database "+name+" was dropped, renamed or replaced") {
 		t.Errorf("ping: %v", err)
 	}
 	for _, err := range db.Orders().Orders(t.Context(), "bob") {
@@ -234,24 +238,147 @@ func TestListsOutliveTheirIndexes(t *testing.T) {
 	}
 }
 
-// Case 10.4: an index that only has the right name.
-func TestAnIndexThatIsNotUniqueIsNoticed(t *testing.T) {
+// Case 10.4: an index that only has the right name lets a ticket be sold as often
+// as none.
+func TestATicketIsSoldOnceUnderAnIndexThatIsAnother(t *testing.T) {
+	t.Parallel()
+	partial := bson.D{{Key: "status", Value: bson.D{{Key: "$in", Value: order.Active()}}}}
+	for what, spec := range map[string]struct {
+		extra bson.D
+		says  string
+	}{
+		"not unique":        {bson.D{{Key: "partialFilterExpression", Value: partial}}, "another index in the place of"},
+		"of all orders":     {bson.D{}, "another index in the place of"},
+		"of some of them":   {bson.D{{Key: "unique", Value: true}, {Key: "partialFilterExpression", Value: bson.D{{Key: "status", Value: "complete"}}}}, "another index in the place of"},
+		"case insensitive":  {bson.D{{Key: "unique", Value: true}, {Key: "partialFilterExpression", Value: partial}, {Key: "collation", Value: bson.D{{Key: "locale", Value: "en"}}}}, "another index in the place of"},
+		"hidden afterwards": {bson.D{{Key: "unique", Value: true}, {Key: "partialFilterExpression", Value: partial}, {Key: "hidden", Value: true}}, "unhideIndex"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			set := mongotest.Shared(t)
+			name := set.Database(t)
+			uri := set.URI(name)
+			dbs := []*mongodb.DB{open(t, uri, mongodb.Options{}), open(t, uri, mongodb.Options{})}
+			orders := set.Client().Database(name).Collection("orders")
+			if err := orders.Indexes().DropOne(t.Context(), "active"); err != nil {
+				t.Fatal(err)
+			}
+			index := append(bson.D{{Key: "name", Value: "active"}, {Key: "key", Value: bson.D{{Key: "ticket", Value: 1}}}}, spec.extra...)
+			make := bson.D{{Key: "createIndexes", Value: "orders"}, {Key: "indexes", Value: bson.A{index}}}
+			if err := set.Client().Database(name).RunCommand(t.Context(), make).Err(); err != nil {
+				t.Fatal(err)
+			}
+			sold := buyAll(t, dbs, []string{objectid.New(), objectid.New()})
+			for i := range sold {
+				if n := sold[i].Load(); n > 1 {
+					t.Errorf("a ticket was sold %d times", n)
+				}
+			}
+			if err := dbs[0].Ping(t.Context()); !errors.Is(err, mongodb.ErrSetUp) || !strings.Contains(err.Error(), spec.says) {
+				t.Errorf("ping: %v, want %q", err, spec.says)
+			}
+			if err := orders.Indexes().DropOne(t.Context(), "active"); err != nil {
+				t.Fatal(err)
+			}
+			spawn.Background(t, dbs[0].Keep)
+			spawn.Until(t, "reservations go on", func() bool {
+				return dbs[0].Orders().Commit(t.Context(), reservation(objectid.New())) == nil && dbs[0].Ping(t.Context()) == nil
+			})
+		})
+	}
+}
+
+// Case 10.4: a collection that was renamed, and gets its name back. An empty one
+// in its place would be in the way, and take what belongs to the old one.
+func TestARenamedCollectionIsTakenBack(t *testing.T) {
+	t.Parallel()
+	for _, collection := range []string{"tickets", "locks", "orders", "payments"} {
+		t.Run(collection, func(t *testing.T) {
+			t.Parallel()
+			set := mongotest.Shared(t)
+			name := set.Database(t)
+			db := open(t, set.URI(name), mongodb.Options{})
+			spawn.Background(t, db.Keep)
+			sold := objectid.New()
+			if err := db.Orders().Commit(t.Context(), reservation(sold)); err != nil {
+				t.Fatal(err)
+			}
+			rename := func(from, to string) {
+				t.Helper()
+				command := bson.D{{Key: "renameCollection", Value: name + "." + from}, {Key: "to", Value: name + "." + to}}
+				if err := set.Client().Database("admin").RunCommand(t.Context(), command).Err(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			rename(collection, "away")
+			spawn.Until(t, "it is noticed", func() bool {
+				err := db.Ping(t.Context())
+				return errors.Is(err, mongodb.ErrSetUp) && strings.Contains(err.Error(), "collection "+collection+" of database "+name)
+			})
+			made := &ticket.Ticket{ID: objectid.New(), Title: "a chair", Price: 1, UserID: "ann"}
+			if err := db.Tickets().Commit(t.Context(), ticket.Change{Now: made}); collection == "tickets" && !errors.Is(err, group.ErrRefused) {
+				t.Errorf("a ticket meanwhile: %v, want a refusal", err)
+			}
+			if err := db.Orders().Commit(t.Context(), reservation(sold)); err == nil {
+				t.Error("a ticket was sold twice")
+			}
+			rename("away", collection)
+			spawn.Until(t, "all is well", func() bool {
+				return db.Ping(t.Context()) == nil && db.Orders().Commit(t.Context(), reservation(objectid.New())) == nil
+			})
+			if err := db.Orders().Commit(t.Context(), reservation(sold)); !errors.Is(err, order.ErrReserved) {
+				t.Errorf("one more buyer: %v, want %v", err, order.ErrReserved)
+			}
+		})
+	}
+}
+
+// Case 10.4: whichever collection and index it is, while the service runs.
+func TestWhatIsDroppedIsMadeAgainOrMissed(t *testing.T) {
 	t.Parallel()
 	set := mongotest.Shared(t)
+	names := func(database string) (all []string) {
+		t.Helper()
+		collections, err := set.Client().Database(database).ListCollectionNames(t.Context(), bson.D{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range collections {
+			for i := range strings.FieldsSeq(indexNames(t, set.Client().Database(database).Collection(c))) {
+				all = append(all, c+"."+i)
+			}
+		}
+		slices.Sort(all)
+		return all
+	}
 	name := set.Database(t)
 	db := open(t, set.URI(name), mongodb.Options{})
-	orders := set.Client().Database(name).Collection("orders")
-	if err := orders.Indexes().DropOne(t.Context(), "active"); err != nil {
+	whole := names(name)
+	for _, full := range whole {
+		collection, index, _ := strings.Cut(full, ".")
+		data := set.Client().Database(name).Collection(collection)
+		var err error
+		if index != "_id_" {
+			err = data.Indexes().DropOne(t.Context(), index)
+		} else if slices.Contains([]string{"tickets", "locks", "orders", "payments"}, collection) {
+			continue // TestARenamedCollectionIsTakenBack
+		} else {
+			err = data.Drop(t.Context())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := mongodb.Restore(db, t.Context()); err != nil {
+			t.Errorf("%s was dropped: %v", full, err)
+		}
+		if diff := cmp.Diff(whole, names(name)); diff != "" {
+			t.Errorf("%s was dropped (-want +got):\n%s", full, diff)
+		}
+	}
+	if err := set.Client().Database(name).Drop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	makeIndex(t, orders, "active", bson.D{{Key: "ticket", Value: 1}})
-	if err := mongodb.Restore(db, t.Context()); !errors.Is(err, mongodb.ErrSetUp) {
-		t.Errorf("look: %v, want %v", err, mongodb.ErrSetUp)
-	}
-	if err := db.Orders().Commit(t.Context(), reservation(objectid.New())); !errors.Is(err, order.ErrSuspended) {
-		t.Errorf("reservation: %v, want %v", err, order.ErrSuspended)
-	}
-	if err := db.Ping(t.Context()); err == nil || !strings.Contains(err.Error(), "another index in the place of") {
-		t.Errorf("ping: %v", err)
+	if err := mongodb.Restore(db, t.Context()); !errors.Is(err, mongodb.ErrSetUp) || strings.Count(err.Error(), "was dropped, renamed or replaced") != 4 {
+		t.Errorf("the database was dropped: %v", err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -83,12 +84,17 @@ func asc(fields ...string) bson.D {
 
 func is(field string, value any) bson.D { return bson.D{{Key: field, Value: value}} }
 
+// oneActive is the index that keeps a ticket from being sold twice.
+func oneActive() index {
+	return index{name: active, keys: asc("ticket"), partial: is("status", is("$in", order.Active())), unique: true}
+}
+
 // schema lists the collections with their indexes.
 func (db *DB) schema() map[string][]index {
 	all := map[string][]index{
 		db.opts.Replica: {{name: byDeletion, keys: asc("deleted"), partial: is("deleted", true)}},
 		ordersName: {
-			{name: active, keys: asc("ticket"), partial: is("status", is("$in", order.Active())), unique: true},
+			oneActive(),
 			{name: byUser, keys: asc("userId", "createdAt")},
 			{name: "byExpiry", keys: asc("expiresAt"), partial: is("status", order.Created)},
 		},
@@ -120,16 +126,19 @@ func (db *DB) schema() map[string][]index {
 	return all
 }
 
-// prepare makes what is missing and returns what it made, as "orders" or
-// "orders.active": at start, before the first transaction, for two that created
-// a collection at once would conflict.
-func (db *DB) prepare(ctx context.Context) (made []string, err error) {
+// prepare makes what is missing, but for the collections in except, and returns
+// what it made, as "orders" or "orders.active": at start, before the first
+// transaction, for two that created a collection at once would conflict.
+func (db *DB) prepare(ctx context.Context, there map[string]bson.Binary, except map[string]error) (made []string, err error) {
 	var g errgroup.Group
 	g.SetLimit(4)
 	var mu sync.Mutex
 	for collection, indexes := range db.schema() {
+		if except[collection] != nil {
+			continue
+		}
 		g.Go(func() error {
-			some, err := db.make(ctx, collection, indexes)
+			some, err := db.make(ctx, collection, indexes, there)
 			mu.Lock()
 			defer mu.Unlock()
 			made = append(made, some...)
@@ -140,12 +149,14 @@ func (db *DB) prepare(ctx context.Context) (made []string, err error) {
 	return made, err
 }
 
-func (db *DB) make(ctx context.Context, collection string, indexes []index) (made []string, err error) {
-	err = db.data.CreateCollection(ctx, collection)
-	if err == nil {
-		made = append(made, collection)
-	} else if !hasCode(err, codeNamespaceExists) {
-		return made, db.explain(ctx, err, collection, "")
+func (db *DB) make(ctx context.Context, collection string, indexes []index, there map[string]bson.Binary) (made []string, err error) {
+	if _, ok := there[collection]; !ok {
+		err = db.data.CreateCollection(ctx, collection)
+		if err == nil {
+			made = append(made, collection)
+		} else if !hasCode(err, codeNamespaceExists) { // another process was faster
+			return made, db.explain(ctx, err, collection, "")
+		}
 	}
 	var failed []error
 	for _, i := range indexes {
@@ -157,11 +168,31 @@ func (db *DB) make(ctx context.Context, collection string, indexes []index) (mad
 			made = append(made, collection+"."+i.name)
 		}
 	}
-	return made, errors.Join(failed...)
+	return made, errors.Join(append(failed, db.hidden(ctx, collection, indexes))...)
 }
 
 // makeIndex reports whether the index was missing. The driver does not tell.
 func (db *DB) makeIndex(ctx context.Context, collection string, i index) (fresh bool, err error) {
+	var reply struct {
+		Before int `bson:"numIndexesBefore"`
+		After  int `bson:"numIndexesAfter"`
+	}
+	err = db.data.RunCommand(ctx, i.creation(collection, "majority")).Decode(&reply)
+	return reply.After > reply.Before, err
+}
+
+// confirm returns the server's refusal if an index that is there is not as it
+// must be. It asks outside of the transaction of ctx, in which that cannot be
+// asked, and not for long: a drop that waits for the transaction is in its way.
+func (db *DB) confirm(ctx context.Context, collection string, i index) error {
+	ctx, cancel := context.WithTimeout(mongo.NewSessionContext(ctx, nil), confirmTimeout)
+	defer cancel()
+	return db.data.RunCommand(ctx, i.creation(collection, 1)).Err()
+}
+
+// creation is the command that makes the index. It changes nothing if the index
+// is there, and fails if another one is in its place.
+func (i index) creation(collection string, concern any) bson.D {
 	spec := bson.D{{Key: "name", Value: i.name}, {Key: "key", Value: i.keys}}
 	if i.unique {
 		spec = append(spec, bson.E{Key: "unique", Value: true})
@@ -169,15 +200,35 @@ func (db *DB) makeIndex(ctx context.Context, collection string, i index) (fresh 
 	if i.partial != nil {
 		spec = append(spec, bson.E{Key: "partialFilterExpression", Value: i.partial})
 	}
-	var reply struct {
-		Before int `bson:"numIndexesBefore"`
-		After  int `bson:"numIndexesAfter"`
-	}
-	err = db.data.RunCommand(ctx, bson.D{
+	return bson.D{
 		{Key: "createIndexes", Value: collection}, {Key: "indexes", Value: bson.A{spec}},
-		{Key: "writeConcern", Value: is("w", "majority")},
-	}).Decode(&reply)
-	return reply.After > reply.Before, err
+		{Key: "writeConcern", Value: is("w", concern)},
+	}
+}
+
+// hidden returns an ErrSetUp that names the indexes which somebody hid: queries
+// that name them fail as if they were not there.
+func (db *DB) hidden(ctx context.Context, collection string, indexes []index) error {
+	cursor, err := db.data.Collection(collection).Indexes().List(ctx)
+	if err != nil {
+		return db.explain(ctx, err, collection, "")
+	}
+	type spec struct {
+		Name   string `bson:"name"`
+		Hidden bool   `bson:"hidden"`
+	}
+	specs, err := drain(ctx, cursor, func(s spec) spec { return s })
+	if err != nil {
+		return db.explain(ctx, err, collection, "")
+	}
+	var failed []error
+	for _, s := range specs {
+		if s.Hidden && slices.ContainsFunc(indexes, func(i index) bool { return i.name == s.Name }) {
+			failed = append(failed, refused("index %q of collection %s of database %s is hidden: show it with db.%s.unhideIndex(%q)",
+				s.Name, collection, db.data.Name(), collection, s.Name))
+		}
+	}
+	return errors.Join(failed...)
 }
 
 // tryStream sees whether the user may follow the events.
@@ -200,7 +251,7 @@ func (db *DB) explain(ctx context.Context, err error, collection, index string) 
 			" as in db.grantRolesToUser(user, [{role: \"readWrite\", db: %q}]): %w", collection, name, name, err)
 	case hasCode(err, codeIndexOptions, codeIndexKeySpecs):
 		return refused("collection %s of database %s has another index in the place of %q:"+
-			" drop that one with db.%s.dropIndex(…) and start again: %w", collection, name, index, collection, err)
+			" drop that one with db.%s.dropIndex(…), and start the service if it does not run: %w", collection, name, index, collection, err)
 	case hasCode(err, codeDuplicateKey) && index == active:
 		return refused("database %s has tickets with several active orders (%s): cancel all but one of each,"+
 			" as db.orders.aggregate([{$match: {status: {$ne: \"cancelled\"}}}, {$group: {_id: \"$ticket\", orders: {$push: \"$_id\"}}},"+
