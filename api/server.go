@@ -36,8 +36,8 @@ type ServerOptions struct {
 const maxHead = 16 << 10
 
 // NewServer returns a server that will answer on the listener, which is its
-// own from now on, once Run is called. Requests that have both Content-Length
-// and Transfer-Encoding are refused and their connections closed.
+// own from now on, once Run is called. Requests whose end is not clear are refused
+// and their connections closed.
 func NewServer(l net.Listener, h http.Handler, o ServerOptions) *Server {
 	s := &Server{within: o.Within}
 	s.http = &http.Server{
@@ -45,7 +45,7 @@ func NewServer(l net.Listener, h http.Handler, o ServerOptions) *Server {
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       15 * time.Second,
 		IdleTimeout:       60 * time.Second,
-		MaxHeaderBytes:    maxHead - 4<<10, // net/http reads 4 KiB more
+		MaxHeaderBytes:    maxHead,
 		// No WriteTimeout: it would cut long streams. Handlers set a deadline
 		// for each write instead.
 		ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug), // what clients do wrong

@@ -27,7 +27,7 @@ func serve(t *testing.T, max int, h http.Handler) *Listener {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &http.Server{Handler: h, ReadHeaderTimeout: patience, ErrorLog: log.New(io.Discard, "", 0)}
+	s := &http.Server{Handler: h, ReadHeaderTimeout: patience, MaxHeaderBytes: maxHead, ErrorLog: log.New(io.Discard, "", 0)}
 	a := On(s, l, max)
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(a) }()
@@ -115,7 +115,10 @@ func waitFor(t *testing.T, what string, holds func() bool) {
 	}
 }
 
-const host = "Host: x\r\n"
+const (
+	host    = "Host: x\r\n"
+	maxHead = 16 << 10 // bytes
+)
 
 // TestRequestsWithTwoEndsAreRefused, on a connection that is then closed, so
 // that what follows is nobody's request. Case 11.8. Attack case 38.
@@ -139,9 +142,10 @@ func TestRequestsWithTwoEndsAreRefused(t *testing.T) {
 		"a length that does not fit":             "Content-Length: 99999999999999999999\r\n",
 		"a length after much space":              "Content-Length: " + strings.Repeat(" ", 100) + "5\r\n",
 		"a length as a version 1.0 would end it": "Connection: keep-alive\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n",
+		"chunks in version 1.0":                  "Connection: keep-alive\r\nTransfer-Encoding: chunked\r\n",
 	} {
 		version := "1.1"
-		if strings.HasSuffix(name, "it") {
+		if strings.Contains(name, "version 1.0") {
 			version = "1.0"
 		}
 		for before, first := range map[string]string{
@@ -164,6 +168,45 @@ func TestRequestsWithTwoEndsAreRefused(t *testing.T) {
 				}
 				c.over()
 			})
+		}
+	}
+}
+
+// TestEveryRequestCounts, also those that net/http answers by itself unless it is
+// told: what comes behind one is looked at like any other. Case 11.8.
+func TestEveryRequestCounts(t *testing.T) {
+	t.Parallel()
+	a := serve(t, 100, echo)
+	c := dial(t, a)
+	c.send("OPTIONS * HTTP/1.1\r\n" + host + "\r\n" +
+		"POST /twice HTTP/1.1\r\n" + host + "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\n" + host + "\r\n")
+	if status, body := c.answer(); status != 200 || body != "OPTIONS * " {
+		t.Errorf("the first one: %d %s", status, body)
+	}
+	if status, body := c.answer(); status != 400 {
+		t.Errorf("answer %d %s", status, body)
+	}
+	c.over()
+}
+
+// TestHeadsHaveALimit wherever they come on a connection. Case 11.8. Attack case
+// 37.
+func TestHeadsHaveALimit(t *testing.T) {
+	t.Parallel()
+	a := serve(t, 100, echo)
+	const begin, end, before = "GET /x HTTP/1.1\r\n" + host + "X: ", "\r\n\r\n", "POST /first HTTP/1.1\r\n" + host + "Content-Length: 2\r\n\r\nok"
+	for size, want := range map[int]int{maxHead: 200, maxHead + 1: 431, maxHead + 1<<10: 431, maxHead + 64<<10: 431} {
+		for name, first := range map[string]string{"alone": "", "after another one": before, "after many": strings.Repeat(before, 50)} {
+			c := dial(t, a)
+			go func() { // more than the other side reads
+				_, _ = io.WriteString(c, first+begin+strings.Repeat("y", size-len(begin)-len(end))+end)
+			}()
+			for range strings.Count(first, "POST") {
+				c.answer()
+			}
+			if got, _ := c.answer(); got != want {
+				t.Errorf("a head of %d bytes %s: %d, want %d", size, name, got, want)
+			}
 		}
 	}
 }
@@ -303,7 +346,7 @@ func TestNothingIsCarriedOutOnACutConnection(t *testing.T) {
 	a := On(s, nil, 1)
 	ours, theirs := net.Pipe()
 	defer theirs.Close()
-	c := &conn{Conn: ours, of: a}
+	c := &conn{Conn: ours, of: a, frames: frames{maxHead: maxHead}}
 	a.open = 1
 	a.note(c, http.StateNew)
 	if !a.admit() {

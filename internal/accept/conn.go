@@ -52,25 +52,38 @@ func (c *conn) cut() bool {
 	return c.wasCut
 }
 
-// refusal is the answer to a request that could be taken for two.
-const refusal = `{"errors":[{"message":"Where this request ends is not clear: it has both Content-Length and Transfer-Encoding, or two lengths"}]}`
+// refusal is the answer to a request that may not be served.
+type refusal struct {
+	status  int
+	message string
+}
 
-// checked calls next with requests that have one end, on connections that were
-// not cut before the request was read.
+var (
+	twoEnds = refusal{http.StatusBadRequest, "Where this request ends is not clear: it has both Content-Length and Transfer-Encoding, two lengths, or Transfer-Encoding in HTTP/1.0"}
+	tooLong = refusal{http.StatusRequestHeaderFieldsTooLarge, "The head of this request is too large"}
+)
+
+func (r *refusal) answer(w http.ResponseWriter) {
+	w.Header().Set("Connection", "close")
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.WriteHeader(r.status)
+	_, _ = io.WriteString(w, `{"errors":[{"message":"`+r.message+`"}]}`) // the client has gone
+}
+
+// checked calls next with requests that may be served, on connections that were
+// not cut before the request was read. Every request comes here, so that those
+// that were read and those that are served count alike.
 func (a *Listener) checked(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := r.Context().Value(connKey{}).(*conn)
 		c.served++
-		switch {
-		case c.cut():
+		if c.cut() {
 			panic(http.ErrAbortHandler) // its client could not learn what became of it
-		case !c.frames.clear(c.served):
-			w.Header().Set("Connection", "close")
-			w.Header().Set("Content-Type", "application/json; charset=utf-8")
-			w.WriteHeader(http.StatusBadRequest)
-			_, _ = io.WriteString(w, refusal) // the client has gone
-		default:
-			next.ServeHTTP(w, r)
 		}
+		if why := c.frames.refused(c.served); why != nil {
+			why.answer(w)
+			return
+		}
+		next.ServeHTTP(w, r)
 	})
 }

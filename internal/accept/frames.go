@@ -8,14 +8,20 @@ import (
 
 // frames follows the requests of one connection of HTTP/1 through the bytes that
 // are read from it, since net/http takes Content-Length out of a request that
-// has Transfer-Encoding, too, and says nothing. A proxy that goes by the other
-// one of the two sees another request in what follows.
+// has Transfer-Encoding, too, or Transfer-Encoding out of one of HTTP/1.0, and
+// says nothing. A proxy that goes by the other one of the two sees another
+// request in what follows. And it bounds heads by what a reader may have taken in
+// before.
 //
-// It looks for nothing but the ends of requests and stops at the first one that
-// is not clear: what net/http makes of that and of what comes after is refused.
+// It looks for nothing but the ends of heads and requests and stops at the first
+// one that may not be: what net/http makes of that and of what comes after is
+// refused.
 type frames struct {
+	maxHead int // bytes of a head
+
 	mu   sync.Mutex
-	seen int // heads that are clear
+	seen int  // heads that may be served
+	long bool // the one behind them was too large, not unclear
 	part part
 	line line
 	head head
@@ -31,22 +37,36 @@ const (
 	inSize                // of a chunk
 	inChunk               // with the line break behind it
 	inTrailer             // behind the last chunk
-	lost                  // the end of a request was not clear
+	lost                  // a head could not be served
 )
 
 // head is what a head says of the end of its request.
 type head struct {
-	lines   int // the line of the request and those of its headers
+	lines   int  // the line of the request and those of its headers
+	size    int  // bytes of them
+	old     bool // HTTP/1.0, which has no Transfer-Encoding
 	lengths int
 	coded   bool // Transfer-Encoding
 	length  int64
 }
 
-// clear reports whether the nth request of the connection has one end.
-func (f *frames) clear(n int) bool {
+// clear reports whether the request has one end.
+func (h *head) clear() bool {
+	return h.lengths <= 1 && h.length >= 0 && !(h.coded && (h.lengths > 0 || h.old))
+}
+
+// refused returns why the nth request of the connection may not be served; nil
+// if it may.
+func (f *frames) refused(n int) *refusal {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return n <= f.seen
+	switch {
+	case n <= f.seen:
+		return nil
+	case f.long:
+		return &tooLong
+	}
+	return &twoEnds
 }
 
 // read goes on with the next bytes of the connection.
@@ -91,6 +111,7 @@ func (f *frames) next() {
 	case f.part == inHead && !f.line.empty():
 		f.head.read(&f.line)
 	case f.part == inHead && f.head.lines > 0: // line breaks before a request are none of it
+		f.long = f.head.size+f.line.size > f.maxHead
 		f.body()
 	}
 }
@@ -100,7 +121,7 @@ func (f *frames) body() {
 	h := f.head
 	f.head = head{}
 	switch {
-	case h.lengths > 1 || h.lengths == 1 && h.coded || h.length < 0:
+	case f.long || !h.clear():
 		f.part = lost
 		return
 	case h.coded:
@@ -134,9 +155,11 @@ var (
 // read takes what a line of a head says of the end of its request.
 func (h *head) read(l *line) {
 	h.lines++
+	h.size += l.size
 	name, value, _ := bytes.Cut(l.text(), []byte{':'})
 	switch {
 	case h.lines == 1: // of the request
+		h.old = l.last == '0'
 	case bytes.EqualFold(name, transferEncoding):
 		h.coded = true
 	case bytes.EqualFold(name, contentLength):
@@ -152,7 +175,8 @@ func (h *head) read(l *line) {
 // sizes are short.
 type line struct {
 	kept [64]byte
-	size int // of all of it, with its line break
+	size int  // of all of it, with its line break
+	last byte // before the line break
 }
 
 // read takes bytes up to the end of the line, and returns those behind it.
@@ -165,6 +189,9 @@ func (l *line) read(data []byte) (rest []byte, whole bool) {
 		copy(l.kept[l.size:], data[:end])
 	}
 	l.size += end
+	if text := bytes.TrimRight(data[:end], "\r\n"); len(text) > 0 {
+		l.last = text[len(text)-1]
+	}
 	return data[end:], whole
 }
 

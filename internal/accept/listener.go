@@ -1,6 +1,7 @@
 package accept
 
 import (
+	"cmp"
 	"container/list"
 	"context"
 	"net"
@@ -14,7 +15,8 @@ import (
 // busy, it waits. Its methods may be called from many goroutines.
 type Listener struct {
 	net.Listener
-	max int
+	max     int
+	maxHead int
 
 	mu      sync.Mutex
 	changed sync.Cond // on mu: there may be room, or the end
@@ -25,13 +27,16 @@ type Listener struct {
 }
 
 // On makes the server serve at most max connections of l, and refuse requests
-// that could be taken for two. It sets the server's handler, ConnContext and
-// ConnState. Serve must be given the listener it returns, and that alone.
+// that could be taken for two, and heads of more than MaxHeaderBytes, which
+// net/http alone would exceed by what it has read ahead. It sets the server's
+// handler, ConnContext, ConnState and DisableGeneralOptionsHandler. Serve must be
+// given the listener it returns, and that alone.
 func On(s *http.Server, l net.Listener, max int) *Listener {
-	a := &Listener{Listener: l, max: max}
+	a := &Listener{Listener: l, max: max, maxHead: cmp.Or(s.MaxHeaderBytes, http.DefaultMaxHeaderBytes)}
 	a.changed.L = &a.mu
 	s.ConnContext = func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) }
 	s.ConnState = a.note
+	s.DisableGeneralOptionsHandler = true // it would answer OPTIONS * past the handler
 	s.Handler = a.checked(s.Handler)
 	return a
 }
@@ -60,7 +65,7 @@ func (a *Listener) Accept() (net.Conn, error) {
 		_ = c.Close() // nobody was told of it
 		return nil, net.ErrClosed
 	}
-	return &conn{Conn: c, of: a}, nil
+	return &conn{Conn: c, of: a, frames: frames{maxHead: a.maxHead}}, nil
 }
 
 // Close ends Accept, also one that waits for room.
