@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"regexp"
 	"slices"
@@ -87,14 +88,30 @@ func (c *claims) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, &all); err != nil {
 		return err
 	}
-	for name, into := range map[string]any{"id": &c.UserID, "exp": &c.ExpiresAt, "nbf": &c.NotBefore, "iat": &c.IssuedAt} {
+	if raw, said := all["id"]; said {
+		if err := json.Unmarshal(raw, &c.UserID); err != nil {
+			return err
+		}
+	}
+	for name, into := range map[string]**jwt.NumericDate{"exp": &c.ExpiresAt, "nbf": &c.NotBefore} {
 		if raw, said := all[name]; said {
-			if err := json.Unmarshal(raw, into); err != nil {
-				return err
+			seconds, ok := secondsIn(raw)
+			if !ok {
+				return fmt.Errorf("%s is no number", name)
 			}
+			*into = jwt.NewNumericDate(time.Unix(seconds, 0))
 		}
 	}
 	return nil
+}
+
+// secondsIn reads a time as the auth service's library does: a number, also one
+// that is no time any more, which is then as far away as a time can be. What is
+// due within a second is due at its end.
+func secondsIn(raw json.RawMessage) (seconds int64, ok bool) {
+	const never = 1 << 40 // some 35,000 years
+	v := value(raw)
+	return int64(math.Ceil(min(max(v.number(), -never), never))), v.kind() == jsNumber
 }
 
 // Cookie returns a session cookie of u, in the form "name=value".
@@ -164,10 +181,18 @@ func (s *Sessions) verify(token string) (id, outcome string) {
 	}
 	id, _ = c.UserID.(string)
 	switch {
-	case strings.TrimSpace(id) == "" || strings.ContainsFunc(id, unicode.IsControl):
+	case !namesSomebody(id):
 		return "", sessionNobodys
 	case c.ExpiresAt == nil:
 		return id, sessionForEver
 	}
 	return id, sessionOK
+}
+
+// namesSomebody reports whether an id can be told from others by who reads it:
+// it is not blank, and has nothing in it that is not seen, or that stands for
+// what was no text.
+func namesSomebody(id string) bool {
+	unseen := func(r rune) bool { return !unicode.IsPrint(r) || r == unicode.ReplacementChar }
+	return strings.TrimSpace(id) != "" && !strings.ContainsFunc(id, unseen)
 }

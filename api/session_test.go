@@ -1,7 +1,10 @@
 package api
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/base64"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -83,6 +86,27 @@ func TestWhoASessionBelongsTo(t *testing.T) {
 		{"EXP instead of exp", "express:sess=" + with(jwt.MapClaims{"id": "u1", "EXP": 1}), "u1"},
 		{"blank id", "express:sess=" + with(jwt.MapClaims{"id": " \t "}), ""},
 		{"NUL in the id", "express:sess=" + with(jwt.MapClaims{"id": "u1\x00"}), ""},
+		{"nothing that is seen in the id", "express:sess=" + with(jwt.MapClaims{"id": "\u200b"}), ""},
+		{"something that is not seen in the id", "express:sess=" + with(jwt.MapClaims{"id": "u1\ufeff"}), ""},
+		{"what turns text around in the id", "express:sess=" + with(jwt.MapClaims{"id": "u\u202e1"}), ""},
+		{"another space in the id", "express:sess=" + with(jwt.MapClaims{"id": "u\u00a01"}), ""},
+		{"no text in the id", "express:sess=" + session(signed(`{"id":"u\ud8001"}`)), ""},
+		{"bytes that are no text in the id", "express:sess=" + session(signed("{\"id\":\"u\xff1\"}")), ""},
+		{"an id in letters of any kind", "express:sess=" + with(jwt.MapClaims{"id": "Ännchen 漢 🎫"}), "Ännchen 漢 🎫"},
+		{"exp as a string", "express:sess=" + session(signed(`{"id":"u1","exp":"9999999999"}`)), ""},
+		{"exp null", "express:sess=" + session(signed(`{"id":"u1","exp":null}`)), ""},
+		{"exp far out", "express:sess=" + session(signed(`{"id":"u1","exp":1e300}`)), "u1"},
+		{"exp beyond numbers", "express:sess=" + session(signed(`{"id":"u1","exp":1e999}`)), "u1"},
+		{"exp far back", "express:sess=" + session(signed(`{"id":"u1","exp":-1e300}`)), ""},
+		{"exp with a fraction", "express:sess=" + session(signed(fmt.Sprintf(`{"id":"u1","exp":%d.5}`, now+60))), "u1"},
+		{"nbf as a string", "express:sess=" + session(signed(`{"id":"u1","nbf":"1"}`)), ""},
+		{"nbf null", "express:sess=" + session(signed(`{"id":"u1","nbf":null}`)), ""},
+		{"nbf far out", "express:sess=" + session(signed(`{"id":"u1","nbf":1e300}`)), ""},
+		{"nbf with a fraction", "express:sess=" + session(signed(`{"id":"u1","nbf":0.5}`)), "u1"},
+		{"iat as a string, which nobody reads", "express:sess=" + session(signed(`{"id":"u1","iat":"x"}`)), "u1"},
+		{"exp twice", "express:sess=" + session(signed(`{"id":"u1","exp":9999999999,"exp":1}`)), ""},
+		{"null for claims", "express:sess=" + session(signed(`null`)), ""},
+		{"a list for claims", "express:sess=" + session(signed(`[{"id":"u1"}]`)), ""},
 		{"claims that must be understood", "express:sess=" + session(critical(t)), ""},
 		{"line break in the signature", "express:sess=" + session(valid[:len(valid)-4]+`\n`+valid[len(valid)-4:]), ""},
 		{"unused bits in the signature", "express:sess=" + session(valid[:len(valid)-1]+unusedBit(valid)), ""},
@@ -137,6 +161,14 @@ func TestTheFirstOfTwoCookieHeadersCounts(t *testing.T) {
 	if got, err := newSessions(t).user(r); got != "u1" || err != nil {
 		t.Errorf("user = %q, %v; want the first one", got, err)
 	}
+}
+
+// signed returns a token of claims as they are written.
+func signed(claims string) string {
+	text := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"HS256"}`)) + "." + base64.RawURLEncoding.EncodeToString([]byte(claims))
+	mac := hmac.New(sha256.New, []byte(testKey))
+	mac.Write([]byte(text))
+	return text + "." + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
 // critical returns a token whose header names something to be understood.
