@@ -26,6 +26,7 @@ func (c *brokerCmd) missing() missing {
 func (c *brokerCmd) Run(ctx context.Context, s streams, l *logFlags) error {
 	log := l.logger(s.err)
 	limitMemory(log)
+	warnOf(c.weak(), log)
 	b, err := startBroker(ctx, c.brokerFlags, c.NATSClusterID, c.DataDir, log)
 	if err != nil {
 		return err

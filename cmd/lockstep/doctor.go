@@ -98,20 +98,6 @@ func (c *doctorCmd) lookAtSettings(context.Context) (string, error) {
 	return "nothing is missing", complaint(needs(c.storeFlags, c.natsFlags, c.jwtFlags, c.opsFlags))
 }
 
-// samples are keys that stand in tutorials.
-func samples() []string { return []string{"asdf", "asdfasdf", "secret", "changeme", "test"} }
-
-// guessable says why a secret is weak; "" if it is not.
-func guessable(name, secret string) string {
-	switch {
-	case slices.Contains(samples(), secret):
-		return name + " is a sample that everybody knows: whoever tries it is let in"
-	case len(secret) < 16:
-		return name + " is short: 32 random characters cannot be guessed"
-	}
-	return ""
-}
-
 func (c *doctorCmd) lookAtSecrets(context.Context) (string, error) {
 	if _, err := c.keys(); err != nil {
 		return "", err
@@ -119,7 +105,7 @@ func (c *doctorCmd) lookAtSecrets(context.Context) (string, error) {
 	if c.JWTKey+c.JWTKeysFile == "" {
 		return "", errors.New("JWT_KEY must be defined")
 	}
-	weak := append(c.weakKeys(), c.weakToken()...)
+	weak := weakOf(c.jwtFlags, c.opsFlags, c.natsFlags, c.storeFlags)
 	switch {
 	case len(weak) == 0:
 		return "none is short or a known sample", nil

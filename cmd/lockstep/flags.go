@@ -1,7 +1,6 @@
 package main
 
 import (
-	"log/slog"
 	"os"
 	"strings"
 	"time"
@@ -60,14 +59,6 @@ func (f opsFlags) hosts() []string {
 	return names
 }
 
-// weakToken returns a sentence if the token could be guessed.
-func (f opsFlags) weakToken() []string {
-	if why := guessable("OPS_TOKEN", f.OpsToken); f.OpsToken != "" && why != "" {
-		return []string{why}
-	}
-	return nil
-}
-
 func (f opsFlags) missing() missing {
 	if f.OpsToken == "" && !hosts.Loopback(f.OpsAddr) {
 		return missing{"OPS_TOKEN must be defined, because OPS_ADDR=" + f.OpsAddr + " is open to other machines; without both, the operator's routes are served to this machine only"}
@@ -116,69 +107,6 @@ type brokerFlags struct {
 	NATSMonitor string `name:"nats-monitor" env:"NATS_MONITOR" form:"address" default:"127.0.0.1:8222" help:"Where its monitoring pages are served."`
 
 	NATSPassword string `name:"nats-password" env:"NATS_PASSWORD" secret:"" form:"text" help:"What clients of the embedded broker must bear, as nats://lockstep:PASSWORD@host:4222; unset: nothing."`
-}
-
-// strictFlag says what to make of secrets that can be guessed.
-type strictFlag struct {
-	Strict bool `env:"STRICT" help:"A weak JWT_KEY or OPS_TOKEN is an error, not a warning."`
-}
-
-// judge returns an error of the secrets that can be guessed, or warns of them.
-func (f strictFlag) judge(weak []string, log *slog.Logger) error {
-	if f.Strict {
-		return complaint(weak)
-	}
-	for _, why := range weak {
-		log.Warn("a secret can be guessed", "why", why)
-	}
-	return nil
-}
-
-// jwtFlags hold the key of sessions.
-type jwtFlags struct {
-	JWTKey      string `name:"jwt-key" env:"JWT_KEY" secret:"" form:"text" help:"Key that signs sessions (HS256)."`
-	JWTKeysFile string `name:"jwt-keys-file" env:"JWT_KEYS_FILE" form:"text" help:"Instead of it, a file with one key a line: the first one signs, all of them verify."`
-}
-
-func (f jwtFlags) missing() missing { return undefined("JWT_KEY", f.JWTKey+f.JWTKeysFile) }
-
-// keys returns the keys of sessions, the one that signs first.
-func (f jwtFlags) keys() ([]string, error) {
-	if f.JWTKeysFile == "" {
-		return []string{f.JWTKey}, nil
-	}
-	if f.JWTKey != "" {
-		return nil, &usageError{"JWT_KEY and JWT_KEYS_FILE are both set: unset one of them"}
-	}
-	data, err := os.ReadFile(f.JWTKeysFile)
-	if err != nil {
-		return nil, &usageError{"JWT_KEYS_FILE: " + err.Error()}
-	}
-	var keys []string
-	for line := range strings.Lines(string(data)) {
-		if key := strings.TrimRight(line, "\r\n"); key != "" {
-			keys = append(keys, key)
-		}
-	}
-	if len(keys) == 0 {
-		return nil, &usageError{"JWT_KEYS_FILE: " + f.JWTKeysFile + " holds no key"}
-	}
-	return keys, nil
-}
-
-// weakKeys returns a sentence for each key that could be guessed.
-func (f jwtFlags) weakKeys() []string {
-	keys, err := f.keys()
-	if err != nil {
-		return nil // told elsewhere
-	}
-	var weak []string
-	for _, key := range keys {
-		if why := guessable("JWT_KEY", key); why != "" {
-			weak = append(weak, why)
-		}
-	}
-	return weak
 }
 
 // listenerFlags tune the subscriptions.

@@ -113,10 +113,10 @@ func secretsOf(f *kong.Flag, value string) []string {
 		return nil
 	}
 	var all []string
+	for _, u := range loginsIn(value) {
+		all = append(all, u.pieces()...)
+	}
 	for _, part := range strings.Split(value, "://") {
-		if at := strings.LastIndex(part, "@"); at >= 0 {
-			all = append(all, pieces(part[:at])...)
-		}
 		_, query, _ := strings.Cut(part, "?")
 		for _, pair := range strings.FieldsFunc(query, func(r rune) bool { return r == '&' || r == ';' }) {
 			if name, secret, _ := strings.Cut(pair, "="); !harmless[strings.ToLower(name)] {
@@ -127,22 +127,40 @@ func secretsOf(f *kong.Flag, value string) []string {
 	return all
 }
 
+// login is who stands before the @ of an address.
+type login struct{ whole, name, password string }
+
+// loginsIn returns the logins in an address, or of several with commas. One that
+// has no password is one.
+func loginsIn(addresses string) []login {
+	var all []login
+	for _, part := range strings.Split(addresses, "://") {
+		at := strings.LastIndex(part, "@")
+		if at < 0 {
+			continue
+		}
+		u := login{whole: part[:at]}
+		both := false
+		if u.name, u.password, both = strings.Cut(u.whole, ":"); !both {
+			u.name, u.password = "", u.whole
+		}
+		all = append(all, u)
+	}
+	return all
+}
+
 // pieces returns what a parser may print of a user with a password: the
 // password, and either side of a slash in it, taken for a host or a path.
-func pieces(user string) []string {
-	_, password, both := strings.Cut(user, ":")
-	if !both {
-		password = user
-	}
-	all := []string{password}
-	if plain, err := url.PathUnescape(password); err == nil {
+func (u login) pieces() []string {
+	all := []string{u.password}
+	if plain, err := url.PathUnescape(u.password); err == nil {
 		all = append(all, plain)
 	}
-	for i, piece := range strings.Split(user, "/") {
+	for i, piece := range strings.Split(u.whole, "/") {
 		if i > 0 {
 			piece += "@"
 		}
-		if strings.ContainsAny(piece, ":@") && piece != user {
+		if strings.ContainsAny(piece, ":@") && piece != u.whole {
 			all = append(all, piece)
 		}
 	}

@@ -116,6 +116,29 @@ func TestAPasswordWithASlashIsHiddenInEveryPiece(t *testing.T) {
 	}
 }
 
+// TestAPasswordThatIsANameTakesNoNamesOutOfTheLog: it is hidden in its address,
+// and warned of. Case 10.14.
+func TestAPasswordThatIsANameTakesNoNamesOutOfTheLog(t *testing.T) {
+	for _, name := range cleared {
+		t.Setenv(name, "")
+	}
+	t.Setenv("NATS_URL", "nats://tickets:tickets@h:4222")
+	t.Setenv("MONGO_URI", "mongodb://hannah:hannah@h/orders")
+	t.Setenv("NATS_CLUSTER_ID", "production")
+	t.Setenv("NATS_PASSWORD", "production")
+	var c cli
+	parsed, err := parse(&c, []string{"up"}, streams{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b buffer
+	const said = "tickets of hannah wait for production"
+	fmt.Fprintln(redact(&b, parsed.Flags()), said, "at", c.Up.NATSURL, "and", c.Up.MongoURI)
+	if got, want := b.String(), said+" at nats://****@h:4222 and mongodb://****@h/orders\n"; got != want {
+		t.Errorf("printed %q, want %q", got, want)
+	}
+}
+
 func TestTheBannerNamesTheFileOfTheKey(t *testing.T) {
 	t.Parallel()
 	r := startUp(t, t.TempDir())

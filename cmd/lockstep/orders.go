@@ -46,7 +46,7 @@ func (c *ordersCmd) assemble(ctx context.Context, p *program) error {
 	if err := p.openOrders(ctx, c.storeFlags, c.OrdersAddr); err != nil {
 		return err
 	}
-	return p.assemble(settings{doors: c.doorFlags, jwt: c.jwtFlags, strict: c.strictFlag, nats: c.natsFlags, listening: c.listenerFlags, notify: c.notifyFlags, orders: c.orderFlags})
+	return p.assemble(settings{doors: c.doorFlags, jwt: c.jwtFlags, weak: weakOf(c.jwtFlags, c.opsFlags, c.natsFlags, c.storeFlags), strict: c.strictFlag, nats: c.natsFlags, listening: c.listenerFlags, notify: c.notifyFlags, orders: c.orderFlags})
 }
 
 // newOrders builds the orders service.

@@ -116,6 +116,7 @@ func (p *program) take(ctx context.Context, setting, address string) (net.Listen
 type settings struct {
 	doors     doorFlags
 	jwt       jwtFlags
+	weak      []string // secrets that can be guessed
 	strict    strictFlag
 	nats      natsFlags
 	listening listenerFlags
@@ -130,7 +131,7 @@ func (p *program) assemble(s settings) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := s.strict.judge(append(s.jwt.weakKeys(), p.ops.weakToken()...), p.log); err != nil {
+	if err := s.strict.judge(s.weak, p.log); err != nil {
 		return err
 	}
 	if p.sessions, err = api.NewSessions(keys, p.registry, nil); err != nil {

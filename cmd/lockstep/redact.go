@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"io"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -31,12 +32,11 @@ type redacting struct {
 // redact returns w without the secrets of the flags.
 func redact(w io.Writer, flags []*kong.Flag) *redacting {
 	var found []string
+	flags = slices.DeleteFunc(slices.Clone(flags), func(f *kong.Flag) bool { return len(f.Envs) == 0 || f.Target.Kind() != reflect.String })
+	shown := shownOf(flags)
 	for _, f := range flags {
-		if len(f.Envs) == 0 || f.Target.Kind().String() != "string" {
-			continue
-		}
 		for _, secret := range secretsOf(f, f.Target.String()) {
-			if len(secret) < shortest && (len(secret) < 3 || !strings.ContainsAny(secret, ":@")) {
+			if len(secret) < shortest && (len(secret) < 3 || !strings.ContainsAny(secret, ":@")) || shown[secret] {
 				continue
 			}
 			for _, printed := range asPrinted(secret) {
@@ -51,6 +51,27 @@ func redact(w io.Writer, flags []*kong.Flag) *redacting {
 		pairs = append(pairs, secret, mask)
 	}
 	return &redacting{to: w, secrets: strings.NewReplacer(pairs...)}
+}
+
+// shownOf returns what is printed in many places and is no secret there: names,
+// and the values of settings. A secret that is one of these is none, which is
+// warned of; hiding it would take the names out of every line.
+func shownOf(flags []*kong.Flag) map[string]bool {
+	shown := map[string]bool{}
+	for _, name := range names() {
+		shown[name] = true
+	}
+	for _, f := range flags {
+		value := f.Target.String()
+		if !f.Tag.Has("secret") {
+			shown[value] = true
+			continue
+		}
+		for _, u := range loginsIn(value) {
+			shown[u.name] = true
+		}
+	}
+	return shown
 }
 
 // asPrinted returns the forms that a text takes in logs.

@@ -74,7 +74,7 @@ func TestWeakSecretsAreAWarning(t *testing.T) {
 		}
 	}
 	var log bytes.Buffer
-	weak := []string{guessable("JWT_KEY", "asdf"), guessable("OPS_TOKEN", "short")}
+	weak := weakOf(jwtFlags{JWTKey: "asdf"}, opsFlags{OpsToken: "short"})
 	if err := (strictFlag{}).judge(weak, slog.New(slog.NewTextHandler(&log, nil))); err != nil {
 		t.Error(err)
 	}
@@ -85,10 +85,41 @@ func TestWeakSecretsAreAWarning(t *testing.T) {
 	}
 }
 
+// Case 11.7.
+func TestWhichSecretsAreWeak(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("k3Y-", 8)
+	tests := map[string]struct {
+		flags guessing
+		want  string // of the sentence; "" if nothing is weak
+	}{
+		"a long key":                        {jwtFlags{JWTKey: "0123456789abcdef0123456789abcdef"}, ""},
+		"a sample of many letters":          {jwtFlags{JWTKey: "your-256-bit-secret"}, "JWT_KEY is a sample"},
+		"a sample in other letters":         {jwtFlags{JWTKey: "ChangeMe"}, "JWT_KEY is a sample"},
+		"one letter many times":             {jwtFlags{JWTKey: strings.Repeat("a", 64)}, "JWT_KEY is short, or has few"},
+		"a name":                            {opsFlags{OpsToken: "lockstep"}, "OPS_TOKEN is a name"},
+		"the second key of a file":          {jwtFlags{JWTKeysFile: secret(t, "0123456789abcdef0123456789abcdef\n\nshort\n")}, "JWT_KEYS_FILE line 3 is short"},
+		"a password":                        {natsFlags{NATSURL: "nats://tickets:s3cret-w0rd@h:4222"}, ""},
+		"no password":                       {natsFlags{NATSURL: "nats://h:4222,h:4223"}, ""},
+		"a password that is a service":      {natsFlags{NATSURL: "nats://a:fine-one@h:1,nats://t:orders@h:2"}, "the password in NATS_URL is a name"},
+		"a password that is the user":       {storeFlags{MongoURI: "mongodb://hannah:hannah@h/orders"}, "the password in MONGO_URI is a name"},
+		"a password that is the cluster":    {natsFlags{NATSURL: "nats://t:production@h:4222", NATSClusterID: "production"}, "the password in NATS_URL is a name"},
+		"a password too short to be hidden": {natsFlags{NATSURL: "nats://t:abcde@h:4222"}, "the password in NATS_URL is short"},
+		"a password of the embedded broker": {brokerFlags{NATSPassword: "secret"}, "NATS_PASSWORD is a sample"},
+		"a long password":                   {brokerFlags{NATSPassword: long}, ""},
+	}
+	for name, tt := range tests {
+		weak := weakOf(tt.flags)
+		if said := strings.Join(weak, ""); len(weak) > 1 || (said == "") != (tt.want == "") || !strings.HasPrefix(said, tt.want) {
+			t.Errorf("%s: %q, want %q", name, weak, tt.want)
+		}
+	}
+}
+
 // TestKeysOfSessionsComeFromAFile, the first one signs. Case 11.7.
 func TestKeysOfSessionsComeFromAFile(t *testing.T) {
 	t.Setenv("JWT_KEY", "")
-	both := secret(t, "new key\n\nold key\n")
+	both := secret(t, "new key\r\n\n \t\n\r\nold key")
 	if keys, err := (jwtFlags{JWTKeysFile: both}).keys(); err != nil || len(keys) != 2 || keys[0] != "new key" || keys[1] != "old key" {
 		t.Errorf("keys %q, %v", keys, err)
 	}
@@ -99,6 +130,14 @@ func TestKeysOfSessionsComeFromAFile(t *testing.T) {
 		"both set":     {"--jwt-key=here", "--jwt-keys-file=" + both},
 		"no such":      {"--jwt-keys-file=" + both + "-gone"},
 		"holds no key": {"--jwt-keys-file=" + secret(t, "\n\n")},
+		"a directory":  {"--jwt-keys-file=" + t.TempDir()},
+
+		"JWT_KEYS_FILE line 1 is not": {"--jwt-keys-file=" + secret(t, "# of this year\nkey\n")}, // which would verify like a key
+		"JWT_KEYS_FILE line 2 is not": {"--jwt-keys-file=" + secret(t, "key\nkey \n")},
+		"line 3 is not a key alone":   {"--jwt-keys-file=" + secret(t, "key\nkey2\n\tkey\n")},
+		"line 1 is not a key":         {"--jwt-keys-file=" + secret(t, "\ufeffkey\n")},
+		"line 2 is not a key":         {"--jwt-keys-file=" + secret(t, "key\nk\x00y\n")},
+		"line 1 is not a key alone":   {"--jwt-keys-file=" + secret(t, "k\xffy\n")},
 	} {
 		_, errs, code := output(t, append([]string{"token", "--user=ann@example.com"}, args...)...)
 		if code != exitUsage || !strings.Contains(errs, want) || !strings.Contains(errs, "JWT_KEYS_FILE") {

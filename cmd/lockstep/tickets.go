@@ -41,7 +41,7 @@ func (c *ticketsCmd) assemble(ctx context.Context, p *program) error {
 	if err := p.openTickets(ctx, c.storeFlags, c.TicketsAddr); err != nil {
 		return err
 	}
-	return p.assemble(settings{doors: c.doorFlags, jwt: c.jwtFlags, strict: c.strictFlag, nats: c.natsFlags, listening: c.listenerFlags, notify: c.notifyFlags, tickets: c.ticketFlags})
+	return p.assemble(settings{doors: c.doorFlags, jwt: c.jwtFlags, weak: weakOf(c.jwtFlags, c.opsFlags, c.natsFlags, c.storeFlags), strict: c.strictFlag, nats: c.natsFlags, listening: c.listenerFlags, notify: c.notifyFlags, tickets: c.ticketFlags})
 }
 
 // newTickets builds the tickets service.

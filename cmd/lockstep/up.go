@@ -56,6 +56,7 @@ func newUp(ctx context.Context, c upCmd, log *slog.Logger) (*system, error) {
 
 func (s *system) assembleUp(ctx context.Context) error {
 	c := &s.flags
+	weak := weakOf(c.jwtFlags, c.opsFlags, c.natsFlags, c.storeFlags, c.brokerFlags)
 	if err := s.openOps(ctx); err != nil {
 		return err
 	}
@@ -80,7 +81,7 @@ func (s *system) assembleUp(ctx context.Context) error {
 			return err
 		}
 	}
-	err := s.assemble(settings{doors: c.doorFlags, jwt: c.jwtFlags, strict: c.strictFlag, nats: c.natsFlags, listening: c.listenerFlags, notify: c.notifyFlags, tickets: c.ticketFlags, orders: c.orderFlags})
+	err := s.assemble(settings{doors: c.doorFlags, jwt: c.jwtFlags, weak: weak, strict: c.strictFlag, nats: c.natsFlags, listening: c.listenerFlags, notify: c.notifyFlags, tickets: c.ticketFlags, orders: c.orderFlags})
 	if err != nil {
 		return err
 	}
