@@ -54,7 +54,7 @@ func (p *Payments) CatchUp(ctx context.Context, from time.Time, apply func(conte
 	if err != nil || last == nil { // nil: nothing was ever paid
 		return err
 	}
-	if p.conn != conn || last.Sequence < p.read || p.all || from.Add(-clockMargin).Before(p.since) {
+	if p.conn != conn || last.Sequence < p.read || p.all || !p.since.IsZero() && from.Add(-clockMargin).Before(p.since) {
 		p.conn, p.read, p.since = conn, 0, from.Add(-2*clockMargin)
 		if p.all || from.IsZero() {
 			p.since = time.Time{}

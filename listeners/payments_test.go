@@ -38,7 +38,7 @@ func wantPayments(t *testing.T, what string, got []string, want ...string) {
 	}
 }
 
-// TestPaymentsAreReadUpToThePresent. Case 9.1.
+// TestPaymentsAreReadUpToThePresent, each once. Cases 9.1, 10.7.
 func TestPaymentsAreReadUpToThePresent(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -53,6 +53,7 @@ func TestPaymentsAreReadUpToThePresent(t *testing.T) {
 	w.publish(t, event.Event{Subject: event.PaymentCreated, Payload: []byte(`{"id":"unreadable"}`)}, payment("3"))
 	wantPayments(t, "behind an unreadable one", readPayments(t, p, now.Add(time.Minute)), "3")
 	wantPayments(t, "an order of long ago", readPayments(t, p, time.Time{}), "1", "2", "3")
+	wantPayments(t, "another of long ago, which is met every second while it cannot be cancelled", readPayments(t, p, time.Time{}))
 	wantPayments(t, "an order that was made in the future", readPayments(t, listeners.NewPayments(s), now.Add(time.Hour)), "1", "2", "3")
 }
 

@@ -121,6 +121,10 @@ func (e *Expiry) sweep(ctx context.Context) {
 			l.leave(0, fmt.Errorf("look for overdue orders: %w", err))
 			break
 		}
+		if d.ExpiresAt.IsZero() {
+			l.leave(1, e.fail(ctx, d, l, errNoEnd))
+			continue
+		}
 		if batch = append(batch, d); len(batch) == expiryBatch {
 			e.expire(ctx, batch, l)
 			batch = batch[:0]
@@ -155,19 +159,21 @@ func (e *Expiry) expire(ctx context.Context, batch []Due, l *look) {
 	}
 	for _, d := range batch {
 		if err := e.expireOne(ctx, d, l); err != nil {
-			l.leave(1, fmt.Errorf("order %s: %w", d.OrderID, err))
+			l.leave(1, err)
 		}
 	}
 }
+
+// errNoEnd: nobody knows whether the order is overdue.
+var errNoEnd = errors.New("expiresAt is no time: correct it, or cancel the order")
 
 // errPostponed: it failed a moment ago.
 var errPostponed = errors.New("tried again later")
 
 func (e *Expiry) expireOne(ctx context.Context, d Due, l *look) error {
-	before, failed := e.failing[d.OrderID]
-	if failed && time.Now().Before(before.next) {
+	if before, failed := e.failing[d.OrderID]; failed && time.Now().Before(before.next) {
 		l.failing[d.OrderID] = before
-		return errPostponed
+		return fmt.Errorf("order %s: %w", d.OrderID, errPostponed)
 	}
 	err := e.service.gate.owes(ctx, d.OrderID)
 	if err == nil {
@@ -176,12 +182,19 @@ func (e *Expiry) expireOne(ctx context.Context, d Due, l *look) error {
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
+	return e.fail(ctx, d, l, err)
+}
+
+// fail notes that an order could not be cancelled, says so once, and returns
+// why.
+func (e *Expiry) fail(ctx context.Context, d Due, l *look, err error) error {
+	before, failed := e.failing[d.OrderID]
 	if !failed {
 		e.opts.Log.WarnContext(ctx, "an overdue order cannot be cancelled and is tried again", "order_id", d.OrderID, "err", err)
 	}
 	pause := min(max(2*before.pause, failedPause), failedLongest)
 	l.failing[d.OrderID] = failing{pause: pause, next: time.Now().Add(pause)}
-	return err
+	return fmt.Errorf("order %s: %w", d.OrderID, err)
 }
 
 // note keeps what the look led to, and logs when it is news.

@@ -1,6 +1,7 @@
 package order
 
 import (
+	"slices"
 	"time"
 
 	"lockstep/event"
@@ -20,6 +21,9 @@ const (
 // Active lists the statuses in which an order takes its ticket from everybody
 // else. The store's unique index covers exactly these.
 func Active() []Status { return []Status{Created, AwaitingPayment, Complete} }
+
+// Known reports whether s is a status.
+func (s Status) Known() bool { return s == Cancelled || slices.Contains(Active(), s) }
 
 // Order is a reservation of one ticket by one user.
 type Order struct {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"iter"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -261,5 +262,51 @@ func TestExpiryCancelsOverdueOrdersOnly(t *testing.T) {
 	})
 	if got := f.payloads(t, v.ID); len(got) != 2 {
 		t.Errorf("events = %q, want creation and cancellation", got)
+	}
+}
+
+// endless are orders of which none says when it ends.
+type endless struct{ order.Store }
+
+func (s endless) Expired(ctx context.Context, now time.Time) iter.Seq2[order.Due, error] {
+	return func(yield func(order.Due, error) bool) {
+		for d, err := range s.Store.Expired(ctx, now.Add(time.Hour)) {
+			d.ExpiresAt = time.Time{}
+			if !yield(d, err) {
+				return
+			}
+		}
+	}
+}
+
+// unread are payments that nobody may read.
+type unread struct{ t *testing.T }
+
+func (p unread) CatchUp(context.Context, time.Time, func(context.Context, event.Paid) error) error {
+	p.t.Error("all payments are read for an order that says nothing")
+	return nil
+}
+
+// Case 10.7: nobody knows whether an order is overdue that does not say when it
+// ends: it is left, and told, and the payments are not read for it.
+func TestAnOrderThatDoesNotSayWhenItEndsIsLeft(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	v := f.reserve(t, "ann")
+	s := order.NewService(endless{f.db.Orders()}, f.db.OrderTickets(), order.Options{Now: f.clock.Now, Payments: unread{t}})
+	expiry := order.NewExpiry(s, order.ExpiryOptions{Interval: time.Millisecond, Grace: 1})
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- expiry.Run(ctx) }()
+	until(t, "the check tells of it", func() bool {
+		err := expiry.Check()
+		return err != nil && strings.HasPrefix(err.Error(), "1 overdue") && strings.Contains(err.Error(), v.ID)
+	})
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if got, err := f.Order(t.Context(), "ann", v.ID); err != nil || got.Status != order.Created {
+		t.Errorf("order %+v, %v", got, err)
 	}
 }

@@ -52,7 +52,8 @@ type Store interface {
 	Orders(ctx context.Context, userID string) iter.Seq2[Order, error]
 
 	// Expired yields the orders of status Created whose ExpiresAt is not after
-	// now, longest overdue first. Orders may be written by the loop's body. An
+	// now, longest overdue first, and those that do not say when they end, whose
+	// ExpiresAt is zero. Orders may be written by the loop's body. An
 	// error ends the sequence; a record that cannot be read does not.
 	Expired(ctx context.Context, now time.Time) iter.Seq2[Due, error]
 
@@ -72,7 +73,7 @@ type Store interface {
 // Due names an order whose window has passed.
 type Due struct {
 	OrderID   string
-	ExpiresAt time.Time
+	ExpiresAt time.Time // zero if the order does not say
 }
 
 // Change is a set of conditional writes that were decided together.

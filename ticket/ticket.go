@@ -56,6 +56,9 @@ const (
 	Tombstone LockState = "tombstone" // the order was cancelled before its creation was heard of
 )
 
+// LockStates returns every state.
+func LockStates() []LockState { return []LockState{Held, Waiting, Released, Tombstone} }
+
 // Lock is what the tickets service knows of one order.
 type Lock struct {
 	OrderID  string

@@ -5,6 +5,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 )
@@ -51,6 +52,66 @@ func (a *amount) UnmarshalBSONValue(typ byte, data []byte) error {
 	*a = amount(f)
 	return err
 }
+
+// flag is a boolean, which only this program writes; false if it is null or
+// missing. Nothing else is cast: filters would not find what the cast says.
+type flag bool
+
+// UnmarshalBSONValue implements bson.ValueUnmarshaler.
+func (f *flag) UnmarshalBSONValue(typ byte, data []byte) error {
+	v := bson.RawValue{Type: bson.Type(typ), Value: data}
+	b, ok := v.BooleanOK()
+	if *f = flag(b); !ok && v.Type != bson.TypeNull && v.Type != bson.TypeUndefined {
+		return fmt.Errorf("a boolean is a %s", v.Type)
+	}
+	return nil
+}
+
+// moment is a time, the zero one if it is null or missing. A number is read as
+// milliseconds since 1970, a text as JavaScript prints dates.
+type moment struct{ time.Time }
+
+// MarshalBSONValue implements bson.ValueMarshaler.
+func (m moment) MarshalBSONValue() (byte, []byte, error) { return marshal(m.Time) }
+
+// UnmarshalBSONValue implements bson.ValueUnmarshaler.
+func (m *moment) UnmarshalBSONValue(typ byte, data []byte) (err error) {
+	v := bson.RawValue{Type: bson.Type(typ), Value: data}
+	switch v.Type {
+	case bson.TypeDateTime:
+		m.Time = v.Time().UTC()
+	case bson.TypeNull, bson.TypeUndefined:
+		m.Time = time.Time{}
+	case bson.TypeString:
+		m.Time, err = parseTime(v.StringValue())
+	case bson.TypeInt32, bson.TypeInt64, bson.TypeDouble:
+		var ms count
+		err = ms.UnmarshalBSONValue(typ, data)
+		m.Time = time.UnixMilli(int64(ms)).UTC()
+	default:
+		err = fmt.Errorf("a time is a %s", v.Type)
+	}
+	return err
+}
+
+func parseTime(s string) (time.Time, error) {
+	for _, layout := range []string{time.RFC3339Nano, time.DateOnly} {
+		if t, err := time.Parse(layout, s); err == nil {
+			return t.UTC(), nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("%q is no time", s)
+}
+
+// stamp is a time that is only written, for people and indexes: whatever lies
+// there in its place, nobody reads.
+type stamp struct{ time.Time }
+
+// MarshalBSONValue implements bson.ValueMarshaler.
+func (s stamp) MarshalBSONValue() (byte, []byte, error) { return marshal(s.Time) }
+
+// UnmarshalBSONValue implements bson.ValueUnmarshaler.
+func (*stamp) UnmarshalBSONValue(byte, []byte) error { return nil }
 
 func number(v bson.RawValue) (float64, error) {
 	switch v.Type {
@@ -105,6 +166,18 @@ func (c *count) UnmarshalBSONValue(typ byte, data []byte) error {
 	}
 	*c = count(f)
 	return err
+}
+
+// spelled is the condition that a field is s, however it was written.
+func spelled(s string) bson.D {
+	forms := bson.A{s}
+	if o, ok := recordID(s).objectID(); ok {
+		forms = append(forms, o)
+	}
+	if n, err := strconv.ParseInt(s, 10, 64); err == nil && strconv.FormatInt(n, 10) == s {
+		forms = append(forms, n)
+	}
+	return is("$in", forms)
 }
 
 // counted is the condition that a field is n, however it was written.

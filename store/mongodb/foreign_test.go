@@ -10,11 +10,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.mongodb.org/mongo-driver/v2/bson"
+	"golang.org/x/sync/errgroup"
 
 	"lockstep/event"
+	"lockstep/listeners"
 	"lockstep/order"
 	"lockstep/replica"
 	"lockstep/store/mongodb"
@@ -238,4 +241,242 @@ func wantErr(t *testing.T, got, want error) {
 	if !errors.Is(got, want) {
 		t.Errorf("error %v, want %v", got, want)
 	}
+}
+
+// Case 10.7: an overdue order is found whatever type its time has, and one that
+// does not say when it ends is found and not taken for overdue.
+func TestOverdueOrdersOfForeignTimesAreFound(t *testing.T) {
+	t.Parallel()
+	set := mongotest.Shared(t)
+	name := set.Database(t)
+	db := open(t, set.URI(name), mongodb.Options{})
+	now := time.Now()
+	past, future := now.Add(-time.Hour).UTC().Truncate(time.Millisecond), now.Add(time.Hour)
+	want := map[string]time.Time{}
+	for _, c := range []struct {
+		expiresAt any
+		want      time.Time
+		isFound   bool
+	}{
+		{past, past, true},
+		{past.Format(time.RFC3339Nano), past, true},
+		{past.UnixMilli(), past, true},
+		{float64(past.UnixMilli()), past, true},
+		{nil, time.Time{}, true},
+		{bson.Null{}, time.Time{}, true},
+		{"tomorrow", time.Time{}, true},
+		{math.NaN(), time.Time{}, true},
+		{true, time.Time{}, true},
+		{bson.D{{Key: "at", Value: past}}, time.Time{}, true},
+		{future, time.Time{}, false},
+		{future.Format(time.RFC3339Nano), time.Time{}, false},
+		{future.UnixMilli(), time.Time{}, false},
+	} {
+		id := bson.NewObjectID()
+		doc := with(bson.D{{Key: "_id", Value: id}, {Key: "userId", Value: "bob"}, {Key: "status", Value: "created"}, {Key: "version", Value: 0},
+			{Key: "ticket", Value: bson.NewObjectID()}}, "expiresAt", c.expiresAt)
+		if _, err := set.Client().Database(name).Collection("orders").InsertOne(t.Context(), doc); err != nil {
+			t.Fatal(err)
+		}
+		if c.isFound {
+			want[id.Hex()] = c.want
+		}
+	}
+	got := map[string]time.Time{}
+	for d, err := range db.Orders().Expired(t.Context(), now) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got[d.OrderID] = d.ExpiresAt
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("overdue orders (-want +got):\n%s", diff)
+	}
+}
+
+// Case 10.7: the list of a user has what a single read gives them.
+func TestOrdersOfForeignUserIDsAreListed(t *testing.T) {
+	t.Parallel()
+	set := mongotest.Shared(t)
+	name := set.Database(t)
+	db := open(t, set.URI(name), mongodb.Options{})
+	bob := bson.NewObjectID()
+	for _, c := range []struct {
+		userID any
+		reads  string
+	}{{bob, bob.Hex()}, {bob.Hex(), bob.Hex()}, {7, "7"}, {7.0, "7"}, {"7", "7"}} {
+		doc := bson.D{{Key: "userId", Value: c.userID}, {Key: "status", Value: "created"}, {Key: "ticket", Value: bson.NewObjectID()}, {Key: "createdAt", Value: "noon"}}
+		if _, err := set.Client().Database(name).Collection("orders").InsertOne(t.Context(), doc); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for user, want := range map[string]int{bob.Hex(): 2, "7": 3, "07": 0} {
+		n := 0
+		for o, err := range db.Orders().Orders(t.Context(), user) {
+			if n++; err != nil || o.UserID != user {
+				t.Errorf("order %+v, %v", o, err)
+			}
+		}
+		if n != want {
+			t.Errorf("%d orders of %s, want %d", n, user, want)
+		}
+	}
+}
+
+// Case 10.7: what no part of the program reads makes nothing unreadable; what
+// only it writes is read as it writes it.
+func TestFieldsThatNobodyReadsAreNotRead(t *testing.T) {
+	t.Parallel()
+	set := mongotest.Shared(t)
+	name := set.Database(t)
+	db := open(t, set.URI(name), mongodb.Options{Log: slog.New(slog.DiscardHandler)})
+	data := set.Client().Database(name)
+	id := bson.NewObjectID()
+	doc := append(bson.D{{Key: "_id", Value: id}, {Key: "createdAt", Value: bson.A{"noon"}}, {Key: "rev", Value: "3"}, {Key: "orderId", Value: ""}}, canonicalTicket...)
+	if _, err := data.Collection("tickets").InsertOne(t.Context(), doc); err != nil {
+		t.Fatal(err)
+	}
+	var free []ticket.Ticket
+	for f, err := range db.Tickets().Free(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		free = append(free, f)
+	}
+	if len(free) != 1 || free[0].ID != id.Hex() {
+		t.Fatalf("free tickets %+v, want %s", free, id.Hex())
+	}
+	if err := db.Tickets().Commit(t.Context(), edit(free[0])); err != nil {
+		t.Errorf("edit of a ticket whose revision is a text: %v", err)
+	}
+	for _, deleted := range []any{1, "true", bson.D{}} {
+		id := bson.NewObjectID()
+		for _, c := range []string{"tickets", "replica"} {
+			if _, err := data.Collection(c).InsertOne(t.Context(), append(bson.D{{Key: "_id", Value: id}, {Key: "deleted", Value: deleted}}, canonicalTicket...)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, err := db.Tickets().Ticket(t.Context(), id.Hex())
+		wantErr(t, err, ticket.ErrUnreadable)
+		_, err = db.OrderTickets().Ticket(t.Context(), id.Hex())
+		wantErr(t, err, order.ErrUnreadable)
+	}
+}
+
+// Case 10.4: the unique index takes the text of an ObjectId for another ticket.
+func TestATicketIsNotSoldBesideAnOrderThatNamesItInAText(t *testing.T) {
+	t.Parallel()
+	set := mongotest.Shared(t)
+	name := set.Database(t)
+	db := open(t, set.URI(name), mongodb.Options{})
+	orders := set.Client().Database(name).Collection("orders")
+	taken, free := bson.NewObjectID().Hex(), bson.NewObjectID().Hex()
+	foreign := bson.NewObjectID()
+	if _, err := orders.InsertOne(t.Context(), bson.D{{Key: "_id", Value: foreign}, {Key: "userId", Value: "bob"}, {Key: "status", Value: "complete"}, {Key: "ticket", Value: taken}}); err != nil {
+		t.Fatal(err)
+	}
+	buy := func(ticketID string) error {
+		now := order.Order{ID: bson.NewObjectID().Hex(), UserID: "ann", Status: order.Created, TicketID: ticketID, ExpiresAt: time.Now()}
+		return db.Orders().Commit(t.Context(), order.Change{Now: now})
+	}
+	var all errgroup.Group
+	for range 8 {
+		all.Go(func() error { return buy(bson.NewObjectID().Hex()) })
+		all.Go(func() error {
+			if err := buy(taken); !errors.Is(err, order.ErrReserved) {
+				return fmt.Errorf("a sold ticket: %w", err)
+			}
+			return nil
+		})
+	}
+	if err := all.Wait(); err != nil {
+		t.Error(err)
+	}
+	if err := buy(free); err != nil {
+		t.Error(err)
+	}
+	if o, err := db.Orders().Order(t.Context(), foreign.Hex()); err != nil || o.TicketID != taken {
+		t.Errorf("order %+v, %v", o, err)
+	}
+}
+
+// Case 10.7: what has an _id by which nobody finds it is in no list, and named.
+func TestDocumentsOfForeignIDsAreNamed(t *testing.T) {
+	t.Parallel()
+	set := mongotest.Shared(t)
+	name := set.Database(t)
+	var log bytes.Buffer
+	registry := prometheus.NewRegistry()
+	db := open(t, set.URI(name), mongodb.Options{Log: slog.New(slog.NewTextHandler(&log, nil)), Registerer: registry})
+	data := set.Client().Database(name)
+	twin := bson.NewObjectID()
+	odd := []any{
+		bson.MinKey{}, bson.Null{}, 5, int64(6), 7.5, decimal(t, "8"), math.NaN(), "", twin.Hex(), bson.Symbol("s"), bson.D{{Key: "a", Value: 1}},
+		bson.Binary{Subtype: 4, Data: bytes.Repeat([]byte{7}, 16)}, true, false, time.Now(), bson.Timestamp{T: 1},
+	}
+	records := map[string]bson.D{
+		"tickets": canonicalTicket, "replica": nodeCopy,
+		"orders": {{Key: "userId", Value: "bob"}, {Key: "status", Value: "cancelled"}, {Key: "ticket", Value: "t"}},
+		"locks":  {{Key: "ticketId", Value: "t"}, {Key: "state", Value: "released"}},
+	}
+	others := map[string]bson.D{
+		"quarantine": {{Key: "queueGroup", Value: "g"}, {Key: "payload", Value: "x"}},
+		"payments":   {{Key: "reason", Value: "paid_twice"}, {Key: "open", Value: true}, {Key: "orderId", Value: "o"}, {Key: "paymentId", Value: "p"}},
+	}
+	insert := func(c string, id any, doc bson.D) {
+		t.Helper()
+		if _, err := data.Collection(c).InsertOne(t.Context(), append(bson.D{{Key: "_id", Value: id}}, doc...)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for c, doc := range records {
+		for _, id := range append([]any{twin, "text"}, odd...) {
+			insert(c, id, doc)
+		}
+	}
+	for c, doc := range others {
+		insert(c, "o:p", doc)
+		for _, id := range odd {
+			if id != "" && id != twin.Hex() && id != bson.Symbol("s") {
+				insert(c, id, doc)
+			}
+		}
+		insert(c, twin, doc)
+	}
+	want := []string{twin.Hex(), "text"}
+	wantIDs := func(what string, err error, got ...string) {
+		t.Helper()
+		if diff := cmp.Diff(want, got); diff != "" || err != nil {
+			t.Errorf("%s: %v (-want +got):\n%s", what, err, diff)
+		}
+	}
+	tickets, err := db.Tickets().Page(t.Context(), "", 100)
+	wantIDs("tickets", err, idsOf(tickets, func(t ticket.Ticket) string { return t.ID })...)
+	rows, err := db.Replica().Page(t.Context(), "", 100)
+	wantIDs("rows", err, idsOf(rows, func(r replica.Row) string { return r.ID })...)
+	orders, err := db.Orders().Page(t.Context(), "", 100)
+	wantIDs("orders", err, idsOf(orders, func(o order.Order) string { return o.ID })...)
+	locks, err := db.Tickets().Locks(t.Context(), "", 100)
+	wantIDs("locks", err, idsOf(locks, func(l ticket.Lock) string { return l.OrderID })...)
+	want = []string{"o:p"}
+	set1, err := db.Quarantine().List(t.Context(), listeners.Filter{}, "", 100)
+	wantIDs("quarantine", err, idsOf(set1, func(q listeners.Quarantined) string { return q.ID })...)
+	refunds, err := db.Orders().Refunds(t.Context(), true, "", 100)
+	wantIDs("refunds", err, idsOf(refunds, order.Payment.ID)...)
+	for c, n := range map[string]int{
+		"tickets": len(odd), "replica": len(odd), "orders": len(odd), "locks": len(odd), "quarantine": len(odd) - 2, "payments": len(odd) - 2,
+	} {
+		got := strings.Count(log.String(), "table="+c+" ")
+		if got != n {
+			t.Errorf("%s: %d documents are named, want %d", c, got, n)
+		}
+	}
+}
+
+func idsOf[T any](all []T, id func(T) string) []string {
+	var ids []string
+	for _, v := range all {
+		ids = append(ids, id(v))
+	}
+	return ids
 }

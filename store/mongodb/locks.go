@@ -2,6 +2,8 @@ package mongodb
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -12,19 +14,27 @@ import (
 
 // lockDoc is what is known of an order, by the order's id.
 type lockDoc struct {
-	ID       recordID         `bson:"_id"`
+	ID       ownID            `bson:"_id"`
 	TicketID recordID         `bson:"ticketId"`
-	Version  int64            `bson:"version"`
+	Version  count            `bson:"version"`
 	State    ticket.LockState `bson:"state"`
 	Since    time.Time        `bson:"since"`
 }
 
 func newLockDoc(l ticket.Lock) lockDoc {
-	return lockDoc{ID: recordID(l.OrderID), TicketID: recordID(l.TicketID), Version: l.Version, State: l.State, Since: instant(l.Since)}
+	return lockDoc{ID: ownID(l.OrderID), TicketID: recordID(l.TicketID), Version: count(l.Version), State: l.State, Since: instant(l.Since)}
 }
 
 func (d lockDoc) lock() ticket.Lock {
-	return ticket.Lock{OrderID: string(d.ID), TicketID: string(d.TicketID), Version: d.Version, State: d.State, Since: d.Since.UTC()}
+	return ticket.Lock{OrderID: string(d.ID), TicketID: string(d.TicketID), Version: int64(d.Version), State: d.State, Since: d.Since.UTC()}
+}
+
+// check implements checked: no query finds what has another state.
+func (d lockDoc) check() error {
+	if !slices.Contains(ticket.LockStates(), d.State) {
+		return fmt.Errorf("%q is no state", d.State)
+	}
+	return nil
 }
 
 func (s *Tickets) locks() collection { return s.db.collection(locksName) }
@@ -66,11 +76,11 @@ func (s *Tickets) Waiting(ctx context.Context) (int, error) {
 func (c *change) lock(l ticket.LockChange) {
 	d := newLockDoc(l.Now)
 	if l.Was.State == "" {
-		c.insert(locksName, d.ID, d)
+		c.insert(locksName, recordID(d.ID), d)
 		return
 	}
-	asRead := bson.D{{Key: "state", Value: l.Was.State}, {Key: "version", Value: l.Was.Version}}
-	c.update(locksName, d.ID, asRead, is("$set", bson.D{
+	asRead := bson.D{{Key: "state", Value: l.Was.State}, {Key: "version", Value: counted(l.Was.Version)}}
+	c.update(locksName, recordID(d.ID), asRead, is("$set", bson.D{
 		{Key: "ticketId", Value: d.TicketID}, {Key: "version", Value: d.Version},
 		{Key: "state", Value: d.State}, {Key: "since", Value: d.Since},
 	}))

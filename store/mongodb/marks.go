@@ -91,11 +91,7 @@ var errNoMark = errors.New("no mark")
 // Store implements listeners.Marks.
 func (s *Marks) Store(ctx context.Context, m listeners.Mark) (bool, error) {
 	d := newMarkDoc(m)
-	revision := any(m.Revision)
-	if m.Revision == 0 {
-		revision = nil // has none, or is not there
-	}
-	filter := bson.D{{Key: "_id", Value: d.ID}, {Key: "revision", Value: revision}}
+	filter := bson.D{{Key: "_id", Value: d.ID}, {Key: "revision", Value: counted(m.Revision)}}
 	_, err := s.marks().ReplaceOne(ctx, filter, d, options.Replace().SetUpsert(true))
 	if mongo.IsDuplicateKeyError(err) {
 		return false, nil // it has another revision

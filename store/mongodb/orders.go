@@ -27,30 +27,38 @@ func (s *Orders) orders() collection { return s.db.collection(ordersName) }
 // orderDoc is an order as it lies in the database. Node services wrote it
 // without price and createdAt; its price is 0 then.
 type orderDoc struct {
-	ID        recordID     `bson:"_id"`
+	ID        ownID        `bson:"_id"`
 	UserID    text         `bson:"userId"`
 	Status    order.Status `bson:"status"`
-	ExpiresAt time.Time    `bson:"expiresAt"`
+	ExpiresAt moment       `bson:"expiresAt"`
 	Ticket    recordID     `bson:"ticket"`
 	Price     amount       `bson:"price"`
 	Version   count        `bson:"version"`
 	LockFrom  count        `bson:"lockFrom,omitempty"`
-	PaidBy    string       `bson:"paidBy,omitempty"`
-	CreatedAt time.Time    `bson:"createdAt,omitempty"`
+	PaidBy    text         `bson:"paidBy,omitempty"`
+	CreatedAt stamp        `bson:"createdAt,omitempty"`
 }
 
 func newOrderDoc(o order.Order) orderDoc {
 	return orderDoc{
-		ID: recordID(o.ID), UserID: text(o.UserID), Status: o.Status, ExpiresAt: instant(o.ExpiresAt),
-		Ticket: recordID(o.TicketID), Price: amount(o.Price), Version: count(o.Version), LockFrom: count(o.LockFrom), PaidBy: o.PaidBy,
+		ID: ownID(o.ID), UserID: text(o.UserID), Status: o.Status, ExpiresAt: moment{instant(o.ExpiresAt)},
+		Ticket: recordID(o.TicketID), Price: amount(o.Price), Version: count(o.Version), LockFrom: count(o.LockFrom), PaidBy: text(o.PaidBy),
 	}
 }
 
 func (d orderDoc) order() order.Order {
 	return order.Order{
-		ID: string(d.ID), UserID: string(d.UserID), Status: d.Status, ExpiresAt: d.ExpiresAt.UTC(),
-		TicketID: string(d.Ticket), Price: float64(d.Price), Version: int64(d.Version), LockFrom: int64(d.LockFrom), PaidBy: d.PaidBy,
+		ID: string(d.ID), UserID: string(d.UserID), Status: d.Status, ExpiresAt: d.ExpiresAt.Time,
+		TicketID: string(d.Ticket), Price: float64(d.Price), Version: int64(d.Version), LockFrom: int64(d.LockFrom), PaidBy: string(d.PaidBy),
 	}
+}
+
+// check implements checked: no query finds what has another status.
+func (d orderDoc) check() error {
+	if !d.Status.Known() {
+		return fmt.Errorf("%q is no status", d.Status)
+	}
+	return nil
 }
 
 // Order implements order.Store.
@@ -64,7 +72,7 @@ func (s *Orders) Order(ctx context.Context, id string) (order.Order, error) {
 
 // Orders implements order.Store.
 func (s *Orders) Orders(ctx context.Context, userID string) iter.Seq2[order.Order, error] {
-	return sequence(ctx, s.orders(), query{filter: is("userId", userID), sort: asc("createdAt"), hint: byUser}, orderDoc.order)
+	return sequence(ctx, s.orders(), query{filter: is("userId", spelled(userID)), sort: asc("createdAt"), hint: byUser}, orderDoc.order)
 }
 
 // dueDoc is all that expiry reads of an order, so that nothing else of it can
@@ -80,14 +88,28 @@ func (d dueDoc) due() order.Due {
 	if err := id.UnmarshalBSONValue(byte(d.ID.Type), d.ID.Value); err != nil {
 		id = recordID(d.ID.String())
 	}
-	at, _ := d.ExpiresAt.TimeOK() // an array of times matches too: it has come then
-	return order.Due{OrderID: string(id), ExpiresAt: at.UTC()}
+	var at moment
+	if err := at.UnmarshalBSONValue(byte(d.ExpiresAt.Type), d.ExpiresAt.Value); err != nil {
+		at = moment{} // it does not say
+	}
+	return order.Due{OrderID: string(id), ExpiresAt: at.Time}
 }
 
 // Expired implements order.Store.
 func (s *Orders) Expired(ctx context.Context, now time.Time) iter.Seq2[order.Due, error] {
-	filter := bson.D{{Key: "status", Value: order.Created}, {Key: "expiresAt", Value: is("$lte", now)}}
-	return sequence(ctx, s.orders(), query{filter: filter, sort: asc("expiresAt")}, dueDoc.due)
+	// $lte would find no time of another type.
+	filter := bson.D{{Key: "status", Value: order.Created}, {Key: "expiresAt", Value: is("$not", is("$gt", now))}}
+	found := sequence(ctx, s.orders(), query{filter: filter, sort: asc("expiresAt")}, dueDoc.due)
+	return func(yield func(order.Due, error) bool) {
+		for d, err := range found {
+			if err == nil && d.ExpiresAt.After(now) {
+				continue
+			}
+			if !yield(d, err) {
+				return
+			}
+		}
+	}
 }
 
 // Page implements order.Store.
@@ -126,8 +148,8 @@ func (c *change) order(was *order.Order, now order.Order, at time.Time) {
 	d := newOrderDoc(now)
 	var w *write
 	if was == nil {
-		d.CreatedAt = instant(at)
-		w = c.insert(ordersName, d.ID, d)
+		d.CreatedAt = stamp{instant(at)}
+		w = c.insert(ordersName, recordID(d.ID), d)
 	} else {
 		w = c.update(ordersName, recordID(was.ID), is("version", counted(was.Version)), is("$set", differing(newOrderDoc(*was), d)))
 	}

@@ -16,11 +16,11 @@ func (s *Orders) payments() collection { return s.db.collection(paymentsName) }
 type paymentDoc struct {
 	ID        string       `bson:"_id"`
 	OrderID   recordID     `bson:"orderId"`
-	PaymentID string       `bson:"paymentId"`
-	StripeID  string       `bson:"stripeId,omitempty"`
+	PaymentID text         `bson:"paymentId"`
+	StripeID  text         `bson:"stripeId,omitempty"`
 	TicketID  recordID     `bson:"ticketId"`
-	UserID    string       `bson:"userId"`
-	Price     float64      `bson:"price"`
+	UserID    text         `bson:"userId"`
+	Price     amount       `bson:"price"`
 	Reason    order.Reason `bson:"reason,omitempty"` // only of refunds
 	Open      bool         `bson:"open,omitempty"`   // a refund that was not given back
 	At        time.Time    `bson:"at"`
@@ -29,15 +29,15 @@ type paymentDoc struct {
 
 func newPaymentDoc(p order.Payment) paymentDoc {
 	return paymentDoc{
-		ID: p.ID(), OrderID: recordID(p.OrderID), PaymentID: p.PaymentID, StripeID: p.StripeID, TicketID: recordID(p.TicketID),
-		UserID: p.UserID, Price: p.Price, Reason: p.Reason, Open: p.Reason != "" && p.SettledAt.IsZero(),
+		ID: p.ID(), OrderID: recordID(p.OrderID), PaymentID: text(p.PaymentID), StripeID: text(p.StripeID), TicketID: recordID(p.TicketID),
+		UserID: text(p.UserID), Price: amount(p.Price), Reason: p.Reason, Open: p.Reason != "" && p.SettledAt.IsZero(),
 		At: instant(p.At), SettledAt: instant(p.SettledAt),
 	}
 }
 
 // check implements checked: pages go on behind the id that a payment tells.
 func (d paymentDoc) check() error {
-	if d.ID != order.PaymentKey(string(d.OrderID), d.PaymentID) {
+	if d.ID != order.PaymentKey(string(d.OrderID), string(d.PaymentID)) {
 		return errors.New("_id is not orderId:paymentId")
 	}
 	return nil
@@ -45,8 +45,8 @@ func (d paymentDoc) check() error {
 
 func (d paymentDoc) payment() order.Payment {
 	p := order.Payment{
-		OrderID: string(d.OrderID), PaymentID: d.PaymentID, StripeID: d.StripeID, TicketID: string(d.TicketID),
-		UserID: d.UserID, Price: d.Price, Reason: d.Reason, At: d.At.UTC(),
+		OrderID: string(d.OrderID), PaymentID: string(d.PaymentID), StripeID: string(d.StripeID), TicketID: string(d.TicketID),
+		UserID: string(d.UserID), Price: float64(d.Price), Reason: d.Reason, At: d.At.UTC(),
 	}
 	if !d.SettledAt.IsZero() {
 		p.SettledAt = d.SettledAt.UTC()
@@ -65,6 +65,11 @@ func (s *Orders) Payment(ctx context.Context, id string) (order.Payment, error) 
 
 // Refunds implements order.Ledger.
 func (s *Orders) Refunds(ctx context.Context, open bool, after string, limit int) ([]order.Payment, error) {
+	if after == "" {
+		if err := s.payments().noteStrangers(ctx, false); err != nil {
+			return nil, err
+		}
+	}
 	filter := bson.D{{Key: "reason", Value: is("$exists", true)}, {Key: "_id", Value: is("$gt", after)}}
 	if open {
 		filter = bson.D{{Key: "open", Value: true}, {Key: "_id", Value: is("$gt", after)}}

@@ -86,6 +86,11 @@ func onlyDuplicates(err error) bool {
 
 // List implements listeners.Quarantine.
 func (s *Quarantine) List(ctx context.Context, f listeners.Filter, after string, limit int) ([]listeners.Quarantined, error) {
+	if after == "" {
+		if err := s.messages().noteStrangers(ctx, false); err != nil {
+			return nil, err
+		}
+	}
 	filter := is("_id", is("$gt", after))
 	if f.Group != "" {
 		filter = append(filter, bson.E{Key: "queueGroup", Value: f.Group})

@@ -268,11 +268,17 @@ func ended(ctx context.Context, err error) error {
 
 // page returns up to limit documents that can be read, fewer if they are large,
 // with an id above after, by the id's text. Ids are of two types, which the
-// server sorts apart, so both are read and merged.
+// server sorts apart, so both are read and merged. Ids of other types are no
+// record's.
 func page[D, T any](ctx context.Context, c collection, after string, limit int, convert func(D) T, id func(T) string) ([]T, error) {
 	part := func(filter bson.D) iter.Seq2[sized[T], error] {
 		q := query{filter: filter, sort: asc("_id"), batch: min(limit, pageRows)}
 		return sequence(ctx, c, q, func(d measured[D]) sized[T] { return sized[T]{convert(d.doc), d.size} })
+	}
+	if after == "" {
+		if err := c.noteStrangers(ctx, true); err != nil {
+			return nil, err
+		}
 	}
 	all := make([]T, 0, min(limit, pageRows))
 	size := 0

@@ -27,16 +27,16 @@ func (db *DB) copies() collection { return db.collection(db.opts.Replica) }
 
 // rowDoc is a row of the replica as it lies in the database.
 type rowDoc struct {
-	ID      recordID `bson:"_id"`
-	Version count    `bson:"version"`
-	Title   text     `bson:"title"`
-	Price   amount   `bson:"price"`
-	OrderID text     `bson:"orderId,omitempty"`
-	Deleted bool     `bson:"deleted,omitempty"`
+	ID      ownID  `bson:"_id"`
+	Version count  `bson:"version"`
+	Title   text   `bson:"title"`
+	Price   amount `bson:"price"`
+	OrderID text   `bson:"orderId,omitempty"`
+	Deleted flag   `bson:"deleted,omitempty"`
 }
 
 func (d rowDoc) row() replica.Row {
-	return replica.Row{ID: string(d.ID), Version: int64(d.Version), Title: string(d.Title), Price: float64(d.Price), OrderID: string(d.OrderID), Deleted: d.Deleted}
+	return replica.Row{ID: string(d.ID), Version: int64(d.Version), Title: string(d.Title), Price: float64(d.Price), OrderID: string(d.OrderID), Deleted: bool(d.Deleted)}
 }
 
 func (d rowDoc) ticket() order.Ticket {
@@ -106,7 +106,7 @@ func model(w replica.Write) mongo.WriteModel {
 		return mongo.NewDeleteOneModel().SetFilter(append(id, bson.E{Key: "version", Value: counted(w.From)}))
 	}
 	if w.From == event.None {
-		doc := rowDoc{ID: recordID(r.ID), Version: count(r.Version), Title: text(r.Title), Price: amount(r.Price), OrderID: text(r.OrderID), Deleted: r.Deleted}
+		doc := rowDoc{ID: ownID(r.ID), Version: count(r.Version), Title: text(r.Title), Price: amount(r.Price), OrderID: text(r.OrderID), Deleted: flag(r.Deleted)}
 		return mongo.NewUpdateOneModel().SetFilter(id).SetUpdate(is("$setOnInsert", doc)).SetUpsert(true)
 	}
 	set := bson.D{{Key: "version", Value: r.Version}, {Key: "title", Value: r.Title}, {Key: "price", Value: r.Price}}
@@ -138,7 +138,7 @@ func (s *OrderTickets) Tickets(ctx context.Context, ids []string) iter.Seq2[orde
 // TicketIDs implements order.Tickets.
 func (s *OrderTickets) TicketIDs(ctx context.Context, after string, limit int) ([]string, error) {
 	type named struct {
-		ID recordID `bson:"_id"`
+		ID ownID `bson:"_id"`
 	}
 	return page(ctx, s.db.copies(), after, limit, func(n named) string { return string(n.ID) }, func(id string) string { return id })
 }

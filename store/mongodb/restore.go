@@ -159,19 +159,32 @@ var errUnguarded = errors.New("the unique index of active orders is not there")
 // the one of the start and has the index that lets a ticket have one active
 // order. Neither can be dropped before the transaction ends, which holds a lock
 // on the collection from the query on; so that the index of that name is also
-// the right one can be asked outside of it.
+// the right one can be asked outside of it. An order that names its ticket in a
+// text is not seen by the index: guard returns errTaken if such a one has it.
 func (db *DB) guard(ctx context.Context, seats []recordID) error {
+	texts := make([]string, len(seats))
+	for i, id := range seats {
+		texts[i] = string(id)
+	}
+	var found struct {
+		Cursor struct {
+			Batch []bson.Raw `bson:"firstBatch"`
+		} `bson:"cursor"`
+	}
 	err := db.data.RunCommand(ctx, bson.D{
 		{Key: "find", Value: ordersName}, {Key: "hint", Value: active},
 		{Key: "collectionUUID", Value: db.condition.uuids[ordersName]},
-		{Key: "filter", Value: bson.D{{Key: "ticket", Value: is("$in", seats)}, {Key: "status", Value: is("$in", order.Active())}}},
+		{Key: "filter", Value: bson.D{{Key: "ticket", Value: is("$in", texts)}, {Key: "status", Value: is("$in", order.Active())}}},
 		{Key: "projection", Value: is("_id", 1)}, {Key: "limit", Value: 1}, {Key: "singleBatch", Value: true},
-	}).Err()
+	}).Decode(&found)
 	if err == nil {
 		err = db.confirm(ctx, ordersName, oneActive())
 	}
-	if isLostIndex(err) || hasCode(err, codeOtherCollection, codeIndexOptions, codeIndexKeySpecs) {
+	switch {
+	case isLostIndex(err), hasCode(err, codeOtherCollection, codeIndexOptions, codeIndexKeySpecs):
 		return fmt.Errorf("%w: %w", errUnguarded, err)
+	case err == nil && len(found.Cursor.Batch) > 0:
+		return errTaken
 	}
 	return err
 }

@@ -88,7 +88,7 @@ func (db *DB) holders(ctx context.Context, tickets []recordID) (map[recordID]rec
 	if len(tickets) == 0 {
 		return nil, nil
 	}
-	filter := bson.D{{Key: "ticket", Value: is("$in", tickets)}, {Key: "status", Value: is("$in", order.Active())}}
+	filter := bson.D{{Key: "ticket", Value: is("$in", refs(tickets))}, {Key: "status", Value: is("$in", order.Active())}}
 	type holder struct {
 		ID     recordID `bson:"_id"`
 		Ticket recordID `bson:"ticket"`

@@ -26,21 +26,21 @@ func (s *Tickets) tickets() collection { return s.db.collection(ticketsName) }
 // ticketDoc is a ticket as it lies in the database. Node services wrote it
 // without createdAt, deleted and rev.
 type ticketDoc struct {
-	ID        recordID  `bson:"_id"`
-	Title     text      `bson:"title"`
-	Price     amount    `bson:"price"`
-	UserID    text      `bson:"userId"`
-	Version   count     `bson:"version"`
-	OrderID   text      `bson:"orderId,omitempty"`
-	Deleted   bool      `bson:"deleted,omitempty"`
-	Rev       count     `bson:"rev,omitempty"` // raised by every write and every guard
-	CreatedAt time.Time `bson:"createdAt,omitempty"`
+	ID        ownID  `bson:"_id"`
+	Title     text   `bson:"title"`
+	Price     amount `bson:"price"`
+	UserID    text   `bson:"userId"`
+	Version   count  `bson:"version"`
+	OrderID   text   `bson:"orderId,omitempty"`
+	Deleted   flag   `bson:"deleted,omitempty"`
+	Rev       count  `bson:"rev,omitempty"` // raised by every write and every guard
+	CreatedAt stamp  `bson:"createdAt,omitempty"`
 }
 
 func (d ticketDoc) ticket() ticket.Ticket {
 	return ticket.Ticket{
 		ID: string(d.ID), Title: string(d.Title), Price: float64(d.Price), UserID: string(d.UserID), Version: int64(d.Version),
-		OrderID: string(d.OrderID), Deleted: d.Deleted, Revision: int64(d.Rev),
+		OrderID: string(d.OrderID), Deleted: bool(d.Deleted), Revision: int64(d.Rev),
 	}
 }
 
@@ -52,7 +52,7 @@ func (s *Tickets) Ticket(ctx context.Context, id string) (ticket.Ticket, error) 
 
 // Free implements ticket.Reader.
 func (s *Tickets) Free(ctx context.Context) iter.Seq2[ticket.Ticket, error] {
-	filter := bson.D{{Key: "orderId", Value: nil}, {Key: "deleted", Value: is("$ne", true)}}
+	filter := bson.D{{Key: "orderId", Value: is("$in", bson.A{nil, ""})}, {Key: "deleted", Value: is("$ne", true)}}
 	return sequence(ctx, s.tickets(), query{filter: filter, sort: asc("createdAt"), hint: byHolder}, ticketDoc.ticket)
 }
 
@@ -87,17 +87,17 @@ func (c *change) ticket(was, now *ticket.Ticket, at time.Time) {
 	case was == nil && now == nil:
 	case was == nil:
 		c.insert(ticketsName, recordID(now.ID), ticketDoc{
-			ID: recordID(now.ID), Title: text(now.Title), Price: amount(now.Price), UserID: text(now.UserID), Version: count(now.Version),
-			OrderID: text(now.OrderID), Deleted: now.Deleted, CreatedAt: instant(at),
+			ID: ownID(now.ID), Title: text(now.Title), Price: amount(now.Price), UserID: text(now.UserID), Version: count(now.Version),
+			OrderID: text(now.OrderID), Deleted: flag(now.Deleted), CreatedAt: stamp{instant(at)},
 		})
 	case now == nil:
-		c.update(ticketsName, recordID(was.ID), asRead(was), raiseRev())
+		c.update(ticketsName, recordID(was.ID), asRead(was), is("$set", is("rev", was.Revision+1)))
 	default:
 		set := bson.D{
 			{Key: "title", Value: now.Title}, {Key: "price", Value: now.Price}, {Key: "userId", Value: now.UserID},
-			{Key: "version", Value: now.Version},
+			{Key: "version", Value: now.Version}, {Key: "rev", Value: was.Revision + 1},
 		}
-		c.update(ticketsName, recordID(was.ID), asRead(was), append(raiseRev(), replacing(set, now.OrderID, now.Deleted)...))
+		c.update(ticketsName, recordID(was.ID), asRead(was), replacing(set, now.OrderID, now.Deleted))
 	}
 }
 
@@ -106,8 +106,6 @@ func (c *change) ticket(was, now *ticket.Ticket, at time.Time) {
 func asRead(was *ticket.Ticket) bson.D {
 	return bson.D{{Key: "version", Value: counted(was.Version)}, {Key: "rev", Value: counted(was.Revision)}}
 }
-
-func raiseRev() bson.D { return is("$inc", is("rev", 1)) }
 
 // replacing returns the update that sets the fields, and the two that are left
 // out while they say nothing.

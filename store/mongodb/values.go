@@ -50,6 +50,34 @@ func (id *recordID) UnmarshalBSONValue(typ byte, data []byte) error {
 	return fmt.Errorf("an id is a %s, neither ObjectId nor string", v.Type)
 }
 
+// ownID is the _id of a record. It must lie there as a recordID is written, for
+// no query finds it otherwise.
+type ownID recordID
+
+// MarshalBSONValue implements bson.ValueMarshaler.
+func (id ownID) MarshalBSONValue() (byte, []byte, error) { return recordID(id).MarshalBSONValue() }
+
+// UnmarshalBSONValue implements bson.ValueUnmarshaler.
+func (id *ownID) UnmarshalBSONValue(typ byte, data []byte) error {
+	if err := (*recordID)(id).UnmarshalBSONValue(typ, data); err != nil {
+		return err
+	}
+	if _, is := recordID(*id).objectID(); *id == "" || is && bson.Type(typ) == bson.TypeString {
+		return fmt.Errorf("%q is no _id: that is an ObjectId, or another text", string(*id))
+	}
+	return nil
+}
+
+// refs returns how ids of other records may lie in a record: also as the texts
+// of ObjectIds, which the unique index tells from them.
+func refs(ids []recordID) bson.A {
+	all := make(bson.A, 0, 2*len(ids))
+	for _, id := range ids {
+		all = append(all, id, string(id))
+	}
+	return all
+}
+
 func recordIDs(ids []string) []recordID {
 	all := make([]recordID, len(ids))
 	for i, id := range ids {

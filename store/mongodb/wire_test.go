@@ -210,7 +210,7 @@ func TestDocumentsCanBeReadInAShell(t *testing.T) {
 	for collection, want := range map[string]map[string]bson.Type{
 		"tickets": {
 			"_id": bson.TypeObjectID, "title": bson.TypeString, "price": bson.TypeDouble, "userId": bson.TypeString,
-			"version": bson.TypeInt64, "orderId": bson.TypeString, "createdAt": bson.TypeDateTime, "rev": bson.TypeInt32,
+			"version": bson.TypeInt64, "orderId": bson.TypeString, "createdAt": bson.TypeDateTime, "rev": bson.TypeInt64,
 		},
 		"events": {
 			"_id": bson.TypeString, "key": bson.TypeString, "version": bson.TypeInt64, "subject": bson.TypeString,

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"lockstep/internal/objectid"
@@ -178,5 +179,45 @@ func TestPaymentsOfForeignIDsEndTheList(t *testing.T) {
 	foreign(t, path, "INSERT INTO payments VALUES ('zzz', 'a', 'b', '', '', '', 1, 'paid_twice', 1, 0)")
 	if got, err := db.Orders().Refunds(t.Context(), true, "a:b", 10); err != nil || len(got) != 0 {
 		t.Errorf("refunds %v, %v, want none", got, err)
+	}
+}
+
+// Case 10.7: an overdue order is found whatever its time is, and one that does
+// not say when it ends is found and not taken for overdue.
+func TestOverdueOrdersOfForeignTimesAreFound(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "store.db")
+	if err := openFile(t, path).Close(); err != nil {
+		t.Fatal(err)
+	}
+	anyValue(t, path, "orders")
+	db := openFile(t, path)
+	now := time.Now()
+	past, none := time.UnixMilli(1000).UTC(), time.Time{}
+	want := map[string]time.Time{}
+	for i, c := range []struct {
+		set   string
+		end   time.Time
+		found bool
+	}{
+		{"1000", past, true}, {"1000.5", past, true}, {"'1000'", past, true}, {"x'31303030'", past, true}, {"0", time.UnixMilli(0).UTC(), true},
+		{"NULL", none, true}, {"'noon'", none, true}, {"x'ff'", none, true}, {"''", none, true}, {"-9e999", none, true},
+		{fmt.Sprint(now.Add(time.Hour).UnixMilli()), none, false}, {fmt.Sprintf("'%d'", now.Add(time.Hour).UnixMilli()), none, false},
+	} {
+		id := fmt.Sprint("id", i)
+		foreign(t, path, fmt.Sprintf("INSERT INTO orders (id, userId, status, expiresAt, ticketId, price, version) VALUES ('%s', 'u', 'created', %s, '%s', 1, 0)", id, c.set, id))
+		if c.found {
+			want[id] = c.end
+		}
+	}
+	got := map[string]time.Time{}
+	for d, err := range db.Orders().Expired(t.Context(), now) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got[d.OrderID] = d.ExpiresAt
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("overdue orders (-want +got):\n%s", diff)
 	}
 }

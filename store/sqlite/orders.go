@@ -39,6 +39,9 @@ func scanOrder(row scanner) (o orderRow, err error) {
 	err = row.Scan(&o.seq, (*recordID)(&o.ID), (*text)(&o.UserID), (*text)(&o.Status), (*count)(&expiresAt), (*text)(&o.TicketID),
 		(*amount)(&o.Price), (*count)(&o.Version), (*count)(&o.LockFrom), (*text)(&o.PaidBy))
 	o.ExpiresAt = timeOf(expiresAt)
+	if err == nil && !o.Status.Known() {
+		err = mismatch(string(o.Status), "status")
+	}
 	return o, named("orders", o.ID, err)
 }
 
@@ -72,12 +75,16 @@ func (s *Orders) Orders(ctx context.Context, userID string) iter.Seq2[order.Orde
 // will say the rest.
 type dueRow struct {
 	seq int64
-	at  any // expiresAt as it is stored, a number of any kind
+	at  any // expiresAt as it is stored
 	order.Due
 }
 
-const selectDue = "SELECT seq, id, expiresAt FROM orders" +
-	" WHERE status = 'created' AND (expiresAt, seq) > (?1, ?2) AND expiresAt <= ?3 ORDER BY expiresAt, seq"
+// Numbers come before texts and blobs, of which selectOddDue finds all.
+const (
+	selectDue    = fromDue + "(expiresAt, seq) > (?1, ?2) AND expiresAt <= ?3 ORDER BY expiresAt, seq"
+	selectOddDue = fromDue + "(expiresAt IS NULL OR expiresAt >= '') AND +seq > ?1 ORDER BY +seq"
+	fromDue      = "SELECT seq, id, expiresAt FROM orders WHERE status = 'created' AND "
+)
 
 func scanDue(row scanner) (d dueRow, err error) {
 	var id any
@@ -85,28 +92,42 @@ func scanDue(row scanner) (d dueRow, err error) {
 		return d, err
 	}
 	_ = (*recordID)(&d.OrderID).Scan(id) // sets it in any case
-	switch at := d.at.(type) {
-	case int64:
-		d.ExpiresAt = timeOf(at)
-	case float64:
-		d.ExpiresAt = timeOf(int64(at))
+	at := d.at
+	if f, ok := at.(float64); ok {
+		at = math.Trunc(f)
+	}
+	var ms count
+	if ms.Scan(at) == nil {
+		d.ExpiresAt = time.UnixMilli(int64(ms)).UTC()
 	}
 	return d, nil
 }
 
 // Expired implements order.Store.
 func (s *Orders) Expired(ctx context.Context, now time.Time) iter.Seq2[order.Due, error] {
-	rows := sequence(func(last *dueRow) ([]dueRow, bool, error) {
-		after, seq := any(math.MinInt64), int64(0)
+	numbers := sequence(func(last *dueRow) ([]dueRow, bool, error) {
+		after, seq := any(math.Inf(-1)), int64(0)
 		if last != nil {
 			after, seq = last.at, last.seq
 		}
 		return page(ctx, s.db.read, scanDue, pageRows, selectDue, after, seq, millis(now))
 	})
+	others := sequence(func(last *dueRow) ([]dueRow, bool, error) {
+		var seq int64
+		if last != nil {
+			seq = last.seq
+		}
+		return page(ctx, s.db.read, scanDue, pageRows, selectOddDue, seq)
+	})
 	return func(yield func(order.Due, error) bool) {
-		for row, err := range rows {
-			if !yield(row.Due, err) {
-				return
+		for _, rows := range []iter.Seq2[dueRow, error]{numbers, others} {
+			for row, err := range rows {
+				if err == nil && row.ExpiresAt.After(now) {
+					continue
+				}
+				if !yield(row.Due, err) || err != nil {
+					return
+				}
 			}
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 
 	"lockstep/event"
 	"lockstep/internal/group"
@@ -77,6 +78,9 @@ func scanLock(row scanner) (l ticket.Lock, err error) {
 	var since int64
 	err = row.Scan((*recordID)(&l.OrderID), (*text)(&l.TicketID), (*count)(&l.Version), (*text)(&l.State), (*count)(&since))
 	l.Since = timeOf(since)
+	if err == nil && !slices.Contains(ticket.LockStates(), l.State) {
+		err = mismatch(string(l.State), "state")
+	}
 	return l, named("locks", l.OrderID, err)
 }
 
