@@ -87,8 +87,11 @@ func (db *DB) open(ctx context.Context, path string, o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	db.writer = newWriter(conn)
+	db.writer = newWriter(conn, o)
 	if err := migrate(ctx, conn); err != nil {
+		return err
+	}
+	if err := db.writer.start(ctx); err != nil {
 		return err
 	}
 	// The lock on the file proves that whoever held a lease is gone.
@@ -103,7 +106,7 @@ func (db *DB) open(ctx context.Context, path string, o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	db.read = &reader{pool: pool, unreadable: db.rows}
+	db.read = &reader{pool: pool, unreadable: db.rows, explain: db.writer.explain}
 	db.commit = group.New(db.flush, group.Options[change]{MaxBatch: o.MaxBatch, Inline: true})
 	return nil
 }
@@ -189,12 +192,12 @@ func (db *DB) close() error {
 
 // Ping reports whether the file can be read, is where it was opened and takes
 // writes: the failure that ended writing, if there was one, or that another
-// program has locked the file. An index that somebody dropped is made again.
+// program has locked the file. What somebody dropped is made again, or missed.
 func (db *DB) Ping(ctx context.Context) error {
 	if err := db.writer.unfit(); err != nil {
 		return err
 	}
-	if err := db.guarded(ctx); err != nil {
+	if err := db.completed(ctx); err != nil {
 		return err
 	}
 	return db.read.pool.PingContext(ctx)

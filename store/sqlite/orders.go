@@ -14,7 +14,7 @@ import (
 )
 
 // errUnguarded: nothing keeps a ticket from being sold twice.
-var errUnguarded = errors.New("the unique index ordersActive of table orders is missing and cannot be made," +
+var errUnguarded = errors.New("the unique index ordersActive of table orders cannot be made," +
 	" because tickets have several active orders: SELECT ticketId FROM orders" +
 	" WHERE status IN ('created', 'awaiting:payment', 'complete') GROUP BY ticketId HAVING count(*) > 1 lists them; cancel all but one of each")
 
@@ -150,7 +150,7 @@ func (s *Orders) Page(ctx context.Context, after string, limit int) ([]order.Ord
 func (s *Orders) Commit(ctx context.Context, c order.Change) error {
 	err := s.db.do(ctx, func(ctx context.Context, w *writer) error {
 		err := writeOrder(ctx, w, c)
-		if violates(err) && !errors.Is(err, errUnguarded) {
+		if violates(err) {
 			return fmt.Errorf("%w: order %s, ticket %s", order.ErrReserved, c.Now.ID, c.Now.TicketID)
 		}
 		if err == nil {
@@ -180,21 +180,14 @@ const (
 		" WHERE id = ? AND " + versioned
 )
 
-// keepActive makes the index that keeps a ticket from being sold twice, should
-// somebody have dropped it. It is part of every transaction that reserves, in
-// which nobody else can change the file; while the index is there it does
-// nothing.
-const keepActive = "CREATE UNIQUE INDEX IF NOT EXISTS ordersActive ON orders (ticketId)" +
-	" WHERE status IN ('created', 'awaiting:payment', 'complete')"
-
 func writeOrder(ctx context.Context, w *writer, c order.Change) error {
 	o := c.Now
 	if o.ID == "" {
 		return nil
 	}
 	if slices.Contains(order.Active(), o.Status) {
-		if err := w.define(ctx, keepActive); err != nil {
-			return fmt.Errorf("%w: order %s: %w: %w", order.ErrSuspended, o.ID, errUnguarded, err)
+		if err := w.incomplete(); errors.Is(err, errUnguarded) {
+			return fmt.Errorf("%w: order %s: %w", order.ErrSuspended, o.ID, err)
 		}
 	}
 	if c.Was == nil {
@@ -203,18 +196,4 @@ func writeOrder(ctx context.Context, w *writer, c order.Change) error {
 	}
 	return w.expect(ctx, "order "+o.ID+" has changed", updateOrder,
 		o.UserID, string(o.Status), millis(o.ExpiresAt), o.TicketID, o.Price, o.Version, o.LockFrom, o.PaidBy, c.Was.ID, c.Was.Version)
-}
-
-// guarded returns errUnguarded if tickets could be sold twice and the index
-// that prevents it cannot be made again. Somebody may have dropped it.
-func (db *DB) guarded(ctx context.Context) error {
-	is, err := one(ctx, db.read, nil, number, "SELECT count(*) FROM sqlite_schema WHERE type = 'index' AND name = 'ordersActive'")
-	if err != nil || is > 0 {
-		return err
-	}
-	err = db.do(ctx, func(ctx context.Context, w *writer) error { return w.define(ctx, keepActive) })
-	if violates(err) {
-		err = fmt.Errorf("%w: %w", errUnguarded, err)
-	}
-	return err
 }

@@ -18,6 +18,7 @@ type reader struct {
 	pool       *sql.DB
 	statements sync.Map // query → *sql.Stmt
 	unreadable *records.Records
+	explain    func(error) error // see writer.explain
 }
 
 // tables are those that rows are read from, but for the outbox, which looks
@@ -56,7 +57,7 @@ func (r *reader) prepared(ctx context.Context, query string) (*sql.Stmt, error) 
 	}
 	s, err := r.pool.PrepareContext(ctx, query)
 	if err != nil {
-		return nil, err
+		return nil, r.explain(err)
 	}
 	if other, taken := r.statements.LoadOrStore(query, s); taken {
 		return other.(*sql.Stmt), s.Close()
@@ -88,7 +89,7 @@ func one[T any](ctx context.Context, r *reader, notFound error, scan func(scanne
 	if r.note(ctx, err) {
 		return none, fmt.Errorf("%w: %w", errUnreadable, err)
 	}
-	return v, err
+	return v, r.explain(err)
 }
 
 // all returns the rows of a query, but for those that cannot be read.
@@ -105,7 +106,7 @@ func while[T any](ctx context.Context, r *reader, scan func(scanner) (T, error),
 	}
 	rows, err := s.QueryContext(ctx, args...)
 	if err != nil {
-		return nil, err
+		return nil, r.explain(err)
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
@@ -121,7 +122,7 @@ func while[T any](ctx context.Context, r *reader, scan func(scanner) (T, error),
 			return found, nil
 		}
 	}
-	return found, rows.Err()
+	return found, r.explain(rows.Err())
 }
 
 // A page ends with the row that is its last by number, or reaches pageBytes.

@@ -49,13 +49,20 @@ func violates(err error) bool {
 func isBusy(err error) bool { return primary(err) == sqlite3.SQLITE_BUSY }
 
 // isRefusal reports whether the file, and not the statement, is why it failed.
+// Statements that the engine finds wrong are right for the tables that we make.
 func isRefusal(err error) bool {
 	switch primary(err) {
-	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY,
+	case sqlite3.SQLITE_ERROR, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY,
 		sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_NOMEM:
 		return true
 	}
 	return false
+}
+
+// isDamage reports whether what the file holds is no database.
+func isDamage(err error) bool {
+	code := primary(err)
+	return code == sqlite3.SQLITE_CORRUPT || code == sqlite3.SQLITE_NOTADB
 }
 
 // primary returns the engine's primary result code, 0 if err is none of it.

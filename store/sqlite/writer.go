@@ -5,8 +5,11 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime/debug"
 	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"lockstep/internal/group"
 )
@@ -20,8 +23,8 @@ var errCondition = errors.New("condition does not hold")
 // nothing but the writer it is given, and may be called twice.
 type change func(ctx context.Context, w *writer) error
 
-// writer is the one connection that writes. All but unfit belongs to the
-// running transaction.
+// writer is the one connection that writes. All but unfit and incomplete belongs
+// to the running transaction.
 type writer struct {
 	conn       *sql.Conn
 	statements map[string]*sql.Stmt
@@ -29,13 +32,26 @@ type writer struct {
 	written    int64 // rows written by the running change
 	refused    bool  // the engine refused a statement of it, and may have ended the transaction
 	files      files
+	wanted     []object // what the file must have
+	schema     int64    // version of the schema in the running transaction
+	log        *slog.Logger
+	made       prometheus.Counter
+	whole      atomic.Int64          // version of the schema that has all that is wanted; 0 if none has yet
+	amiss      atomic.Pointer[error] // what is missing in the file
 	directory  directory
 	failed     atomic.Pointer[error] // why writing has stopped for good
 	locked     atomic.Pointer[error] // why the latest transaction could not begin
 }
 
-func newWriter(conn *sql.Conn) *writer {
-	return &writer{conn: conn, statements: map[string]*sql.Stmt{}}
+func newWriter(conn *sql.Conn, o Options) *writer {
+	w := &writer{conn: conn, statements: map[string]*sql.Stmt{}, log: o.Log, made: prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "lockstep_sqlite_remade_total",
+		Help: "Tables, indexes and triggers that another program had dropped or altered and that were made again.",
+	})}
+	if o.Registerer != nil {
+		o.Registerer.MustRegister(w.made)
+	}
+	return w
 }
 
 // do makes a change durable, together with those that wait at the same moment.
@@ -157,13 +173,16 @@ func (w *writer) rollback(ctx context.Context) {
 	_, _ = w.exec(ctx, "ROLLBACK")
 }
 
-// begin begins a transaction. It waits for another program that has the file
-// locked, as long as busyTimeout.
+// begin begins a transaction, in a file that has all that is wanted. It waits
+// for another program that has the file locked, as long as busyTimeout.
 func (w *writer) begin(ctx context.Context) error {
 	_, err := w.exec(ctx, "BEGIN IMMEDIATE")
 	if err == nil {
 		w.locked.Store(nil)
-		return nil
+		if err = w.keep(ctx); err != nil {
+			w.rollback(ctx)
+		}
+		return err
 	}
 	if isBusy(err) {
 		err = fmt.Errorf("another program has locked the file for longer than %s: %w", busyTimeout, err)
@@ -179,6 +198,9 @@ func (w *writer) end(ctx context.Context) error {
 	_, err := w.exec(ctx, "COMMIT")
 	if err != nil {
 		return w.stop(fmt.Errorf("a commit failed: %w", err))
+	}
+	if w.incomplete() == nil {
+		w.whole.Store(w.schema)
 	}
 	if w.directory.unchanged() {
 		return nil
@@ -230,25 +252,11 @@ func (w *writer) exec(ctx context.Context, query string, args ...any) (int64, er
 	result, err := s.ExecContext(ctx, args...)
 	if err != nil {
 		w.refused = w.refused || !violates(err) // a violation only undoes the statement
-		if isRefusal(err) {
-			err = fmt.Errorf("%w: %w", group.ErrRefused, err)
-		}
-		return 0, err
+		return 0, w.explain(err)
 	}
 	n, err := result.RowsAffected()
 	w.written += n
 	return n, err
-}
-
-// define runs a statement that changes no rows.
-func (w *writer) define(ctx context.Context, query string) error {
-	s, err := w.prepared(ctx, query)
-	if err != nil {
-		return err
-	}
-	_, err = s.ExecContext(ctx)
-	w.refused = w.refused || err != nil
-	return err
 }
 
 // expect runs a statement that must change one row; otherwise it returns
@@ -275,10 +283,23 @@ func (w *writer) prepared(ctx context.Context, query string) (*sql.Stmt, error) 
 		return s, nil
 	}
 	s, err := w.conn.PrepareContext(ctx, query)
-	if err == nil {
-		w.statements[query] = s
+	if err != nil {
+		return nil, w.explain(err)
 	}
-	return s, err
+	w.statements[query] = s
+	return s, nil
+}
+
+// explain says group.ErrRefused of an error that is the file's. A file that is
+// damaged takes no more writes: each could damage it further.
+func (w *writer) explain(err error) error {
+	if isDamage(err) {
+		_ = w.stop(fmt.Errorf("the file is damaged: %w", err)) // the caller has the error
+	}
+	if isRefusal(err) {
+		return fmt.Errorf("%w: %w", group.ErrRefused, err)
+	}
+	return err
 }
 
 func (w *writer) close() error {

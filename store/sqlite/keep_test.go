@@ -1,0 +1,212 @@
+package sqlite
+
+import (
+	"errors"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"lockstep/event"
+	"lockstep/internal/group"
+	"lockstep/internal/objectid"
+	"lockstep/listeners"
+	"lockstep/order"
+	"lockstep/ticket"
+)
+
+// Case 10.4: an index that only has the right name lets a ticket be sold as often
+// as none.
+func TestATicketIsSoldOnceUnderAnIndexThatIsAnother(t *testing.T) {
+	t.Parallel()
+	for what, index := range map[string]string{
+		"not unique":      "CREATE INDEX ordersActive ON orders (ticketId) WHERE status IN ('created', 'awaiting:payment', 'complete')",
+		"of some of them": "CREATE UNIQUE INDEX ordersActive ON orders (ticketId) WHERE status = 'complete'",
+		"of the orders":   "CREATE UNIQUE INDEX ordersActive ON orders (id)",
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), "store.db")
+			db := openFile(t, path)
+			orders := db.Orders()
+			if err := orders.Commit(t.Context(), reservation("another")); err != nil {
+				t.Fatal(err)
+			}
+			foreign(t, path, "DROP INDEX ordersActive", index)
+			var buyers sync.WaitGroup
+			var sold atomic.Int32
+			for range 8 {
+				buyers.Go(func() {
+					switch err := orders.Commit(t.Context(), reservation("ticket")); {
+					case err == nil:
+						sold.Add(1)
+					case !errors.Is(err, order.ErrReserved):
+						t.Error(err)
+					}
+				})
+			}
+			buyers.Wait()
+			if sold.Load() != 1 {
+				t.Errorf("the ticket was sold %d times", sold.Load())
+			}
+			if err := db.Ping(t.Context()); err != nil {
+				t.Errorf("readiness: %v, want the index made again", err)
+			}
+		})
+	}
+}
+
+// Case 10.4: whichever table, index and trigger it is, while the service runs.
+func TestWhatIsDroppedIsMadeAgainOrMissed(t *testing.T) {
+	t.Parallel()
+	all, err := wanted(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range all {
+		t.Run(o.kind+" "+o.name, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), "store.db")
+			db := openFile(t, path)
+			if err := db.Tickets().Commit(t.Context(), ticket.Change{Now: newTicket()}); err != nil {
+				t.Fatal(err)
+			}
+			foreign(t, path, "DROP "+o.kind+" "+o.name)
+			if o.kind == "table" && irreplaceable(o.name) {
+				wantMissing(t, db, o.name)
+				return
+			}
+			if err := db.Ping(t.Context()); err != nil {
+				t.Errorf("readiness: %v", err)
+			}
+			wantWhole(t, db, all)
+			if n := testutil.ToFloat64(db.writer.made); n == 0 {
+				t.Error("no metric tells")
+			}
+		})
+	}
+}
+
+func wantWhole(t *testing.T, db *DB, all []object) {
+	t.Helper()
+	have, err := objectsOf(t.Context(), db.writer.conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	byName := func(a, b object) int { return strings.Compare(a.name, b.name) }
+	slices.SortFunc(have, byName)
+	want := slices.Clone(all)
+	slices.SortFunc(want, byName)
+	if diff := cmp.Diff(want, have, cmp.AllowUnexported(object{})); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func wantMissing(t *testing.T, db *DB, table string) {
+	t.Helper()
+	if err := db.Ping(t.Context()); err == nil || !strings.Contains(err.Error(), "table "+table+" was dropped or renamed") {
+		t.Errorf("readiness: %v, want it to name the table", err)
+	}
+	err := db.Tickets().Commit(t.Context(), ticket.Change{Now: newTicket()})
+	if table == "tickets" && !errors.Is(err, group.ErrRefused) || table != "tickets" && err != nil {
+		t.Errorf("a ticket: %v", err)
+	}
+	if err := db.Orders().Commit(t.Context(), reservation("ticket")); table == "orders" && !errors.Is(err, group.ErrRefused) {
+		t.Errorf("a reservation: %v, want a refusal", err)
+	}
+	if _, err := db.Tickets().Ticket(t.Context(), objectid.New()); table == "tickets" && !errors.Is(err, group.ErrRefused) {
+		t.Errorf("a look at a ticket: %v, want a refusal", err)
+	}
+	path := db.path
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again := openFile(t, path)
+	if err := again.Ping(t.Context()); err != nil {
+		t.Errorf("readiness after the next start: %v", err)
+	}
+	if err := again.Orders().Commit(t.Context(), reservation("ticket")); err != nil && !errors.Is(err, order.ErrReserved) {
+		t.Errorf("a reservation after the next start: %v", err)
+	}
+}
+
+// Case 10.4: a table that gets its name back, with its indexes under names of
+// another spelling.
+func TestARenamedTableIsTakenBack(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "store.db")
+	db := openFile(t, path)
+	if err := db.Orders().Commit(t.Context(), reservation("ticket")); err != nil {
+		t.Fatal(err)
+	}
+	foreign(t, path, "ALTER TABLE orders RENAME TO away")
+	if err := db.Ping(t.Context()); err == nil {
+		t.Error("readiness: nothing is missed")
+	}
+	foreign(t, path, "ALTER TABLE away RENAME TO orders")
+	if err := db.Ping(t.Context()); err != nil {
+		t.Errorf("readiness: %v", err)
+	}
+	if err := db.Orders().Commit(t.Context(), reservation("ticket")); !errors.Is(err, order.ErrReserved) {
+		t.Errorf("one more buyer: %v", err)
+	}
+	if err := db.Orders().Commit(t.Context(), reservation("another")); err != nil {
+		t.Errorf("another ticket: %v", err)
+	}
+}
+
+// Positions in an outbox that begins anew are behind those of before: a tail
+// would pass them over.
+func TestATailFollowsAnOutboxThatWasDropped(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "store.db")
+	db := openFile(t, path)
+	sell := func() {
+		t.Helper()
+		made := newTicket()
+		e := event.Event{Key: made.ID, Subject: event.TicketCreated}
+		if err := db.Tickets().Commit(t.Context(), ticket.Change{Now: made, Events: []event.Event{e}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 3 {
+		sell()
+	}
+	tail, err := db.Outbox().Tail(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tail.Close()
+	foreign(t, path, "DROP TABLE events")
+	sell()
+	if wake, err := tail.Next(t.Context()); err != nil || len(wake.Records) != 1 {
+		t.Errorf("the tail saw %d events, %v", len(wake.Records), err)
+	}
+}
+
+func TestTheTotalsOfADroppedQuarantineAreThoseOfTheNewOne(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "store.db")
+	db := openFile(t, path)
+	put := func(id string) {
+		t.Helper()
+		q := listeners.Quarantined{ID: id, Group: "g", Payload: []byte("payload"), Reason: listeners.Failing}
+		if err := db.Quarantine().Put(t.Context(), []listeners.Quarantined{q}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("a")
+	put("b")
+	foreign(t, path, "DROP TRIGGER quarantineAdded")
+	put("c")
+	foreign(t, path, "DROP TABLE quarantine")
+	put("d")
+	if size, err := db.Quarantine().Size(t.Context(), "g"); err != nil || size.Messages != 1 {
+		t.Errorf("size is %+v, %v, want one message", size, err)
+	}
+}
