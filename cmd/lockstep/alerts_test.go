@@ -33,7 +33,7 @@ func TestAlertsFireOnWhatTheyAreFor(t *testing.T) {
 	if err != nil {
 		t.Skip("PROMTOOL IS MISSING, SO NO ALERT IS TESTED: apt-get install prometheus")
 	}
-	for _, args := range [][]string{{"check", "rules", "rules.yaml"}, {"test", "rules", "rules_test.yaml"}} {
+	for _, args := range [][]string{{"check", "config", "prometheus.yaml"}, {"check", "rules", "rules.yaml"}, {"test", "rules", "rules_test.yaml"}} {
 		command := exec.CommandContext(t.Context(), promtool, args...)
 		command.Dir = alertFolder
 		if out, err := command.CombinedOutput(); err != nil {

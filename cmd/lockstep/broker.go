@@ -7,8 +7,10 @@ import (
 	"log/slog"
 	"path/filepath"
 
+	"lockstep/api"
 	"lockstep/internal/broker"
 	"lockstep/internal/hosts"
+	"lockstep/internal/rungroup"
 )
 
 // brokerCmd runs the embedded NATS Streaming server alone.
@@ -16,6 +18,10 @@ type brokerCmd struct {
 	brokerFlags
 	DataDir       string `env:"DATA_DIR" form:"text" default:"" type:"path" help:"Where messages are kept."`
 	NATSClusterID string `name:"nats-cluster-id" env:"NATS_CLUSTER_ID" form:"cluster" help:"Cluster id that clients must name."`
+
+	OpsAddr     string `env:"OPS_ADDR" form:"address" help:"Where /metrics, /healthz and /readyz are served; unset: nowhere."`
+	MetricsAddr string `env:"METRICS_ADDR" form:"address" help:"Where they are served as well."`
+	OpsHosts    string `env:"OPS_HOSTS" form:"names" help:"Names that requests to both may ask for, with commas, besides addresses, localhost and this host's own name."`
 }
 
 func (c *brokerCmd) missing() missing {
@@ -24,18 +30,59 @@ func (c *brokerCmd) missing() missing {
 
 // Run serves until ctx ends.
 func (c *brokerCmd) Run(ctx context.Context, s streams, l *logFlags) error {
-	log := l.logger(s.err)
-	limitMemory(log)
-	warnOf(c.weak(), log)
-	b, err := startBroker(ctx, c.brokerFlags, c.NATSClusterID, c.DataDir, log)
-	if err != nil {
-		return err
+	p := newProgram(l.logger(s.err), opsFlags{OpsHosts: c.OpsHosts}, stopFlags{})
+	warnOf(c.weak(), p.log)
+	probes, err := c.serveProbes(ctx, p)
+	if err == nil {
+		p.broker, err = p.startBroker(ctx, c.brokerFlags, c.NATSClusterID, c.DataDir)
 	}
-	log.InfoContext(ctx, "started", "url", b.URL(), "monitor", b.MonitorURL())
-	<-ctx.Done()
-	b.Shutdown()
-	log.InfoContext(context.WithoutCancel(ctx), "stopped")
-	return nil
+	if err != nil {
+		p.abandon()
+		return unlessStopped(ctx, err)
+	}
+	p.undo = nil // from here on the group gives everything back
+	p.ready.Add(api.Check{Name: "broker", Probe: p.broker.Check})
+	var g rungroup.Group
+	g.OnStop("readiness", func() error { p.ready.Drain(); return nil })
+	g.OnStop("broker", func() error { p.broker.Shutdown(); return nil })
+	g.Stage("probes", append(probes, p.ready.Run)...)
+	p.log.InfoContext(ctx, "started", "url", p.broker.URL(), "monitor", p.broker.MonitorURL())
+	err = g.Run(ctx, stopWithin)
+	p.log.InfoContext(context.WithoutCancel(ctx), "stopped")
+	return err
+}
+
+// serveProbes answers probes and scrapes where the flags say so, from before the
+// broker has read its store.
+func (c *brokerCmd) serveProbes(ctx context.Context, p *program) ([]rungroup.Part, error) {
+	var parts []rungroup.Part
+	for _, at := range [][2]string{{"--ops-addr (OPS_ADDR)", c.OpsAddr}, {"--metrics-addr (METRICS_ADDR)", c.MetricsAddr}} {
+		if at[1] == "" {
+			continue
+		}
+		server, err := p.openProbes(ctx, at[0], at[1])
+		if err != nil {
+			return nil, err
+		}
+		p.log.InfoContext(ctx, "metrics and probes are served", "at", server.Addr().String())
+		parts = append(parts, server.run)
+	}
+	return parts, nil
+}
+
+// startBroker starts a broker of the process's own, whose metrics the process
+// shows.
+func (p *program) startBroker(ctx context.Context, f brokerFlags, clusterID, dataDir string) (*broker.Broker, error) {
+	b, err := startBroker(ctx, f, clusterID, dataDir, p.log)
+	if err != nil {
+		return nil, err
+	}
+	var groups []broker.Group
+	for _, w := range everyGroup() {
+		groups = append(groups, broker.Group{Channel: string(w.Channel), Name: w.Group})
+	}
+	p.registry.MustRegister(b.Collector(groups))
+	return b, nil
 }
 
 // startBroker starts a broker that keeps its messages in the data directory.

@@ -39,7 +39,7 @@ func chooseOps(parsed *kong.Context) {
 		}
 	}
 	switch {
-	case addr == nil || addr.Target.String() != "":
+	case addr == nil || token == nil || addr.Target.String() != "":
 	case token.Target.String() != "":
 		addr.Target.SetString(":" + opsPort)
 	default:

@@ -98,7 +98,7 @@ func (s *system) ensureBroker(ctx context.Context) error {
 	if c.NATSURL != "" {
 		return nil
 	}
-	b, err := startBroker(ctx, c.brokerFlags, c.NATSClusterID, c.DataDir, s.log)
+	b, err := s.startBroker(ctx, c.brokerFlags, c.NATSClusterID, c.DataDir)
 	if err != nil {
 		return err
 	}

@@ -27,20 +27,21 @@ type fleet struct {
 func newFleet(t *testing.T, e engine, n int, extra ...string) *fleet {
 	t.Helper()
 	dir := t.TempDir()
-	a := spawn.Addresses(t, 2+4*n)
+	a := spawn.Addresses(t, 3+4*n)
 	f := &fleet{system: &system{natsURL: "nats://" + a[0], cookies: map[string]string{}}}
 	f.broker = &process{spawn.Service{
-		Name: "broker", Args: []string{"broker"}, Ready: "http://" + a[1] + "/streaming/serverz",
+		Name: "broker", Args: []string{"broker"}, Ready: "http://" + a[2] + "/readyz",
 		Env: []string{
 			"NATS_LISTEN=" + a[0], "NATS_MONITOR=" + a[1], "NATS_CLUSTER_ID=" + clusterID,
-			"DATA_DIR=" + filepath.Join(dir, "broker"), "OPS_ADDR=127.0.0.1:0",
+			"DATA_DIR=" + filepath.Join(dir, "broker"), "METRICS_ADDR=" + a[2],
 		},
 	}}
 	shared := append([]string{
 		"NATS_URL=http://" + a[0], "NATS_CLUSTER_ID=" + clusterID, "JWT_KEY=" + jwtKey,
 		"NATS_MONITOR_URL=http://" + a[1], "LOG_LEVEL=info", "LOG_FORMAT=json", "TICKET_DELETE=on",
 	}, extra...)
-	tickets, ticketsOps, orders, ordersOps := a[2:2+n], a[2+n:2+2*n], a[2+2*n:2+3*n], a[2+3*n:]
+	a = a[3:]
+	tickets, ticketsOps, orders, ordersOps := a[:n], a[n:2*n], a[2*n:3*n], a[3*n:]
 	f.ticketsURL, f.ticketsOps = front(t, tickets), front(t, ticketsOps)
 	f.ordersURL, f.ordersOps = front(t, orders), front(t, ordersOps)
 	ticketsStore, ordersStore := e.env(t, "tickets", dir), e.env(t, "orders", dir)
