@@ -90,6 +90,44 @@ func TestReadinessStopsWritingIntoWhatIsNoDatabase(t *testing.T) {
 	}
 }
 
+// Case 10.16: what the file refuses is no failure of the statement, whoever runs
+// into it.
+func TestAFileThatIsNoDatabaseRefusesReadsAndWrites(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "store.db")
+	db := openFile(t, path)
+	stored := newTicket()
+	commit := func() error { return db.Tickets().Commit(t.Context(), ticket.Change{Now: stored}) }
+	read := func() error {
+		_, err := db.Tickets().Ticket(t.Context(), stored.ID)
+		return err
+	}
+	list := func() (err error) {
+		for _, err = range db.Tickets().Free(t.Context()) {
+		}
+		return err
+	}
+	if err := errors.Join(commit(), read(), list()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.writer.conn.ExecContext(t.Context(), "PRAGMA wal_checkpoint(TRUNCATE)"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, bytes.Repeat([]byte("garbage "), 1<<14), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := read(); !errors.Is(err, group.ErrRefused) {
+		t.Errorf("a read: %v, want ErrRefused", err)
+	}
+	if err := list(); !errors.Is(err, group.ErrRefused) {
+		t.Errorf("a list: %v, want ErrRefused", err)
+	}
+	_ = commit() // notices it
+	if err := commit(); !errors.Is(err, group.ErrRefused) {
+		t.Errorf("a commit: %v, want ErrRefused", err)
+	}
+}
+
 // settle brings db to where its commits look at the directory alone.
 func settle(t *testing.T, db *DB) {
 	t.Helper()
