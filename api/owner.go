@@ -144,7 +144,7 @@ func (o *Owner) ask(ctx context.Context, public bool, id string) (replica.Row, e
 		path = "/api/tickets/"
 	}
 	var row wireRow
-	status, err := o.get(ctx, path+url.PathEscape(id), &row)
+	status, err := o.get(ctx, path+Segment(id), &row)
 	switch {
 	case err != nil:
 		return replica.Row{}, err

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 
 	"lockstep/order"
 	"lockstep/replica"
@@ -53,7 +52,7 @@ func (o ordersOf) Order(ctx context.Context, id string) (ticket.OrderState, erro
 	var known wireKnown
 	status := 0
 	if err == nil {
-		status, err = o.owner.get(ctx, "/ops/orders/"+url.PathEscape(id), &known)
+		status, err = o.owner.get(ctx, "/ops/orders/"+Segment(id), &known)
 	}
 	switch {
 	case err != nil:

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 
+	"lockstep/api"
 	"lockstep/ticket"
 )
 
@@ -28,7 +29,7 @@ type locksShowCmd struct {
 
 // Run prints the lock as JSON.
 func (c *locksShowCmd) Run(ctx context.Context, s streams) error {
-	data, err := c.call(ctx, http.MethodGet, locksPath+url.PathEscape(c.ID))
+	data, err := c.call(ctx, http.MethodGet, locksPath+api.Segment(c.ID))
 	if err != nil {
 		return err
 	}
@@ -56,7 +57,7 @@ func (k *known) String() string {
 
 // Run prints the lock as it was and as it is.
 func (c *locksResetCmd) Run(ctx context.Context, s streams) error {
-	data, err := c.call(ctx, http.MethodPost, locksPath+url.PathEscape(c.ID)+"/reset")
+	data, err := c.call(ctx, http.MethodPost, locksPath+api.Segment(c.ID)+"/reset")
 	if err != nil {
 		return err
 	}

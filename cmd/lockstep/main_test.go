@@ -144,8 +144,15 @@ func TestVersion(t *testing.T) {
 
 func TestTerminalsAreNotSteeredByTitles(t *testing.T) {
 	t.Parallel()
-	if got := printable("a\x1b[2Jb\u009bc\nd é"); got != "a.[2Jb.c.d é" {
+	if got := printable("a\x1b[2Jb\u009bc\nd é\u202ef"); got != "a.[2Jb.c.d é.f" {
 		t.Errorf("printable = %q", got)
+	}
+	var b strings.Builder
+	if err := printJSON(&b, []byte("{\"a\":\"\u009b2J é\u202e\U000e0041\"}")); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := b.String(), "{\n  \"a\": \"\\u009b2J é\\u202e\\udb40\\udc41\"\n}\n"; got != want {
+		t.Errorf("printed %q, want %q", got, want)
 	}
 }
 

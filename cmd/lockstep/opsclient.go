@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf16"
 )
 
 // opsClientFlags say which running process an operator's command talks to.
@@ -145,29 +147,45 @@ func refusal(status int, data []byte) string {
 		} `json:"errors"`
 	}
 	if json.Unmarshal(data, &body) == nil && len(body.Errors) > 0 {
-		return body.Errors[0].Message
+		return printable(body.Errors[0].Message)
 	}
 	return http.StatusText(status)
 }
 
-// printJSON writes raw JSON indented, as it came.
+// printJSON writes raw JSON indented. What is not seen in its texts is escaped.
 func printJSON(w io.Writer, raw []byte) error {
 	var b bytes.Buffer
 	if err := json.Indent(&b, raw, "", "  "); err != nil {
 		return err
 	}
 	b.WriteByte('\n')
-	_, err := b.WriteTo(w)
+	_, err := io.WriteString(w, escaped(b.String()))
 	return err
 }
 
-// printable drops control characters from text that came from elsewhere, so
-// that a title cannot steer the terminal.
+// escaped writes what is not seen in a JSON text by its number, as JSON allows.
+func escaped(text string) string {
+	var b strings.Builder
+	for _, r := range text {
+		switch {
+		case r == '\n' || unicode.IsPrint(r):
+			b.WriteRune(r)
+		default:
+			for _, unit := range utf16.AppendRune(nil, r) {
+				fmt.Fprintf(&b, `\u%04x`, unit)
+			}
+		}
+	}
+	return b.String()
+}
+
+// printable drops what is not seen from text that came from elsewhere, so that a
+// title can neither steer the terminal nor turn a line around.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
-			return '.'
+		if unicode.IsPrint(r) {
+			return r
 		}
-		return r
+		return '.'
 	}, s)
 }

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/url"
 	"text/tabwriter"
+
+	"lockstep/api"
 )
 
 // outboxCmd is the operator's view of unpublished events.
@@ -75,7 +77,7 @@ type outboxShowCmd struct {
 
 // Run prints the event as JSON.
 func (c *outboxShowCmd) Run(ctx context.Context, s streams) error {
-	data, err := c.call(ctx, http.MethodGet, "/ops/outbox/"+url.PathEscape(c.ID)+c.query())
+	data, err := c.call(ctx, http.MethodGet, "/ops/outbox/"+api.Segment(c.ID)+c.query())
 	if err != nil {
 		return err
 	}
@@ -89,7 +91,7 @@ type outboxRetryCmd struct {
 
 // Run makes the event due.
 func (c *outboxRetryCmd) Run(ctx context.Context, s streams) error {
-	if err := c.post(ctx, "/ops/outbox/"+url.PathEscape(c.ID)+"/retry"); err != nil {
+	if err := c.post(ctx, "/ops/outbox/"+api.Segment(c.ID)+"/retry"); err != nil {
 		return err
 	}
 	fmt.Fprintf(s.out, "%s will be tried now\n", c.ID)
@@ -103,7 +105,7 @@ type outboxDiscardCmd struct {
 
 // Run deletes the event.
 func (c *outboxDiscardCmd) Run(ctx context.Context, s streams) error {
-	if err := c.post(ctx, "/ops/outbox/"+url.PathEscape(c.ID)+"/discard"); err != nil {
+	if err := c.post(ctx, "/ops/outbox/"+api.Segment(c.ID)+"/discard"); err != nil {
 		return err
 	}
 	fmt.Fprintf(s.out, "%s is gone; replicas of its record miss that version\n", c.ID)

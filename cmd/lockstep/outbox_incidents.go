@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+
+	"lockstep/api"
 )
 
 // incidentsCmd is outbox incidents: what a person should know of.
@@ -62,7 +64,7 @@ type incidentsCloseCmd struct {
 
 // Run closes the incident.
 func (c *incidentsCloseCmd) Run(ctx context.Context, s streams) error {
-	if err := c.post(ctx, incidentsPath+"/"+url.PathEscape(c.ID)+"/close"); err != nil {
+	if err := c.post(ctx, incidentsPath+"/"+api.Segment(c.ID)+"/close"); err != nil {
 		return err
 	}
 	fmt.Fprintf(s.out, "%s is closed\n", c.ID)

@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"text/tabwriter"
 	"time"
+
+	"lockstep/api"
 )
 
 // quarantineCmd is replica quarantine: messages that were set aside.
@@ -132,7 +134,7 @@ type quarantineShowCmd struct {
 
 // Run prints the message as JSON.
 func (c *quarantineShowCmd) Run(ctx context.Context, s streams) error {
-	data, err := c.call(ctx, http.MethodGet, quarantinePath+"/"+url.PathEscape(c.ID)+c.query())
+	data, err := c.call(ctx, http.MethodGet, quarantinePath+"/"+api.Segment(c.ID)+c.query())
 	if err != nil {
 		return err
 	}
@@ -148,7 +150,7 @@ func (c *quarantineRetryCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	if c.ID != "" {
-		if err := c.post(ctx, quarantinePath+"/"+url.PathEscape(c.ID)+"/retry"); err != nil {
+		if err := c.post(ctx, quarantinePath+"/"+api.Segment(c.ID)+"/retry"); err != nil {
 			return err
 		}
 		fmt.Fprintf(s.out, "%s is applied\n", c.ID)
@@ -186,7 +188,7 @@ func (c *quarantineDiscardCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	if c.ID != "" {
-		if err := c.post(ctx, quarantinePath+"/"+url.PathEscape(c.ID)+"/discard"); err != nil {
+		if err := c.post(ctx, quarantinePath+"/"+api.Segment(c.ID)+"/discard"); err != nil {
 			return err
 		}
 		fmt.Fprintf(s.out, "%s is gone\n", c.ID)

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/url"
 	"text/tabwriter"
+
+	"lockstep/api"
 )
 
 // refundsCmd is the operator's view of payments without goods.
@@ -61,7 +63,7 @@ type refundsSettleCmd struct {
 
 // Run notes that the payment was given back.
 func (c *refundsSettleCmd) Run(ctx context.Context, s streams) error {
-	if err := c.post(ctx, refundsPath+"/"+url.PathEscape(c.ID)+"/settle"); err != nil {
+	if err := c.post(ctx, refundsPath+"/"+api.Segment(c.ID)+"/settle"); err != nil {
 		return err
 	}
 	fmt.Fprintf(s.out, "%s is settled\n", printable(c.ID))

@@ -6,8 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"text/tabwriter"
+
+	"lockstep/api"
 )
 
 // replicaCmd is the operator's view of copies and of the messages that make
@@ -29,7 +30,7 @@ type replicaShowCmd struct {
 
 // Run prints the row as JSON.
 func (c *replicaShowCmd) Run(ctx context.Context, s streams) error {
-	data, err := c.call(ctx, http.MethodGet, "/ops/replica/tickets/"+url.PathEscape(c.ID))
+	data, err := c.call(ctx, http.MethodGet, "/ops/replica/tickets/"+api.Segment(c.ID))
 	if err != nil {
 		return err
 	}
@@ -43,7 +44,7 @@ type replicaResetCmd struct {
 
 // Run prints the row as it was and as it is.
 func (c *replicaResetCmd) Run(ctx context.Context, s streams) error {
-	data, err := c.call(ctx, http.MethodPost, "/ops/replica/tickets/"+url.PathEscape(c.ID)+"/reset")
+	data, err := c.call(ctx, http.MethodPost, "/ops/replica/tickets/"+api.Segment(c.ID)+"/reset")
 	if err != nil {
 		return err
 	}

@@ -89,7 +89,7 @@ func (c comparing) follow(ctx context.Context, s streams, path string, each func
 	scanner.Buffer(nil, maxOpsAnswer)
 	for scanner.Scan() {
 		if c.JSON {
-			fmt.Fprintln(s.out, scanner.Text())
+			fmt.Fprintln(s.out, escaped(scanner.Text()))
 		}
 		var l line
 		if err := json.Unmarshal(scanner.Bytes(), &l); err != nil {
