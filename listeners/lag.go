@@ -2,14 +2,18 @@ package listeners
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"math"
+	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 
@@ -61,8 +65,10 @@ const (
 )
 
 // NewMonitor returns a reader of the pages at base, such as
-// http://nats-srv:8222.
-func NewMonitor(base string) (*Monitor, error) {
+// http://nats-srv:8222. Behind https the broker's certificate must be signed by
+// one that the system trusts, or by one in the PEM file ca, which is read for each
+// connection; "" for none.
+func NewMonitor(base, ca string) (*Monitor, error) {
 	u, err := url.Parse(base)
 	if err != nil {
 		return nil, errors.New("the broker monitor url cannot be read") // the cause would repeat a password
@@ -70,7 +76,40 @@ func NewMonitor(base string) (*Monitor, error) {
 	if u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return nil, fmt.Errorf("broker monitor url %q: want http://host:port", u.Redacted())
 	}
-	return &Monitor{base: strings.TrimSuffix(base, "/"), client: &http.Client{Timeout: monitorWait}}, nil
+	m := &Monitor{base: strings.TrimSuffix(base, "/"), client: &http.Client{Timeout: monitorWait}}
+	if ca == "" || u.Scheme != "https" {
+		return m, nil
+	}
+	if _, err := trusted(ca); err != nil {
+		return nil, err
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.DialTLSContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		roots, err := trusted(ca)
+		if err != nil {
+			return nil, err
+		}
+		d := tls.Dialer{Config: &tls.Config{RootCAs: roots}}
+		return d.DialContext(ctx, network, address)
+	}
+	m.client.Transport = transport
+	return m, nil
+}
+
+// trusted returns the certificates of the system and those in a file.
+func trusted(file string) (*x509.CertPool, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("certificates for the broker monitor: %w", err)
+	}
+	roots, err := x509.SystemCertPool()
+	if err != nil {
+		roots = x509.NewCertPool() // a system without any
+	}
+	if !roots.AppendCertsFromPEM(data) {
+		return nil, fmt.Errorf("certificates for the broker monitor: %s holds none (PEM)", file)
+	}
+	return roots, nil
 }
 
 // ChannelInfo returns how a channel stands. A channel that does not exist yet

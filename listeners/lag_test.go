@@ -2,11 +2,15 @@ package listeners_test
 
 import (
 	"context"
+	"encoding/pem"
 	"io"
+	"log"
 	"log/slog"
 	"math"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -143,7 +147,7 @@ func TestTheLagBehindAStrangersPageIsUnknown(t *testing.T) {
 	t.Parallel()
 	stranger := httptest.NewServer(http.NotFoundHandler())
 	t.Cleanup(stranger.Close)
-	m, err := listeners.NewMonitor(stranger.URL)
+	m, err := listeners.NewMonitor(stranger.URL, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,7 +186,7 @@ func TestAMonitorThatAnswersNonsenseIsAnError(t *testing.T) {
 			}
 		}))
 		t.Cleanup(srv.Close)
-		m, err := listeners.NewMonitor(srv.URL)
+		m, err := listeners.NewMonitor(srv.URL, "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -191,7 +195,7 @@ func TestAMonitorThatAnswersNonsenseIsAnError(t *testing.T) {
 		}
 	}
 	for _, base := range []string{"", "nats-srv:8222", "nats://nats-srv:8222", "http://"} {
-		if _, err := listeners.NewMonitor(base); err == nil {
+		if _, err := listeners.NewMonitor(base, ""); err == nil {
 			t.Errorf("url %q: no error", base)
 		}
 	}
@@ -199,7 +203,7 @@ func TestAMonitorThatAnswersNonsenseIsAnError(t *testing.T) {
 
 func monitorOf(t *testing.T, b *brokertest.Broker) *listeners.Monitor {
 	t.Helper()
-	m, err := listeners.NewMonitor(b.MonitorURL())
+	m, err := listeners.NewMonitor(b.MonitorURL(), "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -251,5 +255,45 @@ func send(t *testing.T, c stan.Conn, channel event.Subject, n int) {
 		if err := c.Publish(string(channel), []byte("{}")); err != nil {
 			t.Fatalf("publish: %v", err)
 		}
+	}
+}
+
+// TestPagesBehindTheBrokersOwnCertificate. Case 11.9.
+func TestPagesBehindTheBrokersOwnCertificate(t *testing.T) {
+	t.Parallel()
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `{"type":"FILE"}`) // a test sees what is missing
+	}))
+	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
+	srv.StartTLS()
+	t.Cleanup(srv.Close)
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	write := func(data []byte) {
+		t.Helper()
+		if err := os.WriteFile(ca, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	own := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw})
+	for _, content := range []string{"", "no certificate"} {
+		write([]byte(content))
+		if _, err := listeners.NewMonitor(srv.URL, ca); err == nil || !strings.Contains(err.Error(), ca) {
+			t.Errorf("with %q: %v, want the file named", content, err)
+		}
+	}
+	write(own)
+	m, err := listeners.NewMonitor(srv.URL, ca)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if store, err := m.Store(t.Context()); err != nil || store.Type != "FILE" {
+		t.Errorf("%+v, %v", store, err)
+	}
+	stranger, err := listeners.NewMonitor(srv.URL, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stranger.Store(t.Context()); err == nil || !strings.Contains(err.Error(), "unknown authority") {
+		t.Errorf("without the file: %v", err)
 	}
 }

@@ -76,7 +76,7 @@ func oversized(id string) []byte {
 // delivered and not acknowledged, once that has come to rest.
 func (w *world) pending(t *testing.T, subject event.Subject) float64 {
 	t.Helper()
-	m, err := listeners.NewMonitor(w.MonitorURL())
+	m, err := listeners.NewMonitor(w.MonitorURL(), "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -163,7 +163,7 @@ func (c *doctorCmd) lookAtClientID(ctx context.Context) (string, error) {
 	if c.NATSMonitorURL == "" {
 		return "", warning{errors.New("NATS_MONITOR_URL is not set: whether NATS_CLIENT_ID is taken is not known")}
 	}
-	m, err := listeners.NewMonitor(c.NATSMonitorURL)
+	m, err := listeners.NewMonitor(c.NATSMonitorURL, c.NATSCAFile)
 	if err != nil {
 		return "", err
 	}
@@ -243,7 +243,7 @@ func (c *doctorCmd) lookAtMonitor(ctx context.Context) (string, error) {
 	if c.NATSMonitorURL == "" {
 		return "", warning{errors.New("NATS_MONITOR_URL is not set: lag is not measured, and whether the broker keeps its messages is not known")}
 	}
-	m, err := listeners.NewMonitor(c.NATSMonitorURL)
+	m, err := listeners.NewMonitor(c.NATSMonitorURL, c.NATSCAFile)
 	if err != nil {
 		return "", err
 	}

@@ -133,7 +133,7 @@ func (b *bench) lag(s *service, group string, subjects []event.Subject) error {
 	if b.nats.NATSMonitorURL == "" {
 		return nil
 	}
-	m, err := listeners.NewMonitor(b.nats.NATSMonitorURL)
+	m, err := listeners.NewMonitor(b.nats.NATSMonitorURL, b.nats.NATSCAFile)
 	if err != nil {
 		return &usageError{"NATS_MONITOR_URL: " + err.Error()}
 	}
