@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"slices"
 	"strings"
@@ -136,24 +135,23 @@ func (c *doctorCmd) lookAtDataDir(context.Context) (string, error) {
 	return c.DataDir + " can be written", errors.Join(f.Sync(), f.Close(), os.Remove(f.Name()))
 }
 
-// lookAtAddresses tries to listen where the service will.
+// lookAtAddresses tries to listen where the service will, everywhere at once.
 func (c *doctorCmd) lookAtAddresses(ctx context.Context) (string, error) {
+	var p program
+	defer p.abandon()
 	var taken []string
-	for _, a := range []struct{ name, address string }{{"OPS_ADDR", c.OpsAddr}, {"TICKETS_ADDR", c.TicketsAddr}, {"ORDERS_ADDR", c.OrdersAddr}} {
+	for _, a := range []struct{ setting, address string }{
+		{"OPS_ADDR", c.OpsAddr}, {"METRICS_ADDR", c.MetricsAddr}, {"TICKETS_ADDR", c.TicketsAddr}, {"ORDERS_ADDR", c.OrdersAddr},
+	} {
 		if a.address == "" {
 			continue
 		}
-		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", a.address)
-		if err != nil {
-			taken = append(taken, fmt.Sprintf("%s %s: %v", a.name, a.address, err))
-			continue
-		}
-		if err := l.Close(); err != nil {
-			return "", err
+		if _, err := p.take(ctx, a.setting, a.address); err != nil {
+			taken = append(taken, err.Error())
 		}
 	}
 	if len(taken) > 0 {
-		return "", warning{fmt.Errorf("%s; if it is not this service that runs there, choose another address", strings.Join(taken, "; "))}
+		return "", warning{fmt.Errorf("%s; unless it is this service that runs there", strings.Join(taken, "; "))}
 	}
 	return "can be listened on", nil
 }
@@ -223,9 +221,12 @@ func (c *doctorCmd) lookAtBroker(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if err := conn.MayTakePart(ctx, c.NATSClusterID); err != nil {
+		return "", err
+	}
 	may := "lets publish what the services of " + strings.Join(services, " and ") + " do"
 	if conn.MayPublish(ctx, c.NATSClusterID, probeChannel) != nil {
-		return may + "; confirmations were not tried, " + probeChannel + " is not for this client", nil
+		return may + ", and hear of confirmations; none was tried, " + probeChannel + " is not for this client", nil
 	}
 	conn.PublishAsync(probeChannel, []byte("{}"), func(err error) { confirmed <- err })
 	select {

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"lockstep/test/spawn"
 )
 
 // TestProbesHaveAnAddressOfTheirOwn, which serves nothing else and is given back.
@@ -23,6 +25,23 @@ func TestProbesHaveAnAddressOfTheirOwn(t *testing.T) {
 		t.Errorf("an address that is taken: code %d, %s", code, err)
 	}
 	r.end()
+}
+
+// TestTwoSettingsOfOneAddressAreNamed: no program but this one has it. Case 11.9.
+func TestTwoSettingsOfOneAddressAreNamed(t *testing.T) {
+	t.Parallel()
+	at := spawn.Addresses(t, 2)
+	shared := []string{"--data-dir=" + t.TempDir(), "--ops-addr=" + at[0], "--metrics-addr=" + at[0]}
+	code, _, errs := command(t, append([]string{"up"}, shared...)...)
+	if want := at[0] + " is that of --ops-addr (OPS_ADDR) and of --metrics-addr (METRICS_ADDR)"; code != exitUsage || !strings.Contains(errs, want) {
+		t.Errorf("up: code %d, want %q\n%s", code, want, errs)
+	}
+	_, out, _ := command(t, append([]string{"doctor", "--tickets-addr=" + at[1], "--orders-addr=" + at[1]}, shared...)...)
+	for _, want := range []string{at[0] + " is that of OPS_ADDR and of METRICS_ADDR", at[1] + " is that of TICKETS_ADDR and of ORDERS_ADDR"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("doctor does not say %q:\n%s", want, out)
+		}
+	}
 }
 
 // TestMetricsAloneNeedNoToken: the operator's routes stay on loopback. Case 11.9.

@@ -33,10 +33,11 @@ type program struct {
 	broker                  *broker.Broker
 
 	services []*service
-	locks    api.Locks      // nil if the process does not run the tickets service
-	compare  api.Comparer   // nil if it is not known whom to compare with
-	conform  api.Reconciler // likewise, of locks
-	undo     []func() error // gives back what was taken, last first, if the start fails
+	locks    api.Locks         // nil if the process does not run the tickets service
+	compare  api.Comparer      // nil if it is not known whom to compare with
+	conform  api.Reconciler    // likewise, of locks
+	taken    map[string]string // the settings of the addresses that were taken, by their ports
+	undo     []func() error    // gives back what was taken, last first, if the start fails
 }
 
 func newProgram(log *slog.Logger, ops opsFlags, stop stopFlags) *program {
@@ -102,12 +103,19 @@ func (p *program) openProbes(ctx context.Context, setting, address string) (*ops
 func (p *program) take(ctx context.Context, setting, address string) (net.Listener, error) {
 	var config net.ListenConfig
 	l, err := config.Listen(ctx, "tcp", address)
-	if errors.Is(err, syscall.EADDRINUSE) {
+	_, port, _ := net.SplitHostPort(address) // an address, or it could not be listened on
+	switch ours := p.taken[port]; {
+	case errors.Is(err, syscall.EADDRINUSE) && ours != "":
+		return nil, &usageError{fmt.Sprintf("%s is that of %s and of %s: choose another address for one of them", address, ours, setting)}
+	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, fmt.Errorf("%s is in use by another program: stop it, or choose another address with %s", address, setting)
-	}
-	if err != nil {
+	case err != nil:
 		return nil, &usageError{fmt.Sprintf("%s: %v", setting, err)}
 	}
+	if p.taken == nil {
+		p.taken = map[string]string{}
+	}
+	p.taken[port] = setting
 	p.undo = append(p.undo, func() error { _ = l.Close(); return nil }) // whoever served on it has closed it
 	return l, nil
 }

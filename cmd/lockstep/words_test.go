@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -134,7 +133,8 @@ func TestDoctorSeesWhatIsTaken(t *testing.T) {
 	out, errs, code := output(t, "doctor", "--data-dir", t.TempDir(), "--nats-url", b.URL(), "--nats-cluster-id", brokertest.ClusterID,
 		"--nats-client-id", "pod-1", "--nats-monitor-url", b.MonitorURL(), "--jwt-key", strings.Repeat("k", 32),
 		"--ops-addr", taken.Addr().String(), "--tickets-addr", taken.Addr().String())
-	for _, want := range []string{"NATS_CLIENT_ID pod-1 is taken", fmt.Sprint("OPS_ADDR ", taken.Addr()), fmt.Sprint("TICKETS_ADDR ", taken.Addr())} {
+	in := taken.Addr().String() + " is in use by another program: stop it, or choose another address with "
+	for _, want := range []string{"NATS_CLIENT_ID pod-1 is taken", in + "OPS_ADDR", in + "TICKETS_ADDR"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("code %d, want %q in it\n%s%s", code, want, out, errs)
 		}

@@ -191,6 +191,22 @@ func TestServicesNeedNoMorePermissionsThanDocumented(t *testing.T) {
 	}
 }
 
+// TestTheDoctorIsWellUnderThePermissions of each service, which needs no more to
+// be looked at than to run, and says whose services a user may publish for.
+// Case 11.6.
+func TestTheDoctorIsWellUnderThePermissions(t *testing.T) {
+	t.Parallel()
+	g := newGuarded(t)
+	for _, user := range []string{"tickets", "orders"} {
+		exits(t, 0, []string{"✓ broker         lets publish what the services of " + user + " do, and hear of confirmations"},
+			"doctor", "--data-dir", t.TempDir(), "--nats-url", g.url(user), "--nats-cluster-id", clusterID, "--nats-client-id", user, "--jwt-key", jwtKey)
+	}
+	exits(t, 1, []string{"✗ broker", "this client may not publish to _STAN.pub." + clusterID + ".order:created", "this client may not publish to _STAN.pub." + clusterID + ".ticket:created"},
+		"doctor", "--data-dir", t.TempDir(), "--nats-url", g.url("payments"), "--nats-cluster-id", clusterID, "--nats-client-id", "p", "--jwt-key", jwtKey)
+	exits(t, 1, []string{"✗ broker", "Authorization Violation"},
+		"doctor", "--data-dir", t.TempDir(), "--nats-url", "nats://tickets:another@"+g.addr, "--nats-cluster-id", clusterID, "--nats-client-id", "p", "--jwt-key", jwtKey)
+}
+
 // heard are the different messages that were heard on a subject.
 type heard struct {
 	mu       sync.Mutex
