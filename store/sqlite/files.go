@@ -5,7 +5,6 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"time"
@@ -19,13 +18,9 @@ import (
 type files []file
 
 type file struct {
-	path   string
-	info   fs.FileInfo
-	opened *os.File // the database alone: what it begins with is looked at
+	path string
+	info fs.FileInfo
 }
-
-// magic is what every database begins with (sqlite.org/fileformat2.html, 1.3).
-const magic = "SQLite format 3\x00"
 
 // filesOf remembers the files of the database at path and the one that locks
 // it. They must exist: the log and its index do after the first commit.
@@ -42,20 +37,7 @@ func filesOf(path string, lock *os.File) (files, error) {
 		}
 		all = append(all, file{path: path + suffix, info: info})
 	}
-	all[1].opened, err = os.Open(path)
-	return all, err
-}
-
-// close must come after the engine has closed its files: a process that closes
-// one loses the locks that it holds on it (fcntl(2)).
-func (all files) close() error {
-	var errs []error
-	for _, f := range all {
-		if f.opened != nil {
-			errs = append(errs, f.opened.Close())
-		}
-	}
-	return errors.Join(errs...)
+	return all, nil
 }
 
 // same connects only while the files are in their places: a file that lies there
@@ -74,7 +56,7 @@ func (c same) Connect(ctx context.Context) (driver.Conn, error) {
 }
 
 // replaced returns an error that names the first file which is no longer in
-// its place, or no longer a database, or nil.
+// its place, or nil.
 func (all files) replaced() error {
 	for _, f := range all {
 		info, err := os.Stat(f.path)
@@ -83,22 +65,9 @@ func (all files) replaced() error {
 			return fmt.Errorf("%s was deleted or moved away while it was in use", f.path)
 		case err == nil && !os.SameFile(info, f.info):
 			return fmt.Errorf("%s was replaced by another file while it was in use", f.path)
-		case f.overwritten():
-			return fmt.Errorf("%s was overwritten while it was in use and is no database any more", f.path)
 		}
 	}
 	return nil
-}
-
-// overwritten reports whether something else is in the database's file. What
-// the engine has in memory hides that for long, and then all of it is lost.
-func (f file) overwritten() bool {
-	if f.opened == nil {
-		return false
-	}
-	var begin [len(magic)]byte
-	n, err := f.opened.ReadAt(begin[:], 0)
-	return (err == nil || errors.Is(err, io.EOF)) && string(begin[:n]) != magic
 }
 
 // directory tells cheaply, one look for four, that nothing in it was created,

@@ -59,34 +59,90 @@ func TestWritingStopsWhenAFileIsTakenAway(t *testing.T) {
 	}
 }
 
-// Case 10.10: another program writes into the file, whose pages the engine has
-// in memory: everything seems to work until the next start.
-func TestReadinessStopsWritingIntoWhatIsNoDatabase(t *testing.T) {
+// Case 10.10: another program writes into a file, whose pages the engine has in
+// memory: everything seems to work until the next start.
+func TestWritingStopsWhenAFileIsOverwritten(t *testing.T) {
 	t.Parallel()
-	for what, take := range map[string]func(path string) error{
-		"overwritten":    func(path string) error { return os.WriteFile(path, bytes.Repeat([]byte("garbage "), 1<<14), 0o600) },
-		"cut to nothing": func(path string) error { return os.Truncate(path, 0) },
+	garbage := bytes.Repeat([]byte("garbage "), 1<<19)
+	for what, write := range map[string]func(path string, db, log []byte) error{
+		"by garbage":               func(path string, _, _ []byte) error { return os.WriteFile(path, garbage, 0o600) },
+		"by nothing":               func(path string, _, _ []byte) error { return os.Truncate(path, 0) },
+		"by an older copy":         func(path string, db, _ []byte) error { return os.WriteFile(path, db, 0o600) },
+		"by a copy that is as new": func(path string, _, _ []byte) error { return copyOver(path) },
+		"its log by garbage":       func(path string, _, _ []byte) error { return os.WriteFile(path+"-wal", garbage, 0o600) },
+		"its log by nothing":       func(path string, _, _ []byte) error { return os.Truncate(path+"-wal", 0) },
+		"its log by an older copy": func(path string, _, log []byte) error { return os.WriteFile(path+"-wal", log, 0o600) },
 	} {
-		t.Run(what, func(t *testing.T) {
-			t.Parallel()
-			path := filepath.Join(t.TempDir(), "store.db")
-			db := openFile(t, path)
-			if err := db.Tickets().Commit(t.Context(), ticket.Change{Now: newTicket()}); err != nil {
-				t.Fatal(err)
-			}
-			if err := db.Ping(t.Context()); err != nil {
-				t.Fatalf("before: %v", err)
-			}
-			if err := take(path); err != nil {
-				t.Fatal(err)
-			}
-			if err := db.Ping(t.Context()); err == nil || !strings.Contains(err.Error(), path+" was overwritten") {
-				t.Errorf("readiness says %v, want it to name the file", err)
-			}
-			if err := db.Tickets().Commit(t.Context(), ticket.Change{Now: newTicket()}); !errors.Is(err, group.ErrRefused) {
-				t.Errorf("a commit afterwards: %v, want a refusal", err)
-			}
-		})
+		for _, told := range []string{"readiness", "a commit"} {
+			t.Run(what+", "+told, func(t *testing.T) {
+				t.Parallel()
+				path := filepath.Join(t.TempDir(), "store.db")
+				db := openFile(t, path)
+				grow(t, db, 24) // the log is written to the database on the way
+				old, err := os.ReadFile(path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				oldLog, err := os.ReadFile(path + "-wal")
+				if err != nil {
+					t.Fatal(err)
+				}
+				grow(t, db, 1)
+				if err := db.Ping(t.Context()); err != nil {
+					t.Fatalf("before: %v", err)
+				}
+				if err := write(path, old, oldLog); err != nil {
+					t.Fatal(err)
+				}
+				if told == "a commit" {
+					if err := db.Tickets().Commit(t.Context(), ticket.Change{Now: newTicket()}); !errors.Is(err, ticket.ErrUnknown) && !errors.Is(err, group.ErrRefused) {
+						t.Errorf("a commit: %v, want that it is not known what became of it", err)
+					}
+				}
+				if err := db.Ping(t.Context()); err == nil || !strings.Contains(err.Error(), "writing has stopped") {
+					t.Errorf("readiness says %v", err)
+				}
+				if err := db.Tickets().Commit(t.Context(), ticket.Change{Now: newTicket()}); !errors.Is(err, group.ErrRefused) {
+					t.Errorf("a commit afterwards: %v, want a refusal", err)
+				}
+			})
+		}
+	}
+}
+
+func copyOver(path string) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, data, 0o600)
+}
+
+// Other programs may write through the engine, and write its log back.
+func TestOtherProgramsMayWriteThroughTheEngine(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "store.db")
+	db := openFile(t, path)
+	for range 3 {
+		grow(t, db, 9)
+		foreign(t, path, "UPDATE tickets SET price = price + 1", "PRAGMA wal_checkpoint(PASSIVE)", "CREATE TABLE notes (note TEXT)",
+			"PRAGMA wal_checkpoint(TRUNCATE)", "DROP TABLE notes", "VACUUM")
+		grow(t, db, 1)
+		if err := db.Ping(t.Context()); err != nil {
+			t.Errorf("readiness: %v", err)
+		}
+	}
+}
+
+// grow writes n tickets of a megabyte.
+func grow(t *testing.T, db *DB, n int) {
+	t.Helper()
+	for range n {
+		big := newTicket()
+		big.Title = strings.Repeat("x", 1<<20)
+		if err := db.Tickets().Commit(t.Context(), ticket.Change{Now: big}); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
@@ -201,17 +257,7 @@ func TestALogThatGrewIsCutBack(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "store.db")
 	db := openFile(t, path)
-	grow := func(n int) {
-		t.Helper()
-		for range n {
-			big := newTicket()
-			big.Title = strings.Repeat("x", 4<<20)
-			if err := db.Tickets().Commit(t.Context(), ticket.Change{Now: big}); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	grow(1)
+	grow(t, db, 4)
 	read, err := db.read.pool.Conn(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -221,7 +267,7 @@ func TestALogThatGrewIsCutBack(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	grow(24)
+	grow(t, db, 96)
 	if size := sizeOf(t, path+"-wal"); size < 90<<20 {
 		t.Fatalf("the log has %d bytes behind a read, want the case to be real", size)
 	}
@@ -231,7 +277,7 @@ func TestALogThatGrewIsCutBack(t *testing.T) {
 	if err := read.Close(); err != nil {
 		t.Fatal(err)
 	}
-	grow(3)
+	grow(t, db, 12)
 	if size := sizeOf(t, path+"-wal"); size > 68<<20 {
 		t.Errorf("the log keeps %d bytes", size)
 	}

@@ -101,6 +101,12 @@ func (db *DB) open(ctx context.Context, path string, o Options) (err error) {
 	if db.writer.files, err = filesOf(db.path, db.lock); err != nil {
 		return err
 	}
+	if _, err := conn.ExecContext(ctx, "PRAGMA wal_checkpoint"); err != nil {
+		return err
+	}
+	if err := db.writer.content.open(db.path); err != nil {
+		return err
+	}
 	db.writer.directory.path = filepath.Dir(db.path)
 	pool, err := db.readers(o.Readers)
 	if err != nil {
@@ -182,7 +188,7 @@ func (db *DB) close() error {
 		errs = append(errs, db.write.Close())
 	}
 	if db.writer != nil {
-		errs = append(errs, db.writer.files.close())
+		errs = append(errs, db.writer.content.close())
 	}
 	if db.lock != nil {
 		errs = append(errs, unlockFile(db.lock))

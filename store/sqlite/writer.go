@@ -32,6 +32,7 @@ type writer struct {
 	written    int64 // rows written by the running change
 	refused    bool  // the engine refused a statement of it, and may have ended the transaction
 	files      files
+	content    content
 	wanted     []object // what the file must have
 	schema     int64    // version of the schema in the running transaction
 	log        *slog.Logger
@@ -173,13 +174,14 @@ func (w *writer) rollback(ctx context.Context) {
 	_, _ = w.exec(ctx, "ROLLBACK")
 }
 
-// begin begins a transaction, in a file that has all that is wanted. It waits
-// for another program that has the file locked, as long as busyTimeout.
+// begin begins a transaction, in a file that is as the engine left it and has
+// all that is wanted. It waits for another program that has the file locked, as
+// long as busyTimeout.
 func (w *writer) begin(ctx context.Context) error {
 	_, err := w.exec(ctx, "BEGIN IMMEDIATE")
 	if err == nil {
 		w.locked.Store(nil)
-		if err = w.keep(ctx); err != nil {
+		if err = w.look(ctx); err != nil {
 			w.rollback(ctx)
 		}
 		return err
@@ -189,6 +191,15 @@ func (w *writer) begin(ctx context.Context) error {
 		w.locked.Store(&err)
 	}
 	return err
+}
+
+// look returns why the running transaction must not go on.
+func (w *writer) look(ctx context.Context) error {
+	if err := w.content.overwritten(); err != nil {
+		_ = w.stop(err) // nothing was written yet
+		return w.stopped()
+	}
+	return w.keep(ctx)
 }
 
 // end commits. A commit that fails stops all writing for good: after a failed
@@ -235,7 +246,7 @@ func (w *writer) unfit() error {
 	if err := w.locked.Load(); err != nil {
 		return *err
 	}
-	if err := w.files.replaced(); err != nil {
+	if err := errors.Join(w.files.replaced(), w.content.overwritten()); err != nil {
 		_ = w.stop(err) // not a change whose outcome somebody waits for
 		return w.stopped()
 	}
