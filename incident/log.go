@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 	"time"
 
@@ -120,7 +121,7 @@ func (l *Log) Run(ctx context.Context) error {
 // keep counts what is open and deletes what is old.
 func (l *Log) keep(ctx context.Context) {
 	var pruned time.Time
-	for wait(ctx, countTick, nil) {
+	for more := true; more; more = wait(ctx, countTick, nil) {
 		if err := l.count(ctx); err != nil && ctx.Err() == nil {
 			l.log.WarnContext(ctx, "open incidents cannot be counted", "err", err)
 		}
@@ -138,18 +139,18 @@ func (l *Log) count(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, storeWait)
 	defer cancel()
 	counts, err := l.store.Counts(ctx)
-	if err != nil {
-		counts = map[Cause]int{} // what is known here is shown all the same
-	}
+	unwritten := map[Cause]int{} // what is known here is shown also without the store
 	for _, p := range l.snapshot() {
 		if p.unwritten && p.ending == "" {
-			counts[p.Cause]++
+			unwritten[p.Cause]++
 		}
 	}
 	for _, c := range Causes() {
-		if n, known := counts[c]; known || err == nil {
-			l.metrics.open.WithLabelValues(string(c)).Set(float64(n))
+		open := float64(counts[c] + unwritten[c])
+		if err != nil && open == 0 {
+			open = math.NaN()
 		}
+		l.metrics.open.WithLabelValues(string(c)).Set(open)
 	}
 	return err
 }

@@ -1,6 +1,10 @@
 package incident
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"math"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
 
 // Results of notifications.
 const (
@@ -19,7 +23,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	m := &metrics{
 		open: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "lockstep_incidents_open",
-			Help: "Incidents that are not over. The same in every process on one store: take the maximum, not the sum.",
+			Help: "Incidents that are not over; NaN if not known. The same in every process on one store: take the maximum, not the sum.",
 		}, []string{"cause"}),
 		total: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "lockstep_incidents_total",
@@ -31,7 +35,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		}, []string{"result"}),
 	}
 	for _, c := range Causes() {
-		m.open.WithLabelValues(string(c))
+		m.open.WithLabelValues(string(c)).Set(math.NaN())
 		m.total.WithLabelValues(string(c))
 	}
 	for _, r := range []string{resultSent, resultFailed, resultGivenUp} {

@@ -51,6 +51,7 @@ func (g *generation) watchLosses(ctx context.Context) {
 	var all []*lookout
 	for _, c := range g.channels {
 		all = append(all, &lookout{g: g, c: c, joined: g.now()})
+		defer g.opts.Losses.unknown(c.subject)
 	}
 	tick := time.NewTicker(g.opts.Losses.opts.Every)
 	defer tick.Stop()
@@ -63,6 +64,9 @@ func (g *generation) watchLosses(ctx context.Context) {
 		}
 		for _, w := range all {
 			err := w.look(ctx)
+			if err != nil {
+				g.opts.Losses.unknown(w.c.subject)
+			}
 			if err != nil && ctx.Err() == nil && g.now().Sub(reported) >= reportEvery {
 				reported = g.now()
 				g.log.WarnContext(ctx, "losses cannot be looked for and are looked for again", "subject", w.c.subject, "err", err)
@@ -76,6 +80,7 @@ func (g *generation) watchLosses(ctx context.Context) {
 func (w *lookout) look(ctx context.Context) error {
 	if w.c.window.crowded(w.g.now().Add(-w.patience())) { // what found no room comes again
 		w.sights, w.suspects = nil, nil
+		w.g.opts.Losses.unknown(w.c.subject)
 		return nil
 	}
 	hand := w.g.inHand(w.c)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 	"time"
 
@@ -96,12 +97,12 @@ func NewLosses(marks Marks, o LossOptions) *Losses {
 		}, []string{"subject", "cause"}),
 		nobody: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "lockstep_listener_unaccounted_messages",
-			Help: "Messages that the group has not finished and this process does not have: another member has them, or they are lost and read again soon.",
+			Help: "Messages that the group has not finished and this process does not have: another member has them, or they are lost and read again soon. NaN if not known.",
 		}, []string{"subject"}),
 	}
 	for _, s := range o.Subjects {
 		l.lost.WithLabelValues(string(s))
-		l.nobody.WithLabelValues(string(s))
+		l.unknown(s)
 		for _, c := range LossCauses() {
 			l.losses.WithLabelValues(string(s), string(c))
 		}
@@ -115,6 +116,11 @@ func NewLosses(marks Marks, o LossOptions) *Losses {
 // unaccounted shows what is neither in the mark nor in this process's hands.
 func (l *Losses) unaccounted(channel event.Subject, missing Spans) {
 	l.nobody.WithLabelValues(string(channel)).Set(float64(missing.count()))
+}
+
+// unknown shows that nobody knows.
+func (l *Losses) unknown(channel event.Subject) {
+	l.nobody.WithLabelValues(string(channel)).Set(math.NaN())
 }
 
 // Check compares the marks of subjects with their channels as they are now and

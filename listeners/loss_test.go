@@ -3,6 +3,7 @@ package listeners_test
 import (
 	"context"
 	"errors"
+	"math"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/stan.go"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"lockstep/event"
 	"lockstep/listeners"
@@ -385,4 +387,39 @@ func TestALossIsCountedOnceHoweverOftenItsMarkIsStored(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Case 11.10: what nobody accounts for reads 0 before it was looked for, and what
+// it was once the broker is gone.
+func TestWhatNobodyAccountsForIsUnknownWithoutTheBroker(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	reg := prometheus.NewRegistry()
+	s := w.watching(&losses{})
+	s.options.Losses = listeners.NewLosses(w.db.Marks(), listeners.LossOptions{
+		Group: listeners.OrdersService, Subjects: event.TicketSubjects(), Every: 10 * time.Millisecond, Alone: true, Registerer: reg,
+	})
+	shows := func(what string, want float64) {
+		t.Helper()
+		until(t, what, func() bool {
+			families, err := reg.Gather()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range families {
+				for _, m := range f.GetMetric() {
+					got := m.GetGauge().GetValue()
+					if f.GetName() == "lockstep_listener_unaccounted_messages" && got != want && !(math.IsNaN(got) && math.IsNaN(want)) {
+						return false
+					}
+				}
+			}
+			return true
+		})
+	}
+	shows("nobody knows at first", math.NaN())
+	w.join(t, s)
+	shows("nothing is missing", 0)
+	w.Stop()
+	shows("nobody knows without the broker", math.NaN())
 }

@@ -37,7 +37,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		}, []string{"subject", "outcome"}),
 		lag: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "lockstep_listener_event_lag_seconds",
-			Help:    "From the moment the broker took a message to the moment it was applied.",
+			Help:    "From the moment the broker took a message to the moment it was applied; of one that was applied from quarantine, from when it was set aside.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300},
 		}, []string{"subject"}),
 		refused: prometheus.NewCounter(prometheus.CounterOpts{
@@ -118,7 +118,7 @@ func (m *Metrics) subscribed() prometheus.Collector {
 				return 0
 			}
 		}
-		return 1
+		return float64(min(1, len(m.listeners)))
 	})
 }
 

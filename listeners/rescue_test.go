@@ -51,6 +51,7 @@ func TestAGapIsRepairedFromTheOwner(t *testing.T) {
 	}
 }
 
+// Case 11.10: the lag of what waited longest, in quarantine, was not measured.
 func TestWhatRepairCannotHelpIsSetAsideAndAppliedByItselfLater(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -61,10 +62,11 @@ func TestWhatRepairCannotHelpIsSetAsideAndAppliedByItselfLater(t *testing.T) {
 	w.publish(t, ticket(id, 1), ticket(id, 2), ticket(id, 3))
 	w.aside(t, 3)
 	first.stop()
-	w.join(t, setup{options: hasty()}) // after a restart
+	second := w.join(t, setup{options: hasty()}) // after a restart
 	w.publish(t, ticket(id, 0))
 	w.settled(t, 1, 3)
 	w.aside(t, 0)
+	until(t, "the lag of all of them is measured", func() bool { return observed(t, "lockstep_listener_event_lag_seconds", second) == 4 })
 }
 
 func TestWhatOneMemberSetAsideIsAppliedWhenAnotherBringsThePredecessor(t *testing.T) {
@@ -84,6 +86,23 @@ func TestWhatOneMemberSetAsideIsAppliedWhenAnotherBringsThePredecessor(t *testin
 	}
 	w.settled(t, 1, 1)
 	w.aside(t, 0)
+}
+
+// observed returns how many observations a member's histogram has.
+func observed(t *testing.T, name string, m *member) (n uint64) {
+	t.Helper()
+	families, err := m.reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, s := range f.GetMetric() {
+			if f.GetName() == name {
+				n += s.GetHistogram().GetSampleCount()
+			}
+		}
+	}
+	return n
 }
 
 // aside waits until n messages are in quarantine and none is unacknowledged.

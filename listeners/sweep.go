@@ -72,7 +72,7 @@ func (g *generation) recall(q Quarantined, reply chan<- Verdict) bool {
 	if err != nil {
 		return false
 	}
-	d := &delivery{channel: c, sequence: q.Sequence, payload: q.Payload, item: item, key: item.Key, arrived: g.now(), entry: q.ID, reply: reply}
+	d := &delivery{channel: c, sequence: q.Sequence, payload: q.Payload, item: item, key: item.Key, arrived: g.now(), sentAt: q.At, entry: q.ID, reply: reply}
 	return g.lane(d.key).recall(d)
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 	"time"
 )
@@ -99,6 +100,7 @@ func (e *Expiry) Run(ctx context.Context) error {
 // look is what one look at the store led to.
 type look struct {
 	left    int                // overdue and not cancelled
+	broken  bool               // the store did not tell all that are overdue
 	err     error              // the first reason
 	blind   bool               // payments cannot be read: nothing may be cancelled
 	failing map[string]failing // what takes the place of the job's
@@ -118,6 +120,7 @@ func (e *Expiry) sweep(ctx context.Context) {
 	var batch []Due
 	for d, err := range e.service.store.Expired(ctx, e.service.now()) {
 		if err != nil {
+			l.broken = true
 			l.leave(0, fmt.Errorf("look for overdue orders: %w", err))
 			break
 		}
@@ -200,7 +203,11 @@ func (e *Expiry) fail(ctx context.Context, d Due, l *look, err error) error {
 // note keeps what the look led to, and logs when it is news.
 func (e *Expiry) note(ctx context.Context, l *look) {
 	e.failing = l.failing
-	e.opts.Metrics.looked(l.left, l.err == nil, time.Now())
+	overdue := float64(l.left)
+	if l.broken {
+		overdue = math.NaN()
+	}
+	e.opts.Metrics.looked(overdue, l.err == nil, time.Now())
 	err := l.err
 	if l.left > 0 {
 		err = fmt.Errorf("%d overdue orders are not cancelled: %w", l.left, l.err)

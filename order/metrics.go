@@ -1,6 +1,7 @@
 package order
 
 import (
+	"math"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -31,7 +32,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		}),
 		overdue: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "lockstep_orders_overdue",
-			Help: "Orders whose window has passed and that could not be cancelled at the last look.",
+			Help: "Orders whose window has passed and that could not be cancelled at the last look; NaN if there was none, or the store did not tell.",
 		}),
 		lastExpiry: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "lockstep_orders_expiry_last_success_timestamp_seconds",
@@ -42,6 +43,8 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		Name: "lockstep_orders_announced_again_total",
 		Help: "Orders that were announced again: cancelled ones whose ticket stayed locked, and paid ones whose ticket was not locked.",
 	}, []string{"subject"})
+	m.open.Set(math.NaN())
+	m.overdue.Set(math.NaN())
 	for _, s := range announcedAgain() {
 		m.announced.WithLabelValues(string(s))
 	}
@@ -61,10 +64,10 @@ func (m *Metrics) again(s event.Subject) { m.announced.WithLabelValues(string(s)
 // OpenRefunds notes how many refunds are not settled; NaN if nobody knows.
 func (m *Metrics) OpenRefunds(n float64) { m.open.Set(n) }
 
-// looked notes what a look for overdue orders left behind, and whether all went
-// well.
-func (m *Metrics) looked(overdue int, well bool, now time.Time) {
-	m.overdue.Set(float64(overdue))
+// looked notes what a look for overdue orders left behind, NaN if nobody knows,
+// and whether all went well.
+func (m *Metrics) looked(overdue float64, well bool, now time.Time) {
+	m.overdue.Set(overdue)
 	if well {
 		m.lastExpiry.Set(float64(now.UnixMilli()) / 1000)
 	}

@@ -7,6 +7,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"lockstep/outbox"
 )
 
@@ -85,6 +87,36 @@ func TestTheNextRelayLeavesAFailedEventItsTime(t *testing.T) {
 		after(time.Minute)
 		wantStored(t, second, "a:1:ticket:updated", "a:2:ticket:updated")
 		stop2()
+	})
+}
+
+// Case 11.10: what was with the broker when the lease was lost stayed in flight
+// for ever.
+func TestAfterALostLeaseNothingIsInFlight(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, b, reg := newShelf(), newBus(), prometheus.NewRegistry()
+		b.silent = true
+		stop := start(t, s, b, func(o *outbox.Options) { o.Registerer = reg })
+		s.commit(tickets("a", 1)...)
+		s.commit(tickets("b", 1)...)
+		after(time.Second)
+		for _, want := range []float64{2, 0} {
+			got := map[string]float64{}
+			families, err := reg.Gather()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range families {
+				got[f.GetName()] = f.GetMetric()[0].GetGauge().GetValue()
+			}
+			if got["lockstep_outbox_in_flight"] != want || got["lockstep_outbox_leader"] != min(want, 1) {
+				t.Errorf("%v in flight and leader %v, want %v and %v", got["lockstep_outbox_in_flight"], got["lockstep_outbox_leader"], want, min(want, 1))
+			}
+			s.steal(time.Hour)
+			after(ttl)
+		}
+		stop()
 	})
 }
 

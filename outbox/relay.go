@@ -66,6 +66,7 @@ func (r *Relay) Run(ctx context.Context) error {
 func (r *Relay) lead(ctx context.Context, t *tenure) error {
 	r.metrics.leading.Set(1)
 	defer r.metrics.leading.Set(0)
+	defer r.metrics.inFlight.Set(0)
 
 	// A stop does not cut off the deletes of what was confirmed.
 	work, end := context.WithCancelCause(context.WithoutCancel(ctx))

@@ -1,6 +1,10 @@
 package replica
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"math"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
 
 // Metrics counts what happens to rows other than by events.
 type Metrics struct {
@@ -30,14 +34,15 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	}
 	m.drift = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "lockstep_replica_drift_rows",
-		Help: "Rows that differed from their owner in the last whole comparison, before it mended them.",
+		Help: "Rows that differed from their owner in the last whole comparison, before it mended them; NaN if there was none.",
 	}, []string{"kind"})
 	m.compared = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "lockstep_replica_compared_timestamp_seconds",
 		Help: "When the last whole comparison with the owner ended, in seconds since 1970; 0 if there was none.",
 	})
+	m.rows.Set(math.NaN())
 	for _, k := range Kinds() {
-		m.drift.WithLabelValues(string(k))
+		m.drift.WithLabelValues(string(k)).Set(math.NaN())
 	}
 	for _, c := range causes() {
 		m.repairs.WithLabelValues(string(c))

@@ -1,6 +1,10 @@
 package ticket
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"math"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
 
 // Metrics counts what the service decides, and what differs from the orders
 // service.
@@ -32,7 +36,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		}),
 		drift: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "lockstep_lock_drift",
-			Help: "Locks that differed from the orders service in the last whole comparison, before it mended them; those of kind no_order it leaves.",
+			Help: "Locks that differed from the orders service in the last whole comparison, before it mended them; those of kind no_order it leaves. NaN if there was none.",
 		}, []string{"kind"}),
 		compared: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "lockstep_lock_compared_timestamp_seconds",
@@ -40,8 +44,9 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		}),
 	}
 	for _, kind := range []string{driftLost, driftForged, driftNoOrder} {
-		m.drift.WithLabelValues(kind)
+		m.drift.WithLabelValues(kind).Set(math.NaN())
 	}
+	m.waiting.Set(math.NaN())
 	if reg != nil {
 		reg.MustRegister(m.lockConflicts, m.waiting, m.drift, m.compared)
 	}

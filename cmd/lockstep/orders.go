@@ -146,7 +146,6 @@ func (s *service) countRefunds(m *order.Metrics) rungroup.Part {
 // counting counts now and then until ctx ends. show is given NaN while nobody
 // knows, and tell, if there is one, what is known.
 func (s *service) counting(what string, count func(context.Context) (int, error), show func(float64), tell func(int)) rungroup.Part {
-	show(math.NaN())
 	return func(ctx context.Context) error {
 		for {
 			began, rest := time.Now(), countEvery

@@ -2,7 +2,9 @@ package e2e
 
 import (
 	"context"
+	"math"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -31,14 +33,40 @@ func TestAFrozenDatabase(t *testing.T) {
 	answered()
 	probing.Wait()
 	until(t, "they say that they are not ready", func() bool { return !ready(t, s.tickets) && !ready(t, s.orders) })
+	s.counted(t, "nobody knows what the database holds", false)
 
 	set.Members[0].Thaw(t)
 	until(t, "they are ready again", func() bool { return ready(t, s.tickets) && ready(t, s.orders) })
+	s.counted(t, "it is counted again", true)
 	s.untilReplica(t, s.create(t, "ann@example.com").id(), 0)
 
 	freeze(t, set)
 	t.Logf("orders stopped after %v", s.orders.stop(t).Round(time.Millisecond))
 	s.wantRequestsCutOff(t)
+}
+
+// counted waits until the gauges of what a store holds are numbers, or none is.
+// Case 11.10.
+func (s *system) counted(t *testing.T, what string, wanted bool) {
+	t.Helper()
+	within(t, 2*time.Minute, what, func() bool {
+		for p, names := range map[*process][]string{
+			s.orders:  {"lockstep_replica_rows", "lockstep_listener_quarantined", "lockstep_listener_quarantined_bytes", "lockstep_orders_refunds_open", "lockstep_orders_overdue", "lockstep_incidents_open"},
+			s.tickets: {"lockstep_lock_waiting", "lockstep_listener_quarantined", "lockstep_incidents_open"},
+		} {
+			all := p.metrics(t.Context())
+			for series, value := range all {
+				name, _, _ := strings.Cut(series, "{")
+				if slices.Contains(names, name) && math.IsNaN(value) == wanted {
+					return false
+				}
+			}
+			if len(all) == 0 {
+				return false
+			}
+		}
+		return true
+	})
 }
 
 // wantRequestsCutOff stops the tickets service while it works on a request

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bufio"
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
@@ -148,7 +149,7 @@ func (p *process) sum(t *testing.T, prefix string) float64 {
 	sum := 0.0
 	for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
 		line := lines.Text()
-		if v, err := strconv.ParseFloat(line[strings.LastIndexByte(line, ' ')+1:], 64); err == nil && strings.HasPrefix(line, prefix) {
+		if v, err := strconv.ParseFloat(line[strings.LastIndexByte(line, ' ')+1:], 64); err == nil && !math.IsNaN(v) && strings.HasPrefix(line, prefix) {
 			sum += v
 		}
 	}

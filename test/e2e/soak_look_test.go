@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"math"
 	"net/http"
 	"slices"
 	"strconv"
@@ -81,7 +82,7 @@ func (s *trial) sumOf(service, name string, labels ...string) float64 {
 					continue line
 				}
 			}
-			if v, err := strconv.ParseFloat(strings.TrimSpace(line[strings.LastIndexByte(line, ' ')+1:]), 64); err == nil {
+			if v, err := strconv.ParseFloat(strings.TrimSpace(line[strings.LastIndexByte(line, ' ')+1:]), 64); err == nil && !math.IsNaN(v) {
 				sum += v
 			}
 		}
