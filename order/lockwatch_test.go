@@ -159,8 +159,9 @@ func TestALockIsLeftAlone(t *testing.T) {
 			return o.ID
 		},
 		"an order of nobody": func(t *testing.T, f fixture) string {
+			id := f.cancelled(t).ID
 			f.lockedBy(t, "nobody")
-			return f.cancelled(t).ID
+			return id
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -44,6 +44,7 @@ type Ticket struct {
 	Title   string
 	Price   float64
 	Version int64
+	OrderID string // that it is locked for; "" if for none, or if its tickets service does not tell
 }
 
 // reserved returns the order:created event of o.

@@ -1,6 +1,7 @@
 package order
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -82,11 +83,15 @@ func NewService(store Store, tickets Tickets, o Options) *Service {
 
 // Reserve creates an order of userID for the ticket, with its order:created
 // event. It returns ErrNotFound if the replica does not know the ticket and
-// ErrReserved if another active order has it.
+// ErrReserved if another active order has it, or may have it: one that its owner
+// keeps it locked for and that is not stored is lost, with what was paid for it.
 func (s *Service) Reserve(ctx context.Context, userID, ticketID string) (View, error) {
 	t, err := s.tickets.Ticket(ctx, ticketID)
 	if err != nil {
 		return View{}, fmt.Errorf("reserve ticket %s: %w", ticketID, err)
+	}
+	if lost, err := s.isLost(ctx, t.OrderID); err != nil || lost {
+		return View{}, fmt.Errorf("reserve ticket %s, locked for order %s: %w", ticketID, t.OrderID, cmp.Or(err, ErrReserved))
 	}
 	now := s.now().UTC()
 	o := Order{
@@ -101,6 +106,21 @@ func (s *Service) Reserve(ctx context.Context, userID, ticketID string) (View, e
 		return View{}, fmt.Errorf("reserve ticket %s: %w", ticketID, err)
 	}
 	return View{Order: o, Ticket: t}, nil
+}
+
+// isLost reports whether there is no order of that id, which may be "".
+func (s *Service) isLost(ctx context.Context, id string) (bool, error) {
+	if id == "" {
+		return false, nil
+	}
+	_, err := s.store.Order(ctx, id)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return true, nil
+	case errors.Is(err, ErrUnreadable): // it is there
+		return false, nil
+	}
+	return false, err
 }
 
 // Order returns an order of userID: ErrNotFound, or ErrNotOwner if it is

@@ -129,6 +129,35 @@ func TestReserveIsRefused(t *testing.T) {
 	}
 }
 
+// Case 10.5: the store was restored from a backup. Who had the ticket may have
+// paid for it.
+func TestATicketLockedForALostOrderIsNotSold(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	lock := func(from int64, orderID string) {
+		t.Helper()
+		row := replica.Row{ID: ticketID, Version: from + 1, Title: "concert", Price: 20.5, OrderID: orderID}
+		if _, err := f.db.Replica().Write(t.Context(), []replica.Write{{From: from, Row: row}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	v := f.reserve(t, "ann")
+	lock(3, v.ID)
+	if err := f.Cancel(t.Context(), "ann", v.ID); err != nil {
+		t.Fatal(err)
+	}
+	v = f.reserve(t, "bob") // the release is on its way
+	if err := f.Cancel(t.Context(), "bob", v.ID); err != nil {
+		t.Fatal(err)
+	}
+	lock(4, "6b0300000000000000000777")
+	if _, err := f.Reserve(t.Context(), "bob", ticketID); !errors.Is(err, order.ErrReserved) {
+		t.Errorf("a ticket of a lost order: %v, want ErrReserved", err)
+	}
+	lock(5, "")
+	f.reserve(t, "bob")
+}
+
 func TestOneActiveOrderPerTicketHoweverManyTry(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

@@ -40,7 +40,7 @@ func (d rowDoc) row() replica.Row {
 }
 
 func (d rowDoc) ticket() order.Ticket {
-	return order.Ticket{ID: string(d.ID), Title: string(d.Title), Price: float64(d.Price), Version: int64(d.Version)}
+	return order.Ticket{ID: string(d.ID), Title: string(d.Title), Price: float64(d.Price), Version: int64(d.Version), OrderID: string(d.OrderID)}
 }
 
 // Row implements replica.Store.

@@ -168,10 +168,10 @@ type behind struct {
 
 func (b behind) Scan(dest ...any) error { return b.scanner.Scan(append(b.before, dest...)...) }
 
-const selectOrderTicket = "SELECT id, title, price, version FROM replica "
+const selectOrderTicket = "SELECT id, title, price, version, orderId FROM replica "
 
 func scanOrderTicket(row scanner) (t order.Ticket, err error) {
-	err = row.Scan((*recordID)(&t.ID), (*text)(&t.Title), (*amount)(&t.Price), (*count)(&t.Version))
+	err = row.Scan((*recordID)(&t.ID), (*text)(&t.Title), (*amount)(&t.Price), (*count)(&t.Version), (*text)(&t.OrderID))
 	return t, named("replica", t.ID, err)
 }
 

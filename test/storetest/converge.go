@@ -67,7 +67,7 @@ func replicaForOrders(t *testing.T, b Backend) {
 	writeRows(t, b, 2, insertRow(alive), insertRow(dead))
 	got, err := b.OrderTickets.Ticket(t.Context(), alive.ID)
 	must(t, "read ticket", err)
-	same(t, "ticket", got, order.Ticket{ID: alive.ID, Title: alive.Title, Price: alive.Price, Version: 4})
+	same(t, "ticket", got, order.Ticket{ID: alive.ID, Title: alive.Title, Price: alive.Price, Version: 4, OrderID: alive.OrderID})
 	_, err = b.OrderTickets.Ticket(t.Context(), dead.ID)
 	wants(t, "deleted ticket", err, order.ErrNotFound)
 	_, err = b.OrderTickets.Ticket(t.Context(), objectid.New())
