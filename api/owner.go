@@ -198,6 +198,11 @@ func (o *Owner) open(ctx context.Context, path string) (int, io.ReadCloser, erro
 		}
 	}
 	switch resp.StatusCode {
+	case http.StatusInternalServerError:
+		var said errorsBody
+		if err := json.NewDecoder(io.LimitReader(resp.Body, maxRefusal)).Decode(&said); err == nil && len(said.Errors) > 0 && said.Errors[0].Message == unreadable {
+			return 0, nil, fmt.Errorf("%w by %s", replica.ErrUnreadable, o.base)
+		}
 	case http.StatusUnauthorized:
 		return 0, nil, fmt.Errorf("%s wants another OPS_TOKEN: services that ask each other share one", o.base)
 	case http.StatusMisdirectedRequest:

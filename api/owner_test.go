@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"lockstep/replica"
+	"lockstep/ticket"
 )
 
 // address is a server whose role changes under its clients.
@@ -227,5 +228,27 @@ func TestAnOwnerUnderAnotherNameSaysWhatToDo(t *testing.T) {
 	}
 	if _, err := owner.Snapshot(t.Context(), "x"); err == nil || !strings.Contains(err.Error(), "OPS_HOSTS") {
 		t.Errorf("asked by a name that is not known: %v, want OPS_HOSTS named", err)
+	}
+}
+
+// unreadableTickets are tickets of which none can be read.
+type unreadableTickets struct{ CanonicalTickets }
+
+func (unreadableTickets) Ticket(context.Context, string) (ticket.Ticket, error) {
+	return ticket.Ticket{}, fmt.Errorf("%w: price is no number", ticket.ErrUnreadable)
+}
+
+// Case 10.7: an owner that cannot read one record does not fail.
+func TestAnOwnerSaysWhatItCannotRead(t *testing.T) {
+	t.Parallel()
+	_, h := newOps(t, func(o *OpsOptions) { o.Tickets = unreadableTickets{o.Tickets} })
+	server := httptest.NewServer(h)
+	defer server.Close()
+	o, err := NewOwner(server.URL, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := o.Snapshot(t.Context(), "a"); !errors.Is(err, replica.ErrUnreadable) {
+		t.Errorf("snapshot: %v, want ErrUnreadable", err)
 	}
 }

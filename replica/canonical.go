@@ -19,7 +19,8 @@ var ErrPublic = errors.New("the owner answers by its public API only")
 // from Page and Ranges. Its methods may be called from many goroutines.
 type Canonical interface {
 	// Snapshot returns the record as it is now, a deleted one as a tombstone,
-	// or ErrNotFound if its owner never had it.
+	// ErrNotFound if its owner never had it, or ErrUnreadable if its owner has
+	// it and cannot read it.
 	Snapshot(ctx context.Context, id string) (Row, error)
 
 	// Page returns up to limit records, held and deleted ones too, with an id

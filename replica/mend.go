@@ -2,8 +2,11 @@ package replica
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+
+	"lockstep/event"
 )
 
 // One write of a mending moves mendBatch rows, or as many as reach batchBytes.
@@ -21,7 +24,7 @@ type Mended struct {
 	Repaired int     `json:"repaired"`         // rows that have their owner's version and content now
 	Removed  int     `json:"removed"`          // rows removed because their owner never had the record; only by trust
 	Late     int     `json:"late"`             // rows that got on by themselves meanwhile
-	LeftOver int     `json:"leftOver"`         // rows that only a person can judge: ahead of their owner, or unknown to it
+	LeftOver int     `json:"leftOver"`         // rows that only a person can judge: ahead of their owner, unknown to it, or not readable there
 	Left     []Drift `json:"left"`             // the first of those: 1,000, or fewer if they are large
 	Public   bool    `json:"public,omitempty"` // see Verified
 }
@@ -79,7 +82,9 @@ func (m *mending) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		m.file(d)
+		if err := m.file(ctx, d); err != nil {
+			return err
+		}
 		if len(m.batch) == mendBatch || m.size >= batchBytes {
 			if err := m.flush(ctx); err != nil {
 				return err
@@ -90,20 +95,50 @@ func (m *mending) run(ctx context.Context) error {
 }
 
 // file decides what is done about d.
-func (m *mending) file(d Drift) {
+func (m *mending) file(ctx context.Context, d Drift) error {
+	if d.Kind == Extra && m.grace == 0 { // or its owner cannot read it
+		var drifted bool
+		var err error
+		if d, drifted, err = m.again(ctx, suspect{d.ID, versionOf(d.Replica)}); err != nil || !drifted {
+			return err
+		}
+	}
 	m.drifted[d.Kind]++
 	switch {
+	case d.Kind == Unreadable && d.Canonical != nil:
+		return m.overwrite(ctx, d)
+	case d.Kind == Unreadable:
+		m.leave(d)
 	case d.Kind != Ahead && d.Kind != Extra, d.Kind == Ahead && m.opts.TrustOwner:
 		m.add(Write{From: versionOf(d.Replica), Row: *d.Canonical})
 	case m.opts.TrustOwner:
 		m.add(Write{From: versionOf(d.Replica), Row: *d.Replica, Remove: true})
 	default:
-		m.sum.LeftOver++
-		if len(m.sum.Left) < maxLeft && m.left < batchBytes {
-			m.sum.Left = append(m.sum.Left, d)
-			m.left += d.size()
-		}
+		m.leave(d)
 	}
+	return nil
+}
+
+// leave leaves d to a person.
+func (m *mending) leave(d Drift) {
+	m.sum.LeftOver++
+	if len(m.sum.Left) < maxLeft && m.left < batchBytes {
+		m.sum.Left = append(m.sum.Left, d)
+		m.left += d.size()
+	}
+}
+
+// overwrite puts the owner's record in the place of a row that cannot be read.
+func (m *mending) overwrite(ctx context.Context, d Drift) error {
+	s, err := look(ctx, m.store, d.ID)
+	if err != nil {
+		return fmt.Errorf("mend ticket %s: %w", d.ID, err)
+	}
+	if s.version > d.Canonical.Version && !m.opts.TrustOwner {
+		m.leave(d)
+		return nil
+	}
+	return m.write(ctx, []Write{s.replace(*d.Canonical)})
 }
 
 func (m *mending) add(w Write) {
@@ -124,19 +159,51 @@ func (m *mending) flush(ctx context.Context) error {
 		if len(writes) == 0 {
 			continue
 		}
-		n, err := m.store.Write(ctx, writes)
-		if err != nil {
-			return fmt.Errorf("mend %d rows: %w", len(writes), err)
+		before := m.sum.Late
+		if err := m.write(ctx, writes); err != nil {
+			return err
 		}
-		m.opts.Metrics.repairs.WithLabelValues(string(m.opts.Cause)).Add(float64(n))
-		m.sum.Late += len(writes) - n
-		if removing {
-			m.sum.Removed += n
-		} else {
-			m.sum.Repaired += n
+		if m.sum.Late > before && !removing && m.grace == 0 {
+			if err := m.reread(ctx, writes); err != nil {
+				return err
+			}
 		}
 	}
 	m.batch, m.size = m.batch[:0], 0
 	m.opts.Progress(m.sum)
+	return nil
+}
+
+// write writes rows, or removes them.
+func (m *mending) write(ctx context.Context, writes []Write) error {
+	n, err := m.store.Write(ctx, writes)
+	if err != nil {
+		return fmt.Errorf("mend %d rows: %w", len(writes), err)
+	}
+	m.opts.Metrics.repairs.WithLabelValues(string(m.opts.Cause)).Add(float64(n))
+	m.sum.Late += len(writes) - n
+	if writes[0].Remove {
+		m.sum.Removed += n
+	} else {
+		m.sum.Repaired += n
+	}
+	return nil
+}
+
+// reread looks for rows that were taken for missing and cannot be read.
+func (m *mending) reread(ctx context.Context, writes []Write) error {
+	for _, w := range writes {
+		if w.From != event.None {
+			continue
+		}
+		if _, err := m.store.Row(ctx, w.Row.ID); !errors.Is(err, ErrUnreadable) {
+			continue
+		}
+		m.sum.Late--
+		m.drifted[Missing]--
+		if err := m.file(ctx, Drift{ID: w.Row.ID, Kind: Unreadable, Canonical: &w.Row}); err != nil {
+			return err
+		}
+	}
 	return nil
 }

@@ -100,18 +100,17 @@ func (r *Repairer) repair(ctx context.Context, id string, cause Cause) (int64, e
 		return event.None, err
 	}
 	for range maxRounds {
-		row, err := r.row(ctx, id)
+		s, err := look(ctx, r.store, id)
 		if err != nil {
 			return event.None, err
 		}
-		stored := versionOf(row)
-		if stored == snapshot.Version && row.sameContent(snapshot) {
-			return stored, nil
+		if s.version == snapshot.Version && s.row != nil && s.row.sameContent(snapshot) {
+			return s.version, nil
 		}
-		if stored > snapshot.Version {
-			return stored, ErrAhead
+		if s.version > snapshot.Version {
+			return s.version, ErrAhead
 		}
-		n, err := r.store.Write(ctx, []Write{{From: stored, Row: snapshot}})
+		n, err := r.store.Write(ctx, []Write{s.replace(snapshot)})
 		if err != nil {
 			return event.None, err
 		}
@@ -123,23 +122,45 @@ func (r *Repairer) repair(ctx context.Context, id string, cause Cause) (int64, e
 	return event.None, errContended
 }
 
-// row returns what is stored, nil for nothing. Of a row that cannot be read the
-// version will do, if that can be: what is written over it is the owner's.
-func (r *Repairer) row(ctx context.Context, id string) (*Row, error) {
-	row, err := optional(r.store.Row(ctx, id))
+// stored is what a store has under an id.
+type stored struct {
+	row        *Row  // nil for nothing, or for what cannot be read
+	version    int64 // of the row; event.None if there is none
+	unreadable bool  // there is a row, and not even its version can be read
+}
+
+// look returns what is stored. Of a row that cannot be read the version will do,
+// if that can be: what is written over it is the owner's.
+func look(ctx context.Context, store Store, id string) (stored, error) {
+	row, err := optional(store.Row(ctx, id))
 	if !errors.Is(err, ErrUnreadable) {
-		return row, err
+		return stored{row: row, version: versionOf(row)}, err
 	}
-	versions, failed := r.store.Versions(ctx, []string{id})
-	if version, ok := versions[id]; ok && failed == nil {
-		return &Row{ID: id, Version: version}, nil
+	versions, err := store.Versions(ctx, []string{id})
+	version, ok := versions[id]
+	if !ok {
+		version = event.None
 	}
-	return nil, errors.Join(err, failed)
+	return stored{version: version, unreadable: !ok}, err
+}
+
+// exists reports whether there is a row, readable or not.
+func (s stored) exists() bool { return s.version != event.None || s.unreadable }
+
+// replace returns the write of row in the place of what is stored.
+func (s stored) replace(row Row) Write {
+	return Write{From: s.version, Row: row, Unreadable: s.unreadable}
+}
+
+// remove returns the write that removes what is stored.
+func (s stored) remove(id string) Write {
+	return Write{From: s.version, Row: Row{ID: id}, Remove: true, Unreadable: s.unreadable}
 }
 
 // Reset makes the row what its owner has now, whatever it was: it is moved
 // back if it was ahead, and removed if the owner never had the record. It
-// returns both sides as they were; nil means that there was nothing. Unlike
+// returns both sides as they were; nil means that there was nothing, or, before,
+// that it could not be read. Unlike
 // Repair it believes the owner alone, and is for an operator who knows why.
 func (r *Repairer) Reset(ctx context.Context, id string) (before, after *Row, err error) {
 	ctx, cancel := context.WithTimeout(ctx, repairTimeout)
@@ -149,17 +170,18 @@ func (r *Repairer) Reset(ctx context.Context, id string) (before, after *Row, er
 		return nil, nil, fmt.Errorf("reset ticket %s: %w", id, err)
 	}
 	for range maxRounds {
-		if before, err = r.row(ctx, id); err != nil {
+		s, err := look(ctx, r.store, id)
+		if err != nil {
 			return nil, nil, fmt.Errorf("reset ticket %s: %w", id, err)
 		}
-		write := Write{From: versionOf(before)}
+		var write Write
 		switch {
-		case before == nil && after == nil:
+		case !s.exists() && after == nil:
 			return nil, nil, nil
 		case after == nil:
-			write.Row, write.Remove = *before, true
+			write = s.remove(id)
 		default:
-			write.Row = *after
+			write = s.replace(*after)
 		}
 		n, err := r.store.Write(ctx, []Write{write})
 		if err != nil {
@@ -167,7 +189,7 @@ func (r *Repairer) Reset(ctx context.Context, id string) (before, after *Row, er
 		}
 		if n == 1 {
 			r.metrics.repaired(ByOperator)
-			return before, after, nil
+			return s.row, after, nil
 		}
 	}
 	return nil, nil, fmt.Errorf("reset ticket %s: %w", id, errContended)

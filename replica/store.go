@@ -49,6 +49,10 @@ type Write struct {
 	From   int64 // event.None: the row must not exist
 	Row    Row
 	Remove bool // the row goes; of Row only the ID counts, and From is not event.None
+
+	// Unreadable is the condition instead of From: there must be a row that
+	// cannot be read.
+	Unreadable bool
 }
 
 // Store keeps the rows. Its methods may be called from many goroutines and

@@ -31,17 +31,19 @@ const (
 	Ahead   Kind = "ahead"   // the replica has a version that its owner does not have
 	Extra   Kind = "extra"   // the owner never had the record
 	Differs Kind = "differs" // the same version and another title, price, order or deletion
+
+	Unreadable Kind = "unreadable" // one side has the record and cannot read it
 )
 
 // Kinds returns every kind of drift.
-func Kinds() []Kind { return []Kind{Missing, Behind, Ahead, Extra, Differs} }
+func Kinds() []Kind { return []Kind{Missing, Behind, Ahead, Extra, Differs, Unreadable} }
 
 // Drift is one record that differs, with both sides.
 type Drift struct {
 	ID        string `json:"id"`
 	Kind      Kind   `json:"kind"`
-	Replica   *Row   `json:"replica,omitempty"`   // nil if there is none
-	Canonical *Row   `json:"canonical,omitempty"` // nil if there is none
+	Replica   *Row   `json:"replica,omitempty"`   // nil if there is none, or it cannot be read
+	Canonical *Row   `json:"canonical,omitempty"` // nil if there is none, or it cannot be read
 }
 
 // size is about how many bytes of memory the rows take.
@@ -328,12 +330,15 @@ func (v *comparison) confirm(ctx context.Context, suspects []suspect, yield func
 // look newer by that, and a row that has moved meanwhile is on its way.
 func (v *comparison) again(ctx context.Context, s suspect) (Drift, bool, error) {
 	ours, err := optional(v.store.Row(ctx, s.id))
-	if err != nil {
+	if err != nil && !errors.Is(err, ErrUnreadable) {
 		return Drift{}, false, err
 	}
-	owners, err := optional(v.owner.Snapshot(ctx, s.id))
-	if err != nil {
-		return Drift{}, false, err
+	owners, failed := optional(v.owner.Snapshot(ctx, s.id))
+	if failed != nil && !errors.Is(failed, ErrUnreadable) {
+		return Drift{}, false, failed
+	}
+	if err != nil || failed != nil {
+		return Drift{ID: s.id, Kind: Unreadable, Replica: ours, Canonical: owners}, true, nil
 	}
 	d, drifted := drift(s.id, ours, owners)
 	moved := versionOf(ours) != s.version

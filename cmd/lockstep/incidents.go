@@ -67,7 +67,7 @@ func (s *service) raiseDrift(sum replica.Mended) {
 		example = fmt.Sprintf(", as %s (%s)", sum.Left[0].ID, sum.Left[0].Kind)
 	}
 	s.incidents.Raise(incident.DriftUnmended, "replica", fmt.Sprintf(
-		"%d rows of the replica are ahead of their owner or unknown to it%s: only a person can judge which is right. To see them: lockstep replica verify",
+		"%d rows of the replica are ahead of their owner, unknown to it or not readable there%s: only a person can judge which is right. To see them: lockstep replica verify",
 		sum.LeftOver, example))
 }
 

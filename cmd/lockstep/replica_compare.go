@@ -130,6 +130,9 @@ func (c *replicaVerifyCmd) Run(ctx context.Context, s streams) error {
 		case l.Drift != nil && !c.JSON:
 			bar.clear()
 			fmt.Fprintf(s.out, "%s  %s: replica %s, owner %s\n", printable(l.Drift.ID), l.Drift.Kind, l.Drift.Replica, l.Drift.Canonical)
+			if l.Drift.Kind == replica.Unreadable {
+				fmt.Fprintln(s.out, "  what cannot be read is shown as nothing: the log of its service says why")
+			}
 		case l.Verified != nil:
 			sum = l.Verified
 		}
@@ -208,7 +211,7 @@ func (c *replicaRepairCmd) repairReplica(ctx context.Context, s streams) error {
 		printMended(s.out, sum)
 	}
 	if sum.LeftOver > 0 {
-		return driftError(fmt.Sprintf("%d rows are ahead of their owner or unknown to it and were left as they are: "+
+		return driftError(fmt.Sprintf("%d rows are ahead of their owner, unknown to it or not readable there, and were left as they are: "+
 			"lockstep replica reset ID or repair --trust-owner make them what the owner has", sum.LeftOver))
 	}
 	return nil
@@ -220,7 +223,7 @@ func printMended(w io.Writer, m replica.Mended) {
 	if m.LeftOver == 0 {
 		return
 	}
-	fmt.Fprintf(w, "%d are ahead of their owner or unknown to it; going back is no repair, look at them:\n", m.LeftOver)
+	fmt.Fprintf(w, "%d are ahead of their owner, unknown to it or not readable there; going back is no repair, look at them:\n", m.LeftOver)
 	for _, d := range m.Left {
 		fmt.Fprintf(w, "  %s  %s\n", printable(d.ID), d.Kind)
 	}

@@ -78,6 +78,8 @@ func spoil(t *testing.T, set *mongotest.Set, database, collection, id string) {
 	switch collection {
 	case "locks":
 		field = "version"
+	case "replica version":
+		collection, field = "replica", "version"
 	case "quarantine", "marks":
 		field = "sequence"
 	case "incidents":

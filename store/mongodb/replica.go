@@ -2,6 +2,7 @@ package mongodb
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"maps"
 	"slices"
@@ -81,20 +82,71 @@ func (s *Replica) Write(ctx context.Context, writes []replica.Write) (int, error
 	if len(writes) == 0 {
 		return 0, nil
 	}
-	inserts := 0
-	models := make([]mongo.WriteModel, len(writes))
-	for i, w := range writes {
+	inserts, overwritten := 0, 0
+	models := make([]mongo.WriteModel, 0, len(writes))
+	for _, w := range writes {
+		if w.Unreadable {
+			n, err := s.overwrite(ctx, w)
+			if err != nil {
+				return 0, err
+			}
+			overwritten += n
+			continue
+		}
 		if w.From == event.None {
 			inserts++
 		}
-		models[i] = model(w)
+		models = append(models, model(w))
+	}
+	if len(models) == 0 {
+		return overwritten, nil
 	}
 	result, err := s.db.copies().BulkWrite(ctx, models, options.BulkWrite().SetOrdered(false))
 	if err != nil {
 		return 0, err
 	}
 	existed := inserts - int(result.UpsertedCount) // these matched and were left alone
-	return int(result.MatchedCount) - existed + int(result.UpsertedCount) + int(result.DeletedCount), nil
+	return overwritten + int(result.MatchedCount) - existed + int(result.UpsertedCount) + int(result.DeletedCount), nil
+}
+
+// overwrite performs a write in the place of a row that cannot be read. What
+// stands for its version is the condition.
+func (s *Replica) overwrite(ctx context.Context, w replica.Write) (int, error) {
+	id := is("_id", recordID(w.Row.ID))
+	raw, err := read(s.db.copies().FindOne(ctx, id).Raw())
+	if errors.Is(err, mongo.ErrNoDocuments) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	if _, err := decode[rowDoc](ctx, s.db.copies(), raw); err == nil {
+		return 0, nil
+	}
+	version := raw.Lookup("version")
+	same := is("$eq", version)
+	if version.IsZero() {
+		same = is("$exists", false)
+	}
+	found := append(id, bson.E{Key: "version", Value: same})
+	if w.Remove {
+		result, err := s.db.copies().DeleteOne(ctx, found)
+		if err != nil {
+			return 0, err
+		}
+		return int(result.DeletedCount), nil
+	}
+	result, err := s.db.copies().UpdateOne(ctx, found, replacement(w.Row))
+	if err != nil {
+		return 0, err
+	}
+	return int(result.MatchedCount), nil
+}
+
+// replacement returns the update that makes a document the row.
+func replacement(r replica.Row) bson.D {
+	set := bson.D{{Key: "version", Value: r.Version}, {Key: "title", Value: r.Title}, {Key: "price", Value: r.Price}}
+	return replacing(set, r.OrderID, r.Deleted)
 }
 
 // model returns the conditional write of a row. Only a creation is an upsert,
@@ -109,10 +161,7 @@ func model(w replica.Write) mongo.WriteModel {
 		doc := rowDoc{ID: ownID(r.ID), Version: count(r.Version), Title: text(r.Title), Price: amount(r.Price), OrderID: text(r.OrderID), Deleted: flag(r.Deleted)}
 		return mongo.NewUpdateOneModel().SetFilter(id).SetUpdate(is("$setOnInsert", doc)).SetUpsert(true)
 	}
-	set := bson.D{{Key: "version", Value: r.Version}, {Key: "title", Value: r.Title}, {Key: "price", Value: r.Price}}
-	return mongo.NewUpdateOneModel().
-		SetFilter(append(id, bson.E{Key: "version", Value: counted(w.From)})).
-		SetUpdate(replacing(set, r.OrderID, r.Deleted))
+	return mongo.NewUpdateOneModel().SetFilter(append(id, bson.E{Key: "version", Value: counted(w.From)})).SetUpdate(replacement(r))
 }
 
 // OrderTickets shows orders the replica.

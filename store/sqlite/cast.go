@@ -118,7 +118,7 @@ func (a *amount) Scan(v any) error {
 // count is a whole number. What it reads as a version, versioned finds.
 type count int64
 
-const versioned = "CAST(version AS INTEGER) = ?"
+const versioned = "CAST(version AS INTEGER) = ? AND (version = CAST(version AS INTEGER) OR CAST(version AS TEXT) = CAST(CAST(version AS INTEGER) AS TEXT))"
 
 // Scan implements sql.Scanner.
 func (c *count) Scan(v any) error {

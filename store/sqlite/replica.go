@@ -2,6 +2,8 @@ package sqlite
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"iter"
 	"slices"
 
@@ -63,22 +65,24 @@ func (s *Replica) Count(ctx context.Context) (int, error) {
 }
 
 const (
-	insertReplica = "INSERT INTO replica (version, title, price, orderId, deleted, id) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
-	updateReplica = "UPDATE replica SET version = ?, title = ?, price = ?, orderId = ?, deleted = ? WHERE id = ? AND " + versioned
-	deleteReplica = "DELETE FROM replica WHERE id = ? AND " + versioned
+	insertReplica    = "INSERT INTO replica (version, title, price, orderId, deleted, id) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
+	updateReplica    = overwriteReplica + " AND " + versioned
+	overwriteReplica = "UPDATE replica SET version = ?, title = ?, price = ?, orderId = ?, deleted = ? WHERE id = ?"
+	deleteReplica    = "DELETE FROM replica WHERE id = ? AND " + versioned
 )
 
 // Write implements replica.Store. All writes are one transaction.
 func (s *Replica) Write(ctx context.Context, writes []replica.Write) (int, error) {
 	return ask(ctx, s.db, func(ctx context.Context, w *writer) (written int, err error) {
 		for _, c := range writes {
-			query, args := insertReplica, []any{c.Row.Version, c.Row.Title, c.Row.Price, c.Row.OrderID, c.Row.Deleted, c.Row.ID}
-			switch {
-			case c.Remove:
-				query, args = deleteReplica, []any{c.Row.ID, c.From}
-			case c.From != event.None:
-				query, args = updateReplica, append(args, c.From)
+			if c.Unreadable {
+				if is, err := w.isUnreadable(ctx, c.Row.ID); err != nil {
+					return written, err
+				} else if !is {
+					continue
+				}
 			}
+			query, args := statement(c)
 			n, err := w.exec(ctx, query, args...)
 			if err != nil {
 				return written, err
@@ -87,6 +91,39 @@ func (s *Replica) Write(ctx context.Context, writes []replica.Write) (int, error
 		}
 		return written, nil
 	})
+}
+
+// statement returns what performs c. Nobody else writes in between, so what was
+// found unreadable still is.
+func statement(c replica.Write) (query string, args []any) {
+	r := c.Row
+	args = []any{r.Version, r.Title, r.Price, r.OrderID, r.Deleted, r.ID}
+	switch {
+	case c.Unreadable && c.Remove:
+		return "DELETE FROM replica WHERE id = ?", []any{r.ID}
+	case c.Unreadable:
+		return overwriteReplica, args
+	case c.Remove:
+		return deleteReplica, []any{r.ID, c.From}
+	case c.From != event.None:
+		return updateReplica, append(args, c.From)
+	}
+	return insertReplica, args
+}
+
+// isUnreadable reports whether there is a row that cannot be read.
+func (w *writer) isUnreadable(ctx context.Context, id string) (bool, error) {
+	row, err := w.row(ctx, selectReplica+"WHERE id = ?", id)
+	if err == nil {
+		_, err = scanReplica(row)
+	}
+	if errors.Is(err, sql.ErrNoRows) {
+		err = nil
+	}
+	if u := (*unreadable)(nil); errors.As(err, &u) {
+		return true, nil
+	}
+	return false, err
 }
 
 // OrderTickets shows orders the replica.

@@ -5,6 +5,7 @@ import (
 	"hash/crc32"
 	"log/slog"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"lockstep/event"
@@ -83,8 +84,10 @@ func spoil(t *testing.T, path, table, id string) {
 		"tickets": "price = 'dear' WHERE id", "orders": "price = 'dear' WHERE id", "replica": "price = 'dear' WHERE id",
 		"payments": "price = 'dear' WHERE id", "locks": "version = 'dear' WHERE orderId", "quarantine": "sequence = 'dear' WHERE id",
 		"incidents": "count = 'dear' WHERE id", "marks": "sequence = 'dear' WHERE queueGroup",
-		"leases": "epoch = 'dear', expiresAt = 'dear' WHERE name",
+		"leases":          "epoch = 'dear', expiresAt = 'dear' WHERE name",
+		"replica version": "version = 'dear' WHERE id",
 	}[table]
+	table, _, _ = strings.Cut(table, " ")
 	execute(t, path, "UPDATE "+table+" SET "+set+" = ?", id)
 }
 

@@ -40,7 +40,7 @@ type Backend struct {
 
 	// Spoil puts a text where a number belongs, as another program might: into
 	// the record of the table that has the id. A mark's is its group, a lease's
-	// its name.
+	// its name. Of "replica version" it is the version.
 	Spoil func(t *testing.T, table, id string)
 
 	// Reopen closes the store and opens it again on the same data.

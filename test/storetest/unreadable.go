@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"testing"
 	"time"
 
@@ -25,6 +26,8 @@ var unreadableCases = []testCase{
 	{"an order that cannot be read still has its ticket", unreadableHolder},
 	{"orders that cannot expire hide none behind them", unreadableOverdue},
 	{"a row that cannot be read is no row of a page", unreadableRow},
+	{"rows that either side cannot read break no comparison", unreadableCompared},
+	{"a row that cannot be read is reset", unreadableReset},
 	{"a refund that cannot be read is in no list", unreadableRefund},
 	{"entries of the quarantine that cannot be read fill no page", unreadableEntries},
 	{"an incident that cannot be read is in no list", unreadableIncident},
@@ -173,6 +176,107 @@ type owner struct {
 }
 
 func (o owner) Snapshot(context.Context, string) (replica.Row, error) { return o.record, nil }
+
+// blindOwner is an owner that has records and cannot read all of them.
+type blindOwner struct {
+	records    []replica.Row // by id
+	unreadable string
+}
+
+func (o blindOwner) Snapshot(_ context.Context, id string) (replica.Row, error) {
+	if id == o.unreadable {
+		return replica.Row{}, replica.ErrUnreadable
+	}
+	for _, r := range o.records {
+		if r.ID == id {
+			return r, nil
+		}
+	}
+	return replica.Row{}, replica.ErrNotFound
+}
+
+func (o blindOwner) Page(_ context.Context, after string, limit int) ([]replica.Row, error) {
+	var page []replica.Row
+	for _, r := range o.records {
+		if r.ID > after && len(page) < limit {
+			page = append(page, r)
+		}
+	}
+	return page, nil
+}
+
+func (o blindOwner) Ranges(ctx context.Context, after string, size, count int) ([]replica.Range, error) {
+	return replica.Pager(o.Page).Ranges(ctx, after, size, count)
+}
+
+func (o blindOwner) OnSale(context.Context) iter.Seq2[replica.Row, error] { return nil }
+
+// unreadableCompared: what can be compared is compared and mended, what is not
+// readable here is replaced, and what is not readable there is not taken away.
+func unreadableCompared(t *testing.T, b Backend) {
+	rows := make([]replica.Row, 6)
+	for i := range rows {
+		rows[i] = newRow()
+		rows[i].ID = fmt.Sprintf("%024x", i)
+	}
+	equal, price, version, blind, missing, extra := rows[0], rows[1], rows[2], rows[3], rows[4], rows[5]
+	for _, r := range []replica.Row{equal, price, version, blind, extra} {
+		writeRows(t, b, 1, insertRow(r))
+	}
+	o := blindOwner{[]replica.Row{equal, price, version, missing}, blind.ID}
+	spoil := func() {
+		b.Spoil(t, "replica", price.ID)
+		b.Spoil(t, "replica version", version.ID)
+	}
+	spoil()
+	late := replica.NewVerifier(b.Replica, o, time.Millisecond)
+	found := map[string]replica.Kind{}
+	_, err := late.Verify(t.Context(), func(int) {}, func(d replica.Drift) error { found[d.ID] = d.Kind; return nil })
+	must(t, "verify", err)
+	same(t, "drift", found, map[string]replica.Kind{
+		price.ID: replica.Unreadable, version.ID: replica.Unreadable, blind.ID: replica.Unreadable, missing.ID: replica.Missing, extra.ID: replica.Extra,
+	})
+	sum, err := replica.NewVerifier(b.Replica, o, 0).Mend(t.Context(), replica.MendOptions{Cause: replica.ByOperator})
+	must(t, "mend", err)
+	same(t, "mended", []int{sum.Repaired, sum.Removed, sum.Late, sum.LeftOver}, []int{3, 0, 0, 2})
+	for _, want := range []replica.Row{price, version, missing, blind} {
+		got, err := b.Replica.Row(t.Context(), want.ID)
+		must(t, "read", err)
+		same(t, "row", got, want)
+	}
+	spoil()
+	sum, err = late.Mend(t.Context(), replica.MendOptions{Cause: replica.ByOperator, TrustOwner: true})
+	must(t, "mend by trust", err)
+	same(t, "mended by trust", []int{sum.Repaired, sum.Removed, sum.Late, sum.LeftOver}, []int{2, 1, 0, 1})
+	_, err = b.Replica.Row(t.Context(), blind.ID)
+	must(t, "read what its owner has and cannot read", err)
+}
+
+func unreadableReset(t *testing.T, b Backend) {
+	known, unknown := newRow(), newRow()
+	for _, r := range []replica.Row{known, unknown} {
+		writeRows(t, b, 1, insertRow(r))
+		writeRows(t, b, 0, replica.Write{Row: r, Unreadable: true})
+		b.Spoil(t, "replica version", r.ID)
+		writeRows(t, b, 0, replica.Write{From: r.Version, Row: r}, replica.Write{From: r.Version, Row: r, Remove: true})
+	}
+	repairer := replica.NewRepairer(b.Replica, blindOwner{records: []replica.Row{known}}, replica.RepairOptions{})
+	for _, id := range []string{known.ID, unknown.ID} {
+		_, _, err := repairer.Reset(t.Context(), id)
+		must(t, "reset", err)
+	}
+	got, err := b.Replica.Row(t.Context(), known.ID)
+	must(t, "read", err)
+	same(t, "row", got, known)
+	_, err = b.Replica.Row(t.Context(), unknown.ID)
+	wants(t, "read what its owner never had", err, replica.ErrNotFound)
+	b.Spoil(t, "replica version", known.ID)
+	_, err = repairer.Repair(t.Context(), known.ID, replica.ByGap)
+	must(t, "repair", err)
+	got, err = b.Replica.Row(t.Context(), known.ID)
+	must(t, "read", err)
+	same(t, "row", got, known)
+}
 
 func unreadableRefund(t *testing.T, b Backend) {
 	var all []order.Payment
