@@ -53,5 +53,5 @@ func (s *system) greet(w io.Writer) {
 	line("The ticket is locked now: it has left the list, and its owner cannot edit it")
 	line("until the order is cancelled. Stop with Ctrl-C.")
 	line("")
-	_, _ = io.WriteString(w, b.String()) // nobody is there to be told
+	_, _ = io.WriteString(newPatient(w), b.String()) // nobody is there to be told
 }

@@ -26,7 +26,7 @@ const (
 
 func main() {
 	ctx, stop := signalled()
-	code := run(ctx, os.Args[1:], streams{out: os.Stdout, err: os.Stderr})
+	code := run(ctx, os.Args[1:], streams{out: os.Stdout, err: newPatient(os.Stderr)})
 	stop()
 	os.Exit(code)
 }

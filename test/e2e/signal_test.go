@@ -22,6 +22,16 @@ func TestWhoeverStartedItGoesAway(t *testing.T) {
 		p.signal(t, syscall.SIGTERM) // which it logs
 		p.wantCleanEnd(t)
 	})
+	t.Run("the log has a reader who does not read", func(t *testing.T) {
+		t.Parallel()
+		p := startPiped(t)
+		p.fill(t)
+		if !answersOn(t, p.ops+"/healthz") {
+			t.Error("it does not answer")
+		}
+		p.signal(t, syscall.SIGTERM)
+		p.wantCleanEnd(t)
+	})
 	t.Run("the terminal hangs up", func(t *testing.T) {
 		t.Parallel()
 		p := startPiped(t)
@@ -46,8 +56,25 @@ func TestWhoeverStartedItGoesAway(t *testing.T) {
 // piped is an up whose output goes into a pipe.
 type piped struct {
 	*spawn.Child
-	log *os.File
-	ops string
+	log, to *os.File // the ends of the pipe
+	ops     string
+}
+
+// fill fills the pipe, as a reader does who does not read.
+func (p *piped) fill(t *testing.T) {
+	t.Helper()
+	fd := int(p.to.Fd())
+	if err := syscall.SetNonblock(fd, true); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []int{4096, 1} {
+		for err := error(nil); err == nil; {
+			_, err = syscall.Write(fd, make([]byte, n))
+		}
+	}
+	if err := syscall.SetNonblock(fd, false); err != nil { // which its process shares
+		t.Fatal(err)
+	}
 }
 
 // startPiped starts it, by another program if one is named, and waits until it
@@ -67,12 +94,11 @@ func startPiped(t *testing.T, by ...string) *piped {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { child.Kill(); read.Close() })
-	write.Close()
+	t.Cleanup(func() { child.Kill(); read.Close(); write.Close() })
 	said := bufio.NewScanner(read)
 	for said.Scan() {
 		if strings.Contains(said.Text(), "Stop with Ctrl-C") {
-			return &piped{Child: child, log: read, ops: "http://" + a[2]}
+			return &piped{Child: child, log: read, to: write, ops: "http://" + a[2]}
 		}
 	}
 	t.Fatal("it ended before it was up")
