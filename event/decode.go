@@ -26,9 +26,9 @@ const (
 	// characters at most.
 	maxName = 1000
 
-	// maxVersion bounds a version: consumers in JavaScript cannot count on from
+	// MaxVersion bounds a version: consumers in JavaScript cannot count on from
 	// there, and no record is changed so often.
-	maxVersion = 1 << 53
+	MaxVersion = 1 << 53
 )
 
 // object is a decoded JSON object. Keys are exact: encoding/json would match
@@ -94,7 +94,7 @@ func (o object) version(key string) (int64, error) {
 	if err != nil || v < 0 {
 		return 0, fmt.Errorf("%w: %s is not a whole number of at least 0", ErrInvalid, key)
 	}
-	if v > maxVersion {
+	if v > MaxVersion {
 		return 0, fmt.Errorf("%w: %s is above 2^53", ErrInvalid, key)
 	}
 	return v, nil

@@ -110,5 +110,5 @@ type Stats struct {
 	Pending     int       // records in the store; beyond 10,000 it may be the store's estimate
 	Oldest      time.Time // OccurredAt of the oldest; zero if none, or not known
 	BlockedKeys int       // keys whose next event has failed and is not published; the count may end at 10,000
-	Unreadable  int       // entries that this process has found to be no events
+	Unreadable  int       // entries that are no events; the count ends at 1,000
 }

@@ -2,7 +2,10 @@ package outbox
 
 import (
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
+	"time"
 )
 
 // Unreadable is an entry of the store that somebody else wrote and that is no
@@ -15,12 +18,22 @@ type Unreadable struct {
 // maxUnreadable bounds how many unreadable entries a process remembers.
 const maxUnreadable = 1000
 
+// The whole outbox is searched for them once in searchEvery, and later if it
+// takes long: searchShare times as long as that.
+const (
+	searchEvery = 30 * time.Second
+	searchShare = 50
+)
+
 // Unreadables remembers what a store has found unreadable and logs each once.
 // Its methods may be called from many goroutines.
 type Unreadables struct {
-	log   *slog.Logger
+	log *slog.Logger
+
 	mu    sync.Mutex
 	known map[string]bool
+	next  time.Time // not before, the outbox is searched again
+	cut   bool      // the last search found more than are remembered
 }
 
 // NewUnreadables returns an empty memory that logs to log.
@@ -39,26 +52,59 @@ func (s *Unreadables) Add(u Unreadable) {
 	s.log.Error("an entry of the outbox is no event: it is not published; look at it and discard it", "event_id", u.ID, "why", u.Why)
 }
 
-// Count returns how many of what is remembered there still are, as there tells.
-func (s *Unreadables) Count(there func(id string) (bool, error)) (int, error) {
-	s.mu.Lock()
-	var ids []string
-	for id := range s.known {
-		ids = append(ids, id)
-	}
-	s.mu.Unlock()
-	for _, id := range ids {
-		found, err := there(id)
+// Count returns how many there are, of those that can be remembered. search
+// returns up to limit of all that the store has, and still those of the ids that
+// it has still.
+func (s *Unreadables) Count(search func(limit int) ([]Unreadable, error), still func(ids []string) ([]string, error)) (int, error) {
+	if s.due() {
+		began := time.Now()
+		found, err := search(maxUnreadable)
 		if err != nil {
 			return 0, err
 		}
-		if !found {
-			s.mu.Lock()
-			delete(s.known, id)
-			s.mu.Unlock()
+		for _, u := range found {
+			s.Add(u)
 		}
+		s.searched(time.Since(began), len(found) == maxUnreadable)
+	}
+	ids := s.ids()
+	if len(ids) == 0 {
+		return 0, nil
+	}
+	left, err := still(ids)
+	if err != nil {
+		return 0, err
+	}
+	there := make(map[string]bool, len(left))
+	for _, id := range left {
+		there[id] = true
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for _, id := range ids {
+		if !there[id] {
+			delete(s.known, id)
+		}
+	}
 	return len(s.known), nil
+}
+
+func (s *Unreadables) ids() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.known))
+}
+
+// due reports whether it is time for a search: also once some are gone of more
+// than could be remembered.
+func (s *Unreadables) due() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !time.Now().Before(s.next) || s.cut && len(s.known) < maxUnreadable
+}
+
+func (s *Unreadables) searched(took time.Duration, cut bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.next, s.cut = time.Now().Add(max(searchEvery, searchShare*took)), cut
 }

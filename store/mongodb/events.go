@@ -74,8 +74,8 @@ func decodeEvent(raw bson.Raw) (outbox.Record, error) {
 	if d.Key, ok = raw.Lookup("key").StringValueOK(); !ok {
 		return outbox.Record{}, errors.New("key is no string")
 	}
-	if d.Version, ok = whole(raw.Lookup("version")); !ok {
-		return outbox.Record{}, errors.New("version is no whole number")
+	if d.Version, ok = whole(raw.Lookup("version")); !ok || d.Version < event.First || d.Version > event.MaxVersion {
+		return outbox.Record{}, errors.New("version is no whole number from 0 to 2^53")
 	}
 	subject, ok := raw.Lookup("subject").StringValueOK()
 	if d.Subject = event.Subject(subject); !ok {
@@ -94,7 +94,7 @@ func decodeEvent(raw bson.Raw) (outbox.Record, error) {
 	}
 	r.OccurredAt, r.LockedAt, r.NotBefore = date(raw, "occurredAt"), date(raw, "lockedAt"), date(raw, "notBefore")
 	total, _ := whole(raw.Lookup("failureCount"))
-	r.Failures = outbox.Failures{Total: int(total), Kept: decodeFailures(raw.Lookup("failures"))}
+	r.Failures = outbox.Failures{Total: int(min(max(total, 0), math.MaxInt32)), Kept: decodeFailures(raw.Lookup("failures"))}
 	return r, nil
 }
 
@@ -148,6 +148,8 @@ func readable() bson.D {
 	return is("$and", bson.A{
 		ofType("version", "int", "long", "double"),
 		is("$eq", bson.A{"$version", version}),
+		is("$gte", bson.A{"$version", event.First}),
+		is("$lte", bson.A{"$version", event.MaxVersion}),
 		ofType("payload", "string", "binData"),
 		ofType("isLocked", "bool", "missing", "null", "undefined"),
 		is("$eq", bson.A{"$_id", is("$concat", bson.A{text("key"), ":", is("$toString", version), ":", text("subject")})}),

@@ -60,20 +60,39 @@ func failedHeads(failed bson.D) mongo.Pipeline {
 	}
 }
 
-// Stale implements outbox.Store.
+// head is the first entry of a key, event or not.
+type head struct {
+	ID  bson.RawValue `bson:"id"`
+	Key bson.RawValue `bson:"_id"`
+}
+
+// Stale implements outbox.Store. Behind a page of keys of which none has a stale
+// event there may be others.
 func (s *Outbox) Stale(ctx context.Context, before, latest time.Time, limit int) ([]outbox.Record, error) {
-	cursor, err := s.events().Aggregate(ctx, stalePipeline(before, latest, limit), options.Aggregate().SetHint(byKey))
-	if err != nil {
-		return nil, err
+	for from := is("$gte", ""); ; {
+		cursor, err := s.events().Aggregate(ctx, stalePipeline(from, before, latest, limit), options.Aggregate().SetHint(byKey))
+		if err != nil {
+			return nil, err
+		}
+		heads, err := drain(ctx, cursor, func(h head) head { return h })
+		if err != nil || len(heads) == 0 {
+			return nil, err
+		}
+		found, err := s.behind(ctx, heads, before, latest)
+		if err != nil || len(found) > 0 || len(heads) < limit {
+			return found, err
+		}
+		last, ok := heads[len(heads)-1].Key.StringValueOK()
+		if !ok {
+			return nil, nil // an array of texts, which the server sorts behind all texts
+		}
+		from = is("$gt", last)
 	}
-	type head struct {
-		ID  bson.RawValue `bson:"id"`
-		Key bson.RawValue `bson:"_id"`
-	}
-	heads, err := drain(ctx, cursor, func(h head) head { return h })
-	if err != nil || len(heads) == 0 {
-		return nil, err
-	}
+}
+
+// behind returns the stale events among heads, and behind those of them that are
+// no events.
+func (s *Outbox) behind(ctx context.Context, heads []head, before, latest time.Time) ([]outbox.Record, error) {
 	ids := make(bson.A, len(heads))
 	for i, h := range heads {
 		ids[i] = h.ID
@@ -108,9 +127,10 @@ func (s *Outbox) Stale(ctx context.Context, before, latest time.Time, limit int)
 
 // stalePipeline steps through the index from key to key: its cost is the
 // number of keys, however many events wait.
-func stalePipeline(before, latest time.Time, limit int) mongo.Pipeline {
+func stalePipeline(from bson.D, before, latest time.Time, limit int) mongo.Pipeline {
 	first := func(field string) bson.D { return is("$first", "$"+field) }
 	return mongo.Pipeline{
+		is("$match", is("key", from)),
 		is("$sort", asc("key", "version")),
 		is("$group", bson.D{
 			{Key: "_id", Value: "$key"}, {Key: "id", Value: first("_id")},
@@ -122,8 +142,9 @@ func stalePipeline(before, latest time.Time, limit int) mongo.Pipeline {
 				{Key: "isLocked", Value: is("$ne", false)},
 				{Key: "lockedAt", Value: is("$not", bson.D{{Key: "$gte", Value: before}, {Key: "$lte", Value: latest}})},
 			},
-			is("version", is("$not", is("$type", "number"))),
+			is("version", is("$not", bson.D{{Key: "$gte", Value: event.First}, {Key: "$lte", Value: event.MaxVersion}})),
 		})),
+		is("$sort", asc("_id")),
 		is("$limit", limit),
 	}
 }

@@ -2,10 +2,11 @@ package mongodb
 
 import (
 	"context"
-	"errors"
+	"slices"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"lockstep/outbox"
@@ -34,24 +35,43 @@ func (s *Outbox) Stats(ctx context.Context) (outbox.Stats, error) {
 	return stats, err
 }
 
-// unreadable counts the entries that are no events. They are looked for once;
-// later ones are noticed as they come.
+// unreadable counts the entries that are no events: it looks for them now and
+// then, and notices others as they come.
 func (s *Outbox) unreadable(ctx context.Context) (int, error) {
-	if !s.db.searched.Load() {
-		foreign := is("$expr", is("$not", bson.A{readable()}))
-		note := func(doc bson.Raw) bool { return len(s.db.readable([]bson.Raw{doc})) == 0 }
-		if _, err := list(ctx, s.events(), foreign, note, options.Find().SetLimit(1000).SetProjection(is("payload", 0))); err != nil {
-			return 0, err
+	return s.db.foreign.Count(func(limit int) (found []outbox.Unreadable, err error) {
+		err = s.foreign(ctx, bson.D{}, limit, func(doc bson.Raw) {
+			if r := entry(doc); r.Unreadable != nil {
+				found = append(found, *r.Unreadable)
+			}
+		})
+		return found, err
+	}, func(ids []string) (left []string, err error) {
+		all := bson.A{}
+		for _, id := range ids {
+			all = append(all, idsOf(id)...)
 		}
-		s.db.searched.Store(true)
-	}
-	return s.db.foreign.Count(func(id string) (bool, error) {
-		r, err := s.Record(ctx, id)
-		if errors.Is(err, outbox.ErrNotFound) {
-			return false, nil
-		}
-		return r.Unreadable != nil, err
+		err = s.foreign(ctx, is("_id", is("$in", all)), len(all), func(doc bson.Raw) { left = append(left, printID(doc.Lookup("_id"))) })
+		return left, err
 	})
+}
+
+// foreign calls each with what filter finds that is no event, in as little of it
+// as says so.
+func (s *Outbox) foreign(ctx context.Context, filter bson.D, limit int, each func(bson.Raw)) error {
+	body := is("$cond", bson.A{is("$in", bson.A{is("$type", "$payload"), bson.A{"string", "binData"}}), "", false})
+	cursor, err := s.events().Aggregate(ctx, mongo.Pipeline{
+		is("$match", append(slices.Clone(filter), bson.E{Key: "$expr", Value: is("$not", bson.A{readable()})})),
+		is("$limit", limit),
+		is("$project", append(asc("key", "version", "subject", "isLocked"), bson.E{Key: "payload", Value: body})),
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = cursor.Close(context.WithoutCancel(ctx)) }() // the server ends forgotten cursors itself
+	for cursor.Next(ctx) {
+		each(cursor.Current)
+	}
+	return cursor.Err()
 }
 
 // blocked counts the keys whose head has failed.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"os"
 	"testing"
@@ -129,6 +130,10 @@ func foreign(t *testing.T, set *mongotest.Set, database, key string) int {
 		whole("another id" + other),
 		whole(key+":1:s"+other, bson.E{Key: "subject", Value: 5}),
 		whole(key+":-1:s"+other, bson.E{Key: "version", Value: nil}, bson.E{Key: "isLocked", Value: false}),
+		whole(key+":-5:s"+other, bson.E{Key: "version", Value: -5}, bson.E{Key: "subject", Value: "s" + other}),
+		whole(key+":9007199254740994:s"+other, bson.E{Key: "version", Value: float64(1<<53 + 2)}, bson.E{Key: "subject", Value: "s" + other}),
+		whole(key+":9223372036854775807:s"+other, bson.E{Key: "version", Value: int64(math.MaxInt64)}, bson.E{Key: "subject", Value: "s" + other}),
+		whole(key+":NaN:s"+other, bson.E{Key: "version", Value: math.NaN()}, bson.E{Key: "subject", Value: "s" + other}),
 		whole("half"+other, bson.E{Key: "version", Value: 1.5}),
 		whole("p"+other, bson.E{Key: "payload", Value: bson.D{}}),
 		whole("l"+other, bson.E{Key: "isLocked", Value: "yes"}),

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -88,8 +87,7 @@ type DB struct {
 	condition  *condition
 	unreadable *unreadable.Records
 
-	foreign  *outbox.Unreadables // entries of the outbox that are no events
-	searched atomic.Bool         // they have been looked for
+	foreign *outbox.Unreadables // entries of the outbox that are no events
 
 	answer  time.Duration         // answerTimeout; tests have less patience
 	monitor *event.CommandMonitor // nil but in tests, which read the wire

@@ -92,9 +92,9 @@ func (s *Outbox) Fail(ctx context.Context, id string, f outbox.Failure, notBefor
 		if now.Unreadable != nil {
 			return outbox.Record{}, outbox.ErrNotFound
 		}
-		count := any(was.Lookup("failureCount"))
-		if was.Lookup("failureCount").IsZero() {
-			count = nil // matches what is not there
+		count := is("$eq", nil) // matches what is not there
+		if v := was.Lookup("failureCount"); !v.IsZero() {
+			count = is("$eq", v)
 		}
 		now.Failures = now.Failures.Add(f)
 		now.Locked, now.LockedAt, now.NotBefore = false, time.Time{}, instant(notBefore)

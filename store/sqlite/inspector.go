@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"time"
 
@@ -30,21 +31,32 @@ func (s *Outbox) Stats(ctx context.Context) (outbox.Stats, error) {
 // again.
 const countBlocked = "SELECT count(*) FROM (SELECT 1 FROM events WHERE attempts > 0 AND " + isEvent + " AND " + isHead + " LIMIT 10000)"
 
-// unreadable counts the rows that are no events. They are looked for once;
-// later ones are noticed as they come.
+// unreadable counts the rows that are no events: it looks for them now and then,
+// and notices others as they come.
 func (s *Outbox) unreadable(ctx context.Context) (int, error) {
-	if !s.db.searched.Load() {
-		if _, err := s.list(ctx, listEvent+"WHERE NOT ("+isEvent+") LIMIT 1000"); err != nil {
-			return 0, err
+	return s.db.unreadable.Count(func(limit int) ([]outbox.Unreadable, error) {
+		rows, err := s.foreign(ctx, 0, limit)
+		var found []outbox.Unreadable
+		for _, r := range rows {
+			if r.Unreadable != nil {
+				found = append(found, *r.Unreadable)
+			}
 		}
-		s.db.searched.Store(true)
-	}
-	return s.db.unreadable.Count(func(id string) (bool, error) {
-		r, err := s.Record(ctx, id)
-		if errors.Is(err, outbox.ErrNotFound) {
-			return false, nil
+		return found, err
+	}, func(ids []string) ([]string, error) {
+		numbers := make([]int64, len(ids))
+		for i, id := range ids {
+			numbers[i], _ = rowOf(id)
 		}
-		return r.Unreadable != nil, err
+		set, err := json.Marshal(numbers)
+		if err != nil {
+			return nil, err
+		}
+		return all(ctx, s.db.read, func(row scanner) (id string, err error) {
+			var seq int64
+			err = row.Scan(&seq)
+			return rowID(seq), err
+		}, "SELECT seq FROM events WHERE seq IN (SELECT value FROM json_each(?)) AND "+isForeign, string(set))
 	})
 }
 
@@ -70,7 +82,7 @@ func (s *Outbox) List(ctx context.Context, after string, limit int) ([]outbox.Re
 
 // foreign returns rows that are no events, which come last in a list.
 func (s *Outbox) foreign(ctx context.Context, after int64, limit int) ([]outbox.Record, error) {
-	return first(ctx, s.db.read, scanEntry, limit, listEvent+"WHERE seq > ? AND NOT ("+isEvent+") ORDER BY seq", after)
+	return first(ctx, s.db.read, scanEntry, limit, listEvent+"WHERE seq > ? AND "+isForeign+" ORDER BY seq", after)
 }
 
 // Record implements outbox.Inspector.
@@ -103,7 +115,7 @@ func (s *Outbox) Discard(ctx context.Context, id string) error {
 // discardRow deletes a row that is no event.
 func (s *Outbox) discardRow(ctx context.Context, seq int64) error {
 	return s.db.do(ctx, func(ctx context.Context, w *writer) error {
-		n, err := w.exec(ctx, "DELETE FROM events WHERE seq = ? AND NOT ("+isEvent+")", seq)
+		n, err := w.exec(ctx, "DELETE FROM events WHERE seq = ? AND "+isForeign, seq)
 		if err == nil && n == 0 {
 			err = outbox.ErrNotFound
 		}

@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -49,7 +48,6 @@ type DB struct {
 
 	rows       *records.Records    // that cannot be read
 	unreadable *outbox.Unreadables // rows of the outbox that are no events
-	searched   atomic.Bool         // they have been looked for
 
 	closing sync.Once
 }

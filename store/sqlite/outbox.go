@@ -71,12 +71,14 @@ const (
 	// isHead: no older version of the key waits.
 	isHead = "NOT EXISTS (SELECT 1 FROM events AS older WHERE older.keyHash = events.keyHash AND older.version < events.version AND older.key = events.key" +
 		" AND typeof(older.version) = 'integer' AND typeof(older.subject) = 'text' AND typeof(older.payload) IN ('blob', 'text') AND older.isLocked IN (0, 1)" +
-		" AND typeof(older.notBefore) = 'integer' AND typeof(older.lockedAt) = 'integer' AND typeof(older.attempts) = 'integer')"
+		" AND typeof(older.notBefore) = 'integer' AND typeof(older.lockedAt) = 'integer' AND typeof(older.attempts) = 'integer' AND older.version >= 0)"
 
 	// isEvent: eventOf can make something of it. A column keeps a value of any
 	// type, whatever the schema says.
 	isEvent = "typeof(key) = 'text' AND typeof(version) = 'integer' AND typeof(subject) = 'text' AND typeof(payload) IN ('blob', 'text') AND isLocked IN (0, 1)" +
-		" AND typeof(notBefore) = 'integer' AND typeof(lockedAt) = 'integer' AND typeof(attempts) = 'integer'"
+		" AND typeof(notBefore) = 'integer' AND typeof(lockedAt) = 'integer' AND typeof(attempts) = 'integer'" +
+		" AND version BETWEEN 0 AND 9007199254740992" // event.MaxVersion
+	isForeign = "(" + isEvent + ") IS NOT TRUE" // also if a column is NULL
 )
 
 // withID selects the event by the parts of its id that split returns.
@@ -151,6 +153,9 @@ func eventOf(columns *[eventColumns]driver.Value) (r outbox.Record, err error) {
 	r.Subject, r.OccurredAt = event.Subject(named), timeOf(integer(columns[4]))
 	if !key || !version || !subject {
 		return r, &errForeign{"key and subject must be texts, version a whole number"}
+	}
+	if r.Version < event.First || r.Version > event.MaxVersion {
+		return r, &errForeign{"version is negative or above 2^53"}
 	}
 	switch payload := columns[5].(type) {
 	case []byte:

@@ -66,6 +66,8 @@ func foreign(t *testing.T, path, key string) int {
 		{"first", "s", 1, 0, []byte("{}")},
 		{1.5, "s", 1, 0, []byte("{}")},
 		{1, []byte("s"), 1, 0, []byte("{}")},
+		{-5, "s", 1, 0, []byte("{}")},
+		{int64(1<<53 + 1), "s", 1, 0, []byte("{}")},
 		{1, "s", 1, 0, 17},
 		{1, "s2", "yes", 0, []byte("{}")},
 		{1, "s3", 0, "tomorrow", []byte("{}")},
