@@ -142,6 +142,10 @@ func TestRequestsWithTwoEndsAreRefused(t *testing.T) {
 		"a length that does not fit":             "Content-Length: 99999999999999999999\r\n",
 		"a length after much space":              "Content-Length: " + strings.Repeat(" ", 100) + "5\r\n",
 		"a length as a version 1.0 would end it": "Connection: keep-alive\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n",
+		"a header that goes on in a line":        "X: y\r\n Transfer-Encoding: chunked\r\n",
+		"a header that goes on behind a tab":     "Content-Length: 5\r\nX: y\r\n\tz\r\n",
+		"chunks behind half a line break":        "X: y\nTransfer-Encoding: chunked\r\n",
+		"half a line break":                      "Content-Length: 0\n",
 		"chunks in version 1.0":                  "Connection: keep-alive\r\nTransfer-Encoding: chunked\r\n",
 	} {
 		version := "1.1"
@@ -224,7 +228,7 @@ func TestRequestsWithOneEndPass(t *testing.T) {
 		"POST /5 HTTP/1.1\r\n" + host + chunked + "\r\n0\r\nX: y\r\n\r\n",
 		"GET /6 HTTP/1.1\r\n" + host + "Content-Length: 45\r\n\r\nTransfer-Encoding: chunked\r\nContent-Length: 1",
 		"POST /7 HTTP/1.1\r\n" + host + "X-Content-Length: 3\r\nTransfer-Encodings: x\r\nContent-Length: \t4 \r\n\r\nbody",
-		"GET /8 HTTP/1.1\n" + "Host: x\n\n",
+		"GET /8 HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
 	}
 	want := []string{"GET /1 ", "POST /2 12345", "POST /3 123450123456789", "POST /4 ", "POST /5 ",
 		"GET /6 Transfer-Encoding: chunked\r\nContent-Length: 1", "POST /7 body", "GET /8 "}

@@ -59,7 +59,7 @@ type refusal struct {
 }
 
 var (
-	twoEnds = refusal{http.StatusBadRequest, "Where this request ends is not clear: it has both Content-Length and Transfer-Encoding, two lengths, or Transfer-Encoding in HTTP/1.0"}
+	twoEnds = refusal{http.StatusBadRequest, "Where this request ends is not clear: it has both Content-Length and Transfer-Encoding, two lengths, Transfer-Encoding in HTTP/1.0, or a header that is not one line with its CRLF"}
 	tooLong = refusal{http.StatusRequestHeaderFieldsTooLarge, "The head of this request is too large"}
 )
 

@@ -48,11 +48,12 @@ type head struct {
 	lengths int
 	coded   bool // Transfer-Encoding
 	length  int64
+	odd     bool // a line that not everybody ends in the same place
 }
 
 // clear reports whether the request has one end.
 func (h *head) clear() bool {
-	return h.lengths <= 1 && h.length >= 0 && !(h.coded && (h.lengths > 0 || h.old))
+	return h.lengths <= 1 && h.length >= 0 && !h.odd && !(h.coded && (h.lengths > 0 || h.old))
 }
 
 // refused returns why the nth request of the connection may not be served; nil
@@ -111,6 +112,7 @@ func (f *frames) next() {
 	case f.part == inHead && !f.line.empty():
 		f.head.read(&f.line)
 	case f.part == inHead && f.head.lines > 0: // line breaks before a request are none of it
+		f.head.odd = f.head.odd || f.line.odd()
 		f.long = f.head.size+f.line.size > f.maxHead
 		f.body()
 	}
@@ -156,6 +158,7 @@ var (
 func (h *head) read(l *line) {
 	h.lines++
 	h.size += l.size
+	h.odd = h.odd || l.odd()
 	name, value, _ := bytes.Cut(l.text(), []byte{':'})
 	switch {
 	case h.lines == 1: // of the request
@@ -175,8 +178,9 @@ func (h *head) read(l *line) {
 // sizes are short.
 type line struct {
 	kept [64]byte
-	size int  // of all of it, with its line break
-	last byte // before the line break
+	size int     // of all of it, with its line break
+	last byte    // before the line break
+	ends [2]byte // with
 }
 
 // read takes bytes up to the end of the line, and returns those behind it.
@@ -189,6 +193,9 @@ func (l *line) read(data []byte) (rest []byte, whole bool) {
 		copy(l.kept[l.size:], data[:end])
 	}
 	l.size += end
+	for _, b := range data[max(end-2, 0):end] {
+		l.ends = [2]byte{l.ends[1], b}
+	}
 	if text := bytes.TrimRight(data[:end], "\r\n"); len(text) > 0 {
 		l.last = text[len(text)-1]
 	}
@@ -200,5 +207,11 @@ func (l *line) text() []byte {
 }
 
 func (l *line) empty() bool { return l.size <= 2 && len(l.text()) == 0 }
+
+// odd reports whether some readers would see another line: it goes on with the
+// one before, or ends without a carriage return.
+func (l *line) odd() bool {
+	return l.kept[0] == ' ' || l.kept[0] == '\t' || l.ends != [2]byte{'\r', '\n'}
+}
 
 func (l *line) cut() bool { return l.size > len(l.kept) }
