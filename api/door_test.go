@@ -75,7 +75,10 @@ func ask(t *testing.T, h http.Handler, user, method, path, body string, header .
 		r.Header.Set("Cookie", cookieOf(t, user))
 	}
 	for i := 0; i+1 < len(header); i += 2 {
-		r.Header.Set(header[i], header[i+1])
+		r.Header.Del(header[i])
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		r.Header.Add(header[i], header[i+1])
 	}
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)

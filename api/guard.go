@@ -23,8 +23,8 @@ var open = []string{"/healthz", "/readyz", "/metrics"}
 // need the token, and if there is none, no call does. No browser takes an answer
 // for anything but data.
 func guarded(token string, allowed hosts.Allowed, next http.Handler) http.Handler {
-	want := sha256.Sum256([]byte(token))
-	checked := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	want, origin := sha256.Sum256([]byte(token)), http.NewCrossOriginProtection()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Content-Type-Options", "nosniff") // no answer is a page, or part of one
 		w.Header().Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 		w.Header().Set("Cache-Control", "no-store")
@@ -33,6 +33,8 @@ func guarded(token string, allowed hosts.Allowed, next http.Handler) http.Handle
 		switch {
 		case !allowed.Has(r.Host):
 			_ = respond(w, http.StatusMisdirectedRequest, errorBody("Unknown host: use an address, or name the host in OPS_HOSTS"))
+		case origin.Check(r) != nil:
+			_ = respond(w, http.StatusForbidden, errorBody("Cross-origin request"))
 		case !free && token != "" && !bears(r, want):
 			w.Header().Set("WWW-Authenticate", "Bearer")
 			_ = respond(w, http.StatusUnauthorized, errorBody("Not authorized: OPS_TOKEN is missing or another one"))
@@ -40,17 +42,13 @@ func guarded(token string, allowed hosts.Allowed, next http.Handler) http.Handle
 			next.ServeHTTP(w, r)
 		}
 	})
-	origin := http.NewCrossOriginProtection()
-	origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		_ = respond(w, http.StatusForbidden, errorBody("Cross-origin request"))
-	}))
-	return origin.Handler(checked)
 }
 
-// bears reports whether the request carries the token, in a time that does not
-// tell how much of it is right.
+// bears reports whether the request carries the token, and no other one, in a
+// time that does not tell how much of it is right.
 func bears(r *http.Request, want [sha256.Size]byte) bool {
-	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	said := r.Header.Values("Authorization")
+	scheme, token, _ := strings.Cut(strings.Join(said, ","), " ")
 	got := sha256.Sum256([]byte(token))
-	return ok && subtle.ConstantTimeCompare(got[:], want[:]) == 1
+	return len(said) == 1 && strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare(got[:], want[:]) == 1
 }

@@ -130,7 +130,9 @@ func NewProbes(o OpsOptions, address string) http.Handler {
 
 func (o *ops) mux(routes []route) *chi.Mux {
 	mux := newMux(o.Log, routes, recovering(o.Log), exact)
-	mux.Handle("/metrics", promhttp.HandlerFor(o.Metrics, promhttp.HandlerOpts{}))
+	metrics := promhttp.HandlerFor(o.Metrics, promhttp.HandlerOpts{})
+	mux.Method(http.MethodGet, "/metrics", metrics)
+	mux.Method(http.MethodHead, "/metrics", metrics)
 	return mux
 }
 

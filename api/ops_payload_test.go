@@ -67,6 +67,12 @@ func TestOpsAnswersAreData(t *testing.T) {
 	if got := ask(t, h, "", http.MethodGet, "http://evil.example/healthz", ""); got.status != 421 || got.header.Get("X-Content-Type-Options") != "nosniff" {
 		t.Errorf("a refusal: %d, headers %v", got.status, got.header)
 	}
+	if got := local(t, h, http.MethodPost, "/ops/outbox/x/retry", "Origin", "http://evil.example"); got.status != 403 || got.header.Get("X-Content-Type-Options") != "nosniff" {
+		t.Errorf("a refusal of another site: %d, headers %v", got.status, got.header)
+	}
+	if got := local(t, probes, http.MethodPost, "/metrics"); got.status/100 == 2 {
+		t.Errorf("metrics are an action: %d", got.status)
+	}
 }
 
 // TestProbesStandAlone: what they need, to whoever asks, and nothing else. Case
