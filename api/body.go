@@ -47,7 +47,7 @@ func readBody(r *http.Request) (body, error) {
 		drain(r)
 		return nil, errBody
 	}
-	plain, err := inflate(r.Body, r.Header.Get("Content-Encoding"))
+	plain, err := inflate(r.Body, strings.Join(r.Header.Values("Content-Encoding"), ","))
 	if err != nil {
 		return nil, err
 	}

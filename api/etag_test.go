@@ -85,6 +85,26 @@ func TestAnEditOfAnotherVersionIsRefused(t *testing.T) {
 	}
 }
 
+// TestWhatAClientHasIsNotSentAgain, as Express does. Case 11.8.
+func TestWhatAClientHasIsNotSentAgain(t *testing.T) {
+	t.Parallel()
+	f := newTickets(t)
+	path := "/api/tickets/" + f.create(t, "owner")
+	tag := ask(t, f.door, "", http.MethodGet, path, "").header.Get("ETag")
+	for asked, status := range map[string]int{tag: 304, "W/" + tag: 304, "*": 304, `"7", ` + tag: 304, `"7"`: 200, "1": 200, "": 200} {
+		for _, method := range []string{http.MethodGet, http.MethodHead} {
+			got := ask(t, f.door, "", method, path, "", "If-None-Match", asked)
+			if got.status != status || got.header.Get("ETag") != tag || status == 304 && got.body != "" {
+				t.Errorf("%s with If-None-Match %s: %d %q, ETag %s; want %d", method, asked, got.status, got.body, got.header.Get("ETag"), status)
+			}
+		}
+	}
+	for _, method := range []string{http.MethodPut, http.MethodDelete} {
+		want(t, ask(t, f.door, "owner", method, path, `{"title":"new","price":"30"}`, "If-None-Match", "*"), 412, otherVersion)
+	}
+	want(t, ask(t, f.door, "", http.MethodGet, "/api/tickets/"+objectid.New(), "", "If-None-Match", "*"), 404, notFound)
+}
+
 func TestWhatIsRefusedAnywayIsNoMatterOfVersions(t *testing.T) {
 	t.Parallel()
 	f := newTickets(t)

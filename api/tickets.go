@@ -24,7 +24,7 @@ func NewTickets(s *ticket.Service, o Options) (http.Handler, error) {
 	routes := []route{
 		on(http.MethodGet, all, t.list, 200),
 		on(http.MethodPost, all, bounded(t.create), 201, 401),
-		on(http.MethodGet, one, bounded(t.show), 200, 404),
+		on(http.MethodGet, one, bounded(t.show), 200, 304, 404),
 		on(http.MethodPut, one, bounded(t.update), 200, 401, 404, 409, 412),
 	}
 	if o.Delete {
@@ -66,6 +66,11 @@ func (t *tickets) show(w http.ResponseWriter, r request) error {
 	found, err := t.service.Ticket(r.Context(), id)
 	if err != nil {
 		return err
+	}
+	if known(r.Header, found.Version) {
+		w.Header().Set("ETag", etag(found.Version))
+		w.WriteHeader(http.StatusNotModified)
+		return nil
 	}
 	return respondTicket(w, http.StatusOK, found)
 }

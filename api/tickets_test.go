@@ -368,6 +368,7 @@ func TestCompressedBodiesAreReadAsExpressDoes(t *testing.T) {
 		{"no gzip in it", "gzip", draft, 400},
 		{"cut short", "gzip", gzipped(draft)[:20], 400},
 		{"another encoding", "br", draft, 400},
+		{"one upon another", "gzip, gzip", gzipped(gzipped(draft)), 400},
 		{"as much as is allowed", "gzip", gzipped(draft + strings.Repeat(" ", maxBody-len(draft))), 201},
 		{"more than is allowed", "gzip", gzipped(draft + strings.Repeat(" ", maxBody)), 400},
 		{"a bomb", "gzip", gzipped(strings.Repeat(" ", 64<<20)), 400},
@@ -378,6 +379,8 @@ func TestCompressedBodiesAreReadAsExpressDoes(t *testing.T) {
 			t.Errorf("%s: %d %s, want %d", tt.name, got.status, got.body, tt.status)
 		}
 	}
+	twice := []string{"Content-Encoding", "identity", "Content-Encoding", "gzip"}
+	want(t, ask(t, f.door, "u1", http.MethodPost, "/api/tickets", draft, twice...), 400, somethingWrong)
 }
 
 func TestWhatIsNotThereIsNotFound(t *testing.T) {
