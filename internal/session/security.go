@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nkeys"
 )
 
 // Security are the files by which client and broker know each other; all may be
@@ -46,8 +47,8 @@ func (s Security) options() (opts []nats.Option, err error) {
 		opts = append(opts, nats.ClientCert(s.Cert, s.Key))
 	}
 	if s.Creds != "" {
-		if _, unread := os.ReadFile(s.Creds); unread != nil {
-			err = errors.Join(err, fmt.Errorf("credentials of the broker: %w", unread))
+		if wrong := credentialsIn(s.Creds); wrong != nil {
+			err = errors.Join(err, fmt.Errorf("credentials of the broker: %w", wrong))
 		}
 		opts = append(opts, nats.UserCredentials(s.Creds))
 	}
@@ -59,4 +60,18 @@ func (s Security) options() (opts []nats.Option, err error) {
 		opts = append(opts, nkey)
 	}
 	return opts, err
+}
+
+// credentialsIn returns why a file holds no user's credentials; nil if it does.
+func credentialsIn(file string) error {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	seed, err := nkeys.ParseDecoratedUserNKey(data)
+	if err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	seed.Wipe()
+	return nil
 }

@@ -134,9 +134,43 @@ func TestTheClientIsKnownByItsCredentials(t *testing.T) {
 	staysOut(t, url, session.Security{}, "Authorization Violation")
 }
 
+// TestAFileIsReplacedWhileASessionLooksForItsBroker: it says what is wrong with
+// it as long as it is half written, and goes on by itself. Case 11.9.
+func TestAFileIsReplacedWhileASessionLooksForItsBroker(t *testing.T) {
+	t.Parallel()
+	seed, public := nkey(t)
+	url := secured(t, &natsd.Options{
+		Nkeys: []*natsd.NkeyUser{{Nkey: public}}, Users: []*natsd.User{{Username: theirUser, Password: theirPassword}},
+	}, func(o *stand.Options) { o.Username, o.Password = theirUser, theirPassword })
+	used, _ := nkey(t)
+	r := start(t, session.Options{URL: url, Security: session.Security{NKey: used}})
+	says := func(why string) {
+		t.Helper()
+		until(t, "the session says "+why, func() bool { err := r.State().Err; return err != nil && strings.Contains(err.Error(), why) })
+	}
+	says("Authorization Violation")
+	for _, content := range []string{"", "SU"} {
+		if err := os.WriteFile(used, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		says("nkey of the broker, " + used)
+	}
+	right, err := os.ReadFile(seed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(used, right, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := publish(t, live(t, r.Session), "x"); err != nil {
+		t.Error(err)
+	}
+	r.stop(t)
+}
+
 func TestFilesThatAreWrongAreNamedAtOnce(t *testing.T) {
 	t.Parallel()
-	files, absent, nothing := certify(t), filepath.Join(t.TempDir(), "absent"), file(t, "nothing", []byte("nothing"))
+	files, absent, nothing, empty := certify(t), filepath.Join(t.TempDir(), "absent"), file(t, "nothing", []byte("nothing")), file(t, "empty", nil)
 	for name, tt := range map[string]struct {
 		security session.Security
 		want     []string
@@ -144,6 +178,10 @@ func TestFilesThatAreWrongAreNamedAtOnce(t *testing.T) {
 		"not there":         {session.Security{CA: absent, Cert: absent, Key: absent, Creds: absent}, []string{"rootCA", "client certificate", "credentials", absent}},
 		"an nkey not there": {session.Security{NKey: absent}, []string{"nkey", absent}},
 		"no certificates":   {session.Security{CA: nothing}, []string{nothing}},
+		"no credentials":    {session.Security{Creds: nothing}, []string{"credentials", nothing}},
+		"all empty":         {session.Security{CA: empty, Cert: empty, Key: empty, Creds: empty}, []string{"root certificate", "client certificate", "credentials", empty}},
+		"an empty nkey":     {session.Security{NKey: empty}, []string{"nkey", empty}},
+		"a directory":       {session.Security{Creds: filepath.Dir(nothing)}, []string{"credentials", filepath.Dir(nothing)}},
 		"no seed":           {session.Security{NKey: nothing}, []string{"nkey", nothing}},
 		"half of a pair":    {session.Security{Cert: files.cert}, []string{"both the client's certificate and its key"}},
 		"two identities":    {session.Security{Creds: nothing, NKey: nothing}, []string{"credentials or an nkey, not both"}},
