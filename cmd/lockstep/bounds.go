@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"reflect"
 	"strconv"
 	"strings"
@@ -20,8 +21,13 @@ import (
 // All of them are looked at before a command begins, so that whoever sets
 // several wrong is told once. A test finds the flag that has no bounds.
 
-// malformed are the values of a command line that could not be read.
+// malformed are texts that could not be read as a value, the first one of each:
+// what the command line says is read before what the environment says.
 type malformed map[*kong.Value]string
+
+// unread stands for a number that could not be read. Of a flag and a variable,
+// the one that counts says whether it is.
+const unread = math.MinInt64
 
 // Decode reads a number or a duration. A text that is none is remembered
 // instead of ending the parse, where the next one would stay unseen.
@@ -30,11 +36,12 @@ func (m malformed) Decode(ctx *kong.DecodeContext, target reflect.Value) error {
 	if err := ctx.Scan.PopValueInto("value", &text); err != nil {
 		return err
 	}
-	delete(m, ctx.Value) // what a flag says takes the place of what the environment said
 	n, err := numberOf(target.Type(), text)
 	if err != nil {
-		m[ctx.Value] = text
-		n = 0
+		n = unread
+		if _, known := m[ctx.Value]; !known {
+			m[ctx.Value] = text
+		}
 	}
 	target.SetInt(n)
 	return nil
@@ -53,11 +60,12 @@ func numberOf(kind reflect.Type, text string) (int64, error) {
 func (m malformed) outOfBounds(flags []*kong.Flag) []string {
 	var wrong []string
 	for _, f := range flags {
-		want, given := wanted(f), ""
-		if text, unread := m[f.Value]; unread {
-			given = text
-		} else if within(f) {
+		if within(f) {
 			continue
+		}
+		want, given := wanted(f), ""
+		if text, known := m[f.Value]; known && f.Target.Int() == unread {
+			given = text
 		} else if value := fmt.Sprint(f.Target.Interface()); value != "" {
 			given = masked(f, value)
 		}

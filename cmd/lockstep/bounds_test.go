@@ -112,6 +112,21 @@ func TestWhatIsOutOfBoundsIsNamed(t *testing.T) {
 	}
 }
 
+// TestWhatTheCommandLineSaysCounts, not what the environment does, and it is shown
+// as it was given. Case 10.15.
+func TestWhatTheCommandLineSaysCounts(t *testing.T) {
+	for _, name := range cleared {
+		t.Setenv(name, "")
+	}
+	t.Setenv("MAX_IN_FLIGHT", "many")
+	for value, want := range map[string]string{"5": "", "few": `"few"`, "0": `"0"`, "99999999999999999999": `"99999999999999999999"`} {
+		code, _, errs := command(t, "config", "up", "--max-in-flight="+value)
+		if want == "" && code != 0 || want != "" && !strings.Contains(errs, "MAX_IN_FLIGHT must be a whole number from 1 to 100000, not "+want) {
+			t.Errorf("%s: code %d, %s", value, code, errs)
+		}
+	}
+}
+
 func TestForms(t *testing.T) {
 	t.Parallel()
 	good := map[string][]string{
