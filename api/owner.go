@@ -148,7 +148,7 @@ func (o *Owner) ask(ctx context.Context, public bool, id string) (replica.Row, e
 	switch {
 	case err != nil:
 		return replica.Row{}, err
-	case status != http.StatusOK:
+	case status != http.StatusOK, public && strings.EqualFold(row.ID, id) && row.ID != id: // it reads ids in capitals
 		return replica.Row{}, replica.ErrNotFound
 	case row.ID != id:
 		return replica.Row{}, fmt.Errorf("%s answered with ticket %q", o.base, row.ID)

@@ -102,6 +102,21 @@ func wantVersion(t *testing.T, o *Owner, id string, want int64) {
 	}
 }
 
+// TestAnIDInCapitalsIsAnother, although the API reads it as the one that it has: a
+// forged ticket of such an id is none of the owner's, and ends no comparison. Case
+// 11.6.
+func TestAnIDInCapitalsIsAnother(t *testing.T) {
+	t.Parallel()
+	o, _, _ := at(t, func(w http.ResponseWriter, r *http.Request) {
+		r.URL.Path = strings.ToLower(r.URL.Path)
+		nodeAPI(w, r)
+	})
+	wantVersion(t, o, "a", 4)
+	if _, err := o.Snapshot(t.Context(), "A"); !errors.Is(err, replica.ErrNotFound) {
+		t.Errorf("a ticket of another id: %v, want that there is none", err)
+	}
+}
+
 // Case 10.19: one 404 of something on the way does not turn an ops port into a
 // public API, and is no word of the owner's about a ticket.
 func TestATransientRefusalDecidesNothing(t *testing.T) {

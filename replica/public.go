@@ -125,7 +125,7 @@ func (p *public) owners(ctx context.Context, id string, ours *Row, s *sale) (row
 	switch {
 	case errors.Is(err, ErrNotFound) && ours != nil && ours.Deleted:
 		return *ours, true, nil
-	case errors.Is(err, ErrNotFound):
+	case errors.Is(err, ErrNotFound), errors.Is(err, ErrUnreadable): // the second look tells them apart
 		return Row{}, false, nil
 	case err != nil:
 		return Row{}, false, fmt.Errorf("ask for ticket %s: %w", id, err)

@@ -41,12 +41,13 @@ type owner struct {
 	gate      chan struct{} // if set, snapshots wait for it
 	public    bool          // it has nothing but its public API
 	old       bool          // it is of a release without digests of content
+	blind     string        // the record that it cannot read
 }
 
 func (o *owner) OnSale(context.Context) iter.Seq2[replica.Row, error] {
 	return func(yield func(replica.Row, error) bool) {
 		for _, r := range o.rows.rows {
-			if r.OrderID == "" && !r.Deleted && !yield(r, nil) {
+			if r.OrderID == "" && !r.Deleted && r.ID != o.blind && !yield(r, nil) {
 				return
 			}
 		}
@@ -59,6 +60,9 @@ func (o *owner) Snapshot(ctx context.Context, id string) (replica.Row, error) {
 	o.mu.Unlock()
 	if o.gate != nil {
 		<-o.gate
+	}
+	if o.blind == id {
+		return replica.Row{}, replica.ErrUnreadable
 	}
 	r, err := o.Row(ctx, id)
 	if o.public && r.Deleted {
@@ -168,6 +172,18 @@ func TestVerifyDoesNotReportWhatIsOnItsWay(t *testing.T) {
 			t.Errorf("drifts = %v, want none: both rows got on within the grace", got)
 		}
 	})
+}
+
+// TestAPublicOwnerThatCannotReadARecord answers for all others. Case 10.7.
+func TestAPublicOwnerThatCannotReadARecord(t *testing.T) {
+	t.Parallel()
+	ours, owners := pair(5)
+	owners.public, owners.blind = true, "t00001"
+	delete(ours.rows, "t00003")
+	got, _ := drifts(t, replica.NewVerifier(ours, owners, time.Millisecond))
+	if len(got) != 2 || got["t00001"] != replica.Unreadable || got["t00003"] != replica.Missing {
+		t.Errorf("drifts = %v, want one that cannot be read, and one missing", got)
+	}
 }
 
 func TestVerifyOfAnEmptyReplica(t *testing.T) {
