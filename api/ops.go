@@ -39,7 +39,7 @@ type Locks interface {
 // Quarantine gives the messages that were set aside; listeners.Quarantine has
 // it.
 type Quarantine interface {
-	List(ctx context.Context, f listeners.Filter, after string, limit int) ([]listeners.Quarantined, error)
+	List(ctx context.Context, f listeners.Filter, after string, limit int) (found []listeners.Quarantined, next string, err error)
 	Get(ctx context.Context, id string) (listeners.Quarantined, error)
 	Count(ctx context.Context) (int, error)
 }
@@ -121,7 +121,7 @@ func NewProbes(o OpsOptions, address string) http.Handler {
 	mux := h.mux(h.probes())
 	mux.NotFound(handle(o.Log, func(http.ResponseWriter, request) error {
 		if closed(o.Ready.First()) {
-			return errNotFound
+			return newProblem(http.StatusNotFound, "Nothing but /metrics, /healthz and /readyz is served here: a service has the operator's routes on its OPS_ADDR")
 		}
 		return newProblem(http.StatusServiceUnavailable, "The process is starting: /readyz says what it waits for")
 	}))
@@ -167,17 +167,14 @@ func (o *ops) routes() []route {
 		on(get, "/ops/locks/{id}", bounded(o.showLock)),
 		on(post, "/ops/locks/{id}/reset", bounded(o.resetLock)),
 		on(post, "/ops/locks/reconcile", o.reconcile),
+		on(get, "/ops/refunds", bounded(o.listRefunds)),
+		on(post, "/ops/refunds/{id}/settle", bounded(o.settleRefund)),
 	}
 	if o.Tickets != nil {
 		routes = append(routes,
 			on(get, "/ops/tickets", canonicalPage(o.Tickets, o.Log)),
 			on(get, "/ops/tickets/ranges", bounded(canonicalRanges(o.Tickets))),
 			on(get, "/ops/tickets/{id}", bounded(canonicalTicket(o.Tickets))))
-	}
-	if o.Refunds != nil {
-		routes = append(routes,
-			on(get, "/ops/refunds", bounded(o.listRefunds)),
-			on(post, "/ops/refunds/{id}/settle", bounded(o.settleRefund)))
 	}
 	if o.Orders != nil {
 		routes = append(routes,

@@ -7,11 +7,10 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"lockstep/event"
 	"lockstep/listeners"
@@ -25,6 +24,10 @@ const (
 	// bulkRetries is how many of them are applied side by side, so that they
 	// share transactions.
 	bulkRetries = 32
+
+	// bulkFor is how long one request begins to apply others: a store that is
+	// busy, or slow, gets fewer in one.
+	bulkFor = 4 * time.Second
 )
 
 // readFilter reads ?reason=, subject=, key= and olderThan=, a duration, and
@@ -99,7 +102,7 @@ func (o *ops) setAside(r request, f listeners.Filter, p page) ([]quarantined, st
 	id := func(q quarantined) string { return q.ID }
 	parts := make([]part[quarantined], len(services))
 	for i, s := range services {
-		parts[i], err = fill(p, id, func(p page) ([]quarantined, error) { return s.quarantined(r.Context(), f, p) })
+		parts[i], err = fill(p, func(p page) (part[quarantined], error) { return s.quarantined(r.Context(), f, p) })
 		if err != nil {
 			return nil, "", fmt.Errorf("list quarantine of %s: %w", s.Name, err)
 		}
@@ -109,13 +112,13 @@ func (o *ops) setAside(r request, f listeners.Filter, p page) ([]quarantined, st
 }
 
 // quarantined returns one page of what the service has in quarantine.
-func (s Service) quarantined(ctx context.Context, f listeners.Filter, p page) ([]quarantined, error) {
-	messages, err := s.Quarantine.List(ctx, f, p.after, p.limit)
+func (s Service) quarantined(ctx context.Context, f listeners.Filter, p page) (part[quarantined], error) {
+	messages, next, err := s.Quarantine.List(ctx, f, p.after, p.limit)
 	found := make([]quarantined, len(messages))
 	for i, q := range messages {
 		found[i] = quarantined{q, s}
 	}
-	return found, err
+	return part[quarantined]{found, next}, err
 }
 
 // discardChosen answers POST /ops/replica/quarantine/discard: it deletes one
@@ -173,7 +176,9 @@ func (o *ops) retryChosen(w http.ResponseWriter, r request) error {
 		return err
 	}
 	sum := retryAll(r.Context(), messages)
-	sum.Next = next
+	if sum.Next = next; sum.Retried+sum.Left < len(messages) {
+		sum.Next = messages[sum.Retried+sum.Left-1].ID
+	}
 	if len(messages) > 0 {
 		o.audit(r, slog.LevelInfo, "quarantined messages tried again for an operator", "applied", sum.Retried, "left", sum.Left, "why", sum.Why)
 	}
@@ -183,25 +188,31 @@ func (o *ops) retryChosen(w http.ResponseWriter, r request) error {
 	return respond(w, http.StatusOK, sum)
 }
 
+// retryAll applies messages from the first one on, as many as it begins in
+// bulkFor.
 func retryAll(ctx context.Context, messages []quarantined) (sum retried) {
-	var mu sync.Mutex
-	var tries errgroup.Group
-	tries.SetLimit(bulkRetries)
-	for _, m := range messages {
-		tries.Go(func() error {
-			err := m.service.retry(ctx, m.ID)
-			mu.Lock()
-			defer mu.Unlock()
-			if err == nil {
-				sum.Retried++
-			} else {
-				sum.Left++
-				sum.Why = err.Error()
-			}
-			return nil
-		})
+	began := time.Now()
+	for some := range slices.Chunk(messages, bulkRetries) {
+		var mu sync.Mutex
+		var tries sync.WaitGroup
+		for _, m := range some {
+			tries.Go(func() {
+				err := m.service.retry(ctx, m.ID)
+				mu.Lock()
+				defer mu.Unlock()
+				if err == nil {
+					sum.Retried++
+				} else {
+					sum.Left++
+					sum.Why = err.Error()
+				}
+			})
+		}
+		tries.Wait()
+		if ctx.Err() != nil || time.Since(began) > bulkFor {
+			break
+		}
 	}
-	_ = tries.Wait() // each error is in sum
 	return sum
 }
 

@@ -1,6 +1,8 @@
 package api
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -118,4 +120,32 @@ func TestOpsRetriesManyAndSaysWhatIsLeft(t *testing.T) {
 	}
 	want(t, local(t, h, http.MethodPost, path+"&after="+last), 200,
 		fmt.Sprintf(`{"retried":0,"left":1,"why":"retry message too_early-%04d: its predecessor is still missing"}`, bulkPage))
+}
+
+// slow is a listener that takes its time to apply what it set aside.
+type slow struct{ shelf }
+
+func (slow) Retry(context.Context, string) error {
+	time.Sleep(time.Second) // what is tried is how long all of it takes
+	return nil
+}
+
+// Case 11.13: many are applied in steps that each end in time, whatever the store
+// takes for one.
+func TestOpsAppliesAsManyAsItCanInTime(t *testing.T) {
+	t.Parallel()
+	f, h := newOps(t, func(o *OpsOptions) { o.Services[0].Listeners = []Listener{slow{}} })
+	f.fill(t, listeners.TooEarly, bulkPage)
+	began := time.Now()
+	got := local(t, h, http.MethodPost, quarantinePath+"/retry?reason=too_early")
+	var sum retried
+	if err := json.Unmarshal([]byte(got.body), &sum); err != nil || got.status != 200 {
+		t.Fatalf("%d %s, %v", got.status, got.body, err)
+	}
+	if sum.Retried == 0 || sum.Retried%bulkRetries != 0 || sum.Retried == bulkPage || time.Since(began) > answerWithin {
+		t.Errorf("%d applied in %v, want some of %d in time", sum.Retried, time.Since(began), bulkPage)
+	}
+	if want := fmt.Sprintf("too_early-%04d", sum.Retried-1); sum.Next != want {
+		t.Errorf("it goes on behind %q, want %q", sum.Next, want)
+	}
 }

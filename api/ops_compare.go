@@ -43,6 +43,7 @@ const tellEvery = 200 * time.Millisecond
 var (
 	errNoReplica = newProblem(http.StatusNotFound, "This process keeps no replica: ask the orders service")
 	errNoLocks   = newProblem(http.StatusNotFound, "This process keeps no locks: ask the tickets service")
+	errNoOrders  = newProblem(http.StatusNotFound, "This process has no orders: ask the orders service")
 	errNoOwner   = newProblem(http.StatusConflict, "CANONICAL_URL is not set: this process does not know whom to compare with")
 )
 
@@ -193,7 +194,7 @@ func (o *ops) reset(w http.ResponseWriter, r request) error {
 		return newProblem(http.StatusBadGateway, err.Error())
 	}
 	if before == nil && after == nil {
-		return errNotFound
+		return newProblem(http.StatusNotFound, "Neither the replica nor its owner has such a ticket")
 	}
 	o.Log.WarnContext(r.Context(), "row of the replica reset to its owner's record for an operator", "ticket_id", r.id(), "was", versionOf(before), "is", versionOf(after))
 	return respond(w, http.StatusOK, resetAnswer{side(before), side(after)})
@@ -219,7 +220,7 @@ func versionOf(r *replica.Row) int64 {
 
 // statusAnswer is where a replica stands.
 type statusAnswer struct {
-	Rows        int                  `json:"rows"`
+	Rows        *int                 `json:"rows,omitempty"` // nil without a replica
 	Held        int                  `json:"held"`
 	Quarantined int                  `json:"quarantined"`
 	Oldest      string               `json:"oldestHeldSince,omitempty"`
@@ -252,9 +253,11 @@ func (o *ops) statusOf(ctx context.Context, s Service) (statusAnswer, error) {
 		a.Problems = append(a.Problems, fmt.Sprintf("%d messages are in quarantine and were not applied: see lockstep replica quarantine", a.Quarantined))
 	}
 	if s.Rows != nil {
-		if a.Rows, err = s.Rows(ctx); err != nil {
+		rows, err := s.Rows(ctx)
+		if err != nil {
 			return a, err
 		}
+		a.Rows = &rows
 	}
 	var oldest time.Time
 	for _, l := range s.Listeners {

@@ -66,7 +66,7 @@ func (o *ops) listIncidents(w http.ResponseWriter, r request) error {
 	parts := make([]part[incidentAnswer], len(services))
 	id := func(a incidentAnswer) string { return a.ID }
 	for i, s := range services {
-		parts[i], err = fill(p, id, func(p page) ([]incidentAnswer, error) { return s.incidents(r.Context(), q, p) })
+		parts[i], err = fill(p, func(p page) (part[incidentAnswer], error) { return s.incidents(r.Context(), q, p) })
 		if err != nil {
 			return fmt.Errorf("list incidents of %s: %w", s.Name, err)
 		}
@@ -79,14 +79,14 @@ func (o *ops) listIncidents(w http.ResponseWriter, r request) error {
 }
 
 // incidents returns one page of the service's incidents.
-func (s Service) incidents(ctx context.Context, q incident.Query, p page) ([]incidentAnswer, error) {
+func (s Service) incidents(ctx context.Context, q incident.Query, p page) (part[incidentAnswer], error) {
 	q.Before, q.Limit = p.after, p.limit
 	found, err := s.Incidents.Incidents(ctx, q)
 	answers := make([]incidentAnswer, len(found))
 	for i, n := range found {
 		answers[i] = answerIncident(n)
 	}
-	return answers, err
+	return pageOfAll(answers, func(a incidentAnswer) string { return a.ID }), err
 }
 
 // keepers returns the services that keep incidents.
@@ -111,5 +111,5 @@ func (o *ops) closeIncident(w http.ResponseWriter, r request) error {
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
-	return errNotFound
+	return newProblem(http.StatusNotFound, "No such incident is recorded here: lockstep outbox incidents lists them")
 }

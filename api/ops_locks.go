@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"net/http"
 
 	"lockstep/ticket"
@@ -24,6 +25,9 @@ func (o *ops) showLock(w http.ResponseWriter, r request) error {
 		return errNoLocks
 	}
 	l, err := o.Locks.KnownLock(r.Context(), r.id())
+	if errors.Is(err, ticket.ErrNotFound) {
+		return newProblem(http.StatusNotFound, "Nothing is known of such an order here: its events did not come, or there is none. lockstep locks reset asks the orders service")
+	}
 	if err != nil {
 		return err
 	}
@@ -79,7 +83,7 @@ func (o *ops) resetLock(w http.ResponseWriter, r request) error {
 		return newProblem(http.StatusBadGateway, err.Error())
 	}
 	if after.State == "" {
-		return errNotFound
+		return newProblem(http.StatusNotFound, "Neither this process nor the orders service knows such an order")
 	}
 	o.Log.WarnContext(r.Context(), "lock reset to what the orders service says for an operator", "order_id", r.id(), "ticket_id", after.TicketID,
 		"was", before.State, "is", after.State)

@@ -117,7 +117,7 @@ func TestOpsResetsALock(t *testing.T) {
 	if got := local(t, h, http.MethodPost, "/ops/locks/reconcile"); got.status != 200 || !strings.HasSuffix(strings.TrimSpace(got.body), left) {
 		t.Errorf("reconcile = %d %s, want …%s", got.status, got.body, left)
 	}
-	want(t, local(t, h, http.MethodPost, "/ops/locks/unknown/reset"), 404, notFound)
+	wantMissing(t, local(t, h, http.MethodPost, "/ops/locks/unknown/reset"), "Neither this process nor the orders service knows such an order")
 	want(t, local(t, h, http.MethodPost, "/ops/locks/ghost/reset"), 200, `{"before":`+lock("held")+`,"after":`+lock("released")+`}`)
 	want(t, local(t, h, http.MethodGet, "/ops/locks/ghost"), 200, lock("released"))
 	want(t, local(t, h, http.MethodPost, "/ops/locks/reconcile?trust=me"), 400, `{"errors":[{"message":"trust must be owner, or not be given"}]}`)

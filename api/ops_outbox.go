@@ -78,14 +78,13 @@ func (o *ops) listOutbox(w http.ResponseWriter, r request) error {
 	}{Events: []recordAnswer{}}
 	services, p.after = resume(services, p.after)
 	for _, s := range services {
-		events, err := fill(page{p.after, p.limit - len(answer.Events)}, func(a recordAnswer) string { return a.ID },
-			func(p page) ([]recordAnswer, error) { return s.pending(r.Context(), p) })
+		events, err := fill(page{p.after, p.limit - len(answer.Events)}, func(p page) (part[recordAnswer], error) { return s.pending(r.Context(), p) })
 		if err != nil {
 			return err
 		}
 		answer.Events = append(answer.Events, events.found...)
-		if events.more {
-			answer.Next = s.Name + "/" + events.found[len(events.found)-1].ID
+		if events.next != "" {
+			answer.Next = s.Name + "/" + events.next
 			break
 		}
 		p.after = ""
@@ -106,10 +105,11 @@ func resume(services []Service, after string) ([]Service, string) {
 }
 
 // pending returns one page of a service's outbox.
-func (s Service) pending(ctx context.Context, p page) ([]recordAnswer, error) {
+func (s Service) pending(ctx context.Context, p page) (part[recordAnswer], error) {
+	none := part[recordAnswer]{}
 	records, err := s.Outbox.List(ctx, p.after, p.limit)
 	if err != nil {
-		return nil, fmt.Errorf("list outbox of %s: %w", s.Name, err)
+		return none, fmt.Errorf("list outbox of %s: %w", s.Name, err)
 	}
 	heads := map[string]string{}
 	answers := make([]recordAnswer, len(records))
@@ -121,7 +121,7 @@ func (s Service) pending(ctx context.Context, p page) ([]recordAnswer, error) {
 		head, known := heads[r.Key]
 		if !known {
 			if head, err = s.head(ctx, r.Key); err != nil {
-				return nil, err
+				return none, err
 			}
 			heads[r.Key] = head
 		}
@@ -130,7 +130,7 @@ func (s Service) pending(ctx context.Context, p page) ([]recordAnswer, error) {
 			answers[i].BlockedBy = head
 		}
 	}
-	return answers, nil
+	return pageOfAll(answers, func(a recordAnswer) string { return a.ID }), nil
 }
 
 // head returns the id of the event that must leave first of a key; "" if none
@@ -219,5 +219,5 @@ func (o *ops) withOutbox(r request, do func(s Service, id string) error) error {
 			return err
 		}
 	}
-	return errNotFound
+	return newProblem(http.StatusNotFound, "No such event waits here: it was published, or discarded, or is another process's. lockstep outbox list shows what waits")
 }

@@ -9,6 +9,8 @@ import (
 	"lockstep/listeners"
 )
 
+var errNotAside = newProblem(http.StatusNotFound, "No such message is in quarantine here: it was applied, or discarded, or is another process's. lockstep replica quarantine lists what is")
+
 // quarantinedAnswer is a message that was set aside.
 type quarantinedAnswer struct {
 	ID       string           `json:"id"`
@@ -92,7 +94,7 @@ func (o *ops) discardQuarantine(w http.ResponseWriter, r request) error {
 			return err
 		}
 		if n == 0 {
-			return errNotFound
+			return errNotAside
 		}
 		o.Log.WarnContext(r.Context(), "quarantined message discarded by an operator", "service", s.Name, "id", q.ID, "key", q.Key, "version", q.Version)
 		w.WriteHeader(http.StatusNoContent)
@@ -107,7 +109,7 @@ func (s Service) retry(ctx context.Context, id string) error {
 			return err
 		}
 	}
-	return errNotFound
+	return errNotAside
 }
 
 // discard has each listener remove what it set aside, and returns how many
@@ -139,5 +141,5 @@ func (o *ops) withQuarantine(r request, do func(Service, listeners.Quarantined) 
 		}
 		return do(s, q)
 	}
-	return errNotFound
+	return errNotAside
 }

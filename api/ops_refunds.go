@@ -3,6 +3,7 @@ package api
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -43,6 +44,9 @@ func answerRefund(p order.Payment) refundAnswer {
 
 // listRefunds answers GET /ops/refunds?open=true&after=&limit=.
 func (o *ops) listRefunds(w http.ResponseWriter, r request) error {
+	if o.Refunds == nil {
+		return errNoOrders
+	}
 	p, err := readPage(r)
 	if err != nil {
 		return err
@@ -52,7 +56,7 @@ func (o *ops) listRefunds(w http.ResponseWriter, r request) error {
 		return err
 	}
 	id := func(a refundAnswer) string { return a.ID }
-	refunds, err := fill(p, id, func(p page) ([]refundAnswer, error) { return o.refunds(r.Context(), open, p) })
+	refunds, err := fill(p, func(p page) (part[refundAnswer], error) { return o.refunds(r.Context(), open, p) })
 	if err != nil {
 		return fmt.Errorf("list refunds: %w", err)
 	}
@@ -64,18 +68,25 @@ func (o *ops) listRefunds(w http.ResponseWriter, r request) error {
 }
 
 // refunds returns one page of the refunds.
-func (o *ops) refunds(ctx context.Context, open bool, p page) ([]refundAnswer, error) {
+func (o *ops) refunds(ctx context.Context, open bool, p page) (part[refundAnswer], error) {
 	found, err := o.Refunds.Refunds(ctx, open, p.after, p.limit)
 	answers := make([]refundAnswer, len(found))
 	for i, f := range found {
 		answers[i] = answerRefund(f)
 	}
-	return answers, err
+	return pageOfAll(answers, func(a refundAnswer) string { return a.ID }), err
 }
 
 // settleRefund answers POST /ops/refunds/{id}/settle.
 func (o *ops) settleRefund(w http.ResponseWriter, r request) error {
-	if err := o.Refunds.Settle(r.Context(), r.id(), o.Now()); err != nil {
+	if o.Refunds == nil {
+		return errNoOrders
+	}
+	err := o.Refunds.Settle(r.Context(), r.id(), o.Now())
+	if errors.Is(err, order.ErrNotFound) {
+		return newProblem(http.StatusNotFound, "No such payment has to be given back: lockstep refunds --all lists them")
+	}
+	if err != nil {
 		return fmt.Errorf("settle refund %s: %w", r.id(), err)
 	}
 	o.Log.InfoContext(r.Context(), "refund settled by an operator", "refund", r.id())

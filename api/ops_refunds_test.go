@@ -16,7 +16,7 @@ func TestRefundsAreListedAndSettled(t *testing.T) {
 	t.Parallel()
 	var said bytes.Buffer
 	f, h := newOps(t, nil)
-	want(t, local(t, h, http.MethodGet, "/ops/refunds"), 404, notFound)
+	wantMissing(t, local(t, h, http.MethodGet, "/ops/refunds"), "This process has no orders: ask the orders service")
 	h, err := NewOps(OpsOptions{
 		Refunds: f.db.Orders(), Ready: NewReadiness(nil, slog.New(slog.DiscardHandler)), Metrics: f.registry,
 		Log: slog.New(slog.NewTextHandler(&said, nil)), Address: "127.0.0.1:3002",
@@ -37,7 +37,7 @@ func TestRefundsAreListedAndSettled(t *testing.T) {
 	want(t, local(t, h, http.MethodGet, "/ops/refunds?limit=1"), 200, `{"refunds":[`+first+`],"next":"o:a"}`)
 	want(t, local(t, h, http.MethodPost, "/ops/refunds/o:b%2F2/settle"), 204, "")
 	want(t, local(t, h, http.MethodPost, "/ops/refunds/o:b%2F2/settle"), 204, "")
-	want(t, local(t, h, http.MethodPost, "/ops/refunds/o:c/settle"), 404, notFound)
+	wantMissing(t, local(t, h, http.MethodPost, "/ops/refunds/o:c/settle"), "No such payment has to be given back")
 	want(t, local(t, h, http.MethodGet, "/ops/refunds?open=true"), 200, `{"refunds":[`+first+`]}`)
 	want(t, local(t, h, http.MethodGet, "/ops/refunds?open=yes"), 400, `{"errors":[{"message":"open must be true or false"}]}`)
 	var all struct{ Refunds []refundAnswer }

@@ -1,16 +1,21 @@
 package api
 
 import (
+	"errors"
 	"net/http"
 
 	"lockstep/listeners"
+	"lockstep/replica"
 )
 
 func (o *ops) showRow(w http.ResponseWriter, r request) error {
 	if o.Replica == nil {
-		return errNotFound
+		return errNoReplica
 	}
 	row, err := o.Replica.Row(r.Context(), r.id())
+	if errors.Is(err, replica.ErrNotFound) {
+		return newProblem(http.StatusNotFound, "The replica has no such ticket: its events did not come, or there is none. lockstep replica reset asks its owner")
+	}
 	if err != nil {
 		return err
 	}

@@ -75,6 +75,14 @@ func (elsewhere) Discard(context.Context, []listeners.Quarantined) (int, error) 
 	return 0, nil
 }
 
+// wantMissing wants an operator to be told what is not there, and what to do.
+func wantMissing(t *testing.T, got answered, words string) {
+	t.Helper()
+	if got.status != 404 || !strings.Contains(got.body, words) {
+		t.Errorf("answer = %d %s\nwant     404 with %q", got.status, got.body, words)
+	}
+}
+
 // local sends a request as somebody on this machine would.
 func local(t *testing.T, h http.Handler, method, path string, header ...string) answered {
 	t.Helper()
@@ -184,9 +192,9 @@ func TestOpsRetriesAndDiscards(t *testing.T) {
 		t.Errorf("due = %v, %v; want the event", due, err)
 	}
 	want(t, local(t, h, http.MethodPost, "/ops/outbox/"+id+"/discard"), 204, "")
-	want(t, local(t, h, http.MethodPost, "/ops/outbox/"+id+"/discard"), 404, notFound)
-	want(t, local(t, h, http.MethodPost, "/ops/outbox/"+id+"/retry"), 404, notFound)
-	want(t, local(t, h, http.MethodGet, "/ops/outbox/"+id), 404, notFound)
+	wantMissing(t, local(t, h, http.MethodPost, "/ops/outbox/"+id+"/discard"), "No such event waits here")
+	wantMissing(t, local(t, h, http.MethodPost, "/ops/outbox/"+id+"/retry"), "No such event waits here")
+	wantMissing(t, local(t, h, http.MethodGet, "/ops/outbox/"+id), "No such event waits here")
 	want(t, local(t, h, http.MethodGet, "/ops/outbox/"+id+"/discard"), 404, notFound)
 }
 
@@ -195,11 +203,11 @@ func TestOpsShowsReplicaAndLocks(t *testing.T) {
 	f, h := newOps(t, nil)
 	f.replicate(t, event.None, replica.Row{ID: "Some/Key", Version: 4, Title: "<t>", Price: 2.5, OrderID: "o"})
 	want(t, local(t, h, http.MethodGet, "/ops/replica/tickets/Some%2FKey"), 200, `{"id":"Some/Key","version":4,"title":"<t>","price":2.5,"orderId":"o"}`)
-	want(t, local(t, h, http.MethodGet, "/ops/replica/tickets/unknown"), 404, notFound)
+	wantMissing(t, local(t, h, http.MethodGet, "/ops/replica/tickets/unknown"), "The replica has no such ticket")
 	id, order := f.create(t, "u1"), objectid.New()
 	f.lock(t, id, order)
 	want(t, local(t, h, http.MethodGet, "/ops/locks/"+order), 200, `{"orderId":"`+order+`","ticketId":"`+id+`","version":0,"state":"held"}`)
-	want(t, local(t, h, http.MethodGet, "/ops/locks/unknown"), 404, notFound)
+	wantMissing(t, local(t, h, http.MethodGet, "/ops/locks/unknown"), "Nothing is known of such an order here")
 	want(t, local(t, h, http.MethodGet, "/ops/replica/held"), 200,
 		`{"messages":[{"service":"tickets","key":"k","subject":"ticket:updated","version":5,"waitsFor":4,"since":"2026-11-23T12:00:00.63Z","deliveries":1}]}`)
 	want(t, local(t, h, http.MethodGet, "/ops/tickets/"+id), 200, `{"id":"`+id+`","version":1,"title":"concert","price":20,"orderId":"`+order+`"}`)
@@ -219,7 +227,7 @@ func TestOpsShowsAndDiscardsWhatWasSetAside(t *testing.T) {
 	want(t, local(t, h, http.MethodGet, path+"/q1?payload=1"), 200, line+`,"payload":"{bad"}`)
 	want(t, local(t, h, http.MethodPost, path+"/q1/retry"), 409, `{"errors":[{"message":"retry message q1: its predecessor is still missing"}]}`)
 	want(t, local(t, h, http.MethodPost, path+"/q1/discard"), 204, "")
-	want(t, local(t, h, http.MethodPost, path+"/q1/discard"), 404, notFound)
+	wantMissing(t, local(t, h, http.MethodPost, path+"/q1/discard"), "No such message is in quarantine here")
 	want(t, local(t, h, http.MethodGet, path), 200, `{"messages":[]}`)
 }
 

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"time"
 )
 
 // page is which part of a list is asked for: up to limit elements that come
@@ -20,6 +21,9 @@ const (
 	// storePages bounds how many pages of a store, each as large as the store
 	// allows, one answer is made of.
 	storePages = 4
+
+	// lookFor bounds how long a list looks for its first element.
+	lookFor = 3 * time.Second
 )
 
 // readPage reads ?after= and ?limit=.
@@ -48,57 +52,57 @@ func readBool(r request, name string) (value, given bool, err error) {
 	return value, true, nil
 }
 
-// part is what one service has of a page.
+// part is what one service has of a page, and the id to go on after; "" if there
+// is nothing behind.
 type part[T any] struct {
 	found []T
-	more  bool // there may be more behind the last one
+	next  string
 }
 
-// fill reads pages of a list, each of which may have fewer elements than it is
-// asked for and none behind the last one, until there is what p asks for, or
-// storePages of them.
-func fill[T any](p page, id func(T) string, list func(page) ([]T, error)) (part[T], error) {
-	var all []T
-	for range storePages {
-		found, err := list(page{p.after, p.limit - len(all)})
-		if err != nil || len(found) == 0 {
-			return part[T]{found: all}, err
+// fill reads pages of a list until there is what p asks for, or storePages of
+// them; of a list in which few are chosen of many more, but for lookFor.
+func fill[T any](p page, list func(page) (part[T], error)) (all part[T], err error) {
+	began := time.Now()
+	for n := 0; n < storePages || len(all.found) == 0 && time.Since(began) < lookFor; n++ {
+		some, err := list(page{p.after, p.limit - len(all.found)})
+		if err != nil {
+			return all, err
 		}
-		all = append(all, found...)
-		if len(all) >= p.limit {
+		all = part[T]{append(all.found, some.found...), some.next}
+		if all.next == "" || len(all.found) >= p.limit {
 			break
 		}
-		p.after = id(all[len(all)-1])
+		p.after = all.next
 	}
-	return part[T]{all, true}, nil
+	return all, nil
+}
+
+// pageOfAll is a page of a list that goes on while it has elements.
+func pageOfAll[T any](found []T, id func(T) string) part[T] {
+	if len(found) == 0 {
+		return part[T]{}
+	}
+	return part[T]{found, id(found[len(found)-1])}
 }
 
 // merge returns what comes first of all parts, at most as many as the page has,
-// and the id to ask for more after; "" if there is no more. Behind the end of a
-// part that has more, nobody knows yet what comes next.
+// and the id to go on after; "" if there is no more. Nobody knows yet what comes
+// behind the end of a part that goes on.
 func merge[T any](parts []part[T], p page, id func(T) string, compare func(a, b string) int) (all []T, next string) {
 	all = []T{}
 	for _, part := range parts {
 		all = append(all, part.found...)
+		if part.next != "" && (next == "" || compare(part.next, next) < 0) {
+			next = part.next
+		}
+	}
+	if next != "" {
+		all = slices.DeleteFunc(all, func(e T) bool { return compare(id(e), next) > 0 })
 	}
 	slices.SortFunc(all, func(a, b T) int { return compare(id(a), id(b)) })
-	end := min(len(all), p.limit)
-	more := end < len(all)
-	for _, part := range parts {
-		if !part.more {
-			continue
-		}
-		last := id(part.found[len(part.found)-1])
-		behind, _ := slices.BinarySearchFunc(all, last, func(element T, last string) int {
-			if compare(id(element), last) <= 0 {
-				return -1
-			}
-			return 1
-		})
-		end, more = min(end, behind), true
+	if len(all) > p.limit {
+		all = all[:p.limit]
+		next = id(all[p.limit-1])
 	}
-	if more {
-		next = id(all[end-1])
-	}
-	return all[:end], next
+	return all, next
 }

@@ -24,7 +24,7 @@ func TestAListOfShortPagesMissesNothing(t *testing.T) {
 				for p := (page{limit: limit}); ; {
 					parts := make([]part[string], len(services))
 					for i, all := range services {
-						parts[i], _ = fill(p, itself, func(p page) ([]string, error) { return pageOfList(all, p, short, compare), nil })
+						parts[i], _ = fill(p, func(p page) (part[string], error) { return pageOfAll(pageOfList(all, p, short, compare), itself), nil })
 					}
 					found, next := merge(parts, p, itself, compare)
 					listed = append(listed, found...)

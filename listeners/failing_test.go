@@ -74,7 +74,7 @@ func TestWhatFailsWhileOthersSucceedIsSetAsideWhenItsTimeIsUp(t *testing.T) {
 
 func (w *world) entries(t *testing.T, reason listeners.Reason) []listeners.Quarantined {
 	t.Helper()
-	got, err := w.db.Quarantine().List(t.Context(), listeners.Filter{Reason: reason}, "", 1000)
+	got, _, err := w.db.Quarantine().List(t.Context(), listeners.Filter{Reason: reason}, "", 1000)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -83,7 +83,7 @@ func TestAPanicSetsTheMessageAsideAndNothingElse(t *testing.T) {
 	w.publish(t, ticket(decode, 0), ticket(apply, 0), ticket(fine, 0))
 	until(t, "the other ticket is applied", func() bool { return w.version(t, fine) == 0 })
 	until(t, "everything is acknowledged", func() bool { return metric(t, "lockstep_listener_in_flight", nil, m) == 0 })
-	got, err := w.db.Quarantine().List(t.Context(), listeners.Filter{}, "", 10)
+	got, _, err := w.db.Quarantine().List(t.Context(), listeners.Filter{}, "", 10)
 	if err != nil || len(got) != 2 {
 		t.Fatalf("quarantine holds %+v (%v), want two messages", got, err)
 	}

@@ -40,8 +40,8 @@ func (q *memoryQuarantine) Put(_ context.Context, messages []Quarantined) error 
 	return nil
 }
 
-func (q *memoryQuarantine) List(context.Context, Filter, string, int) ([]Quarantined, error) {
-	return nil, errStore
+func (q *memoryQuarantine) List(context.Context, Filter, string, int) ([]Quarantined, string, error) {
+	return nil, "", errStore
 }
 
 func (q *memoryQuarantine) byKey(limit int, match func(Quarantined) bool) ([]Quarantined, error) {

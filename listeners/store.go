@@ -66,6 +66,10 @@ type Filter struct {
 	Before  time.Time // set aside before
 }
 
+// LookAt bounds how many entries one call of List looks at for those that are
+// chosen.
+const LookAt = 10_000
+
 // PageBytes bounds the payloads that Waiting and Applicable return together,
 // but for the last one.
 const PageBytes = 2 << 20
@@ -79,9 +83,11 @@ type Quarantine interface {
 	Put(ctx context.Context, messages []Quarantined) error
 
 	// List returns up to limit entries that f chooses with an id above after,
-	// by id, without their payloads: fewer if they are large, none behind the
-	// last one.
-	List(ctx context.Context, f Filter, after string, limit int) ([]Quarantined, error)
+	// by id, without their payloads, and the id to go on after; "" if there is
+	// nothing behind. It returns fewer if they are large, and looks at a bounded
+	// number of entries: where f chooses few of many, it may return none and
+	// still go on.
+	List(ctx context.Context, f Filter, after string, limit int) (found []Quarantined, next string, err error)
 
 	// Waiting returns up to limit entries of a group that wait, of records with
 	// a key above after, by key and predecessor.

@@ -36,6 +36,9 @@ func (c *healthCmd) Run(ctx context.Context, s streams) error {
 		fmt.Fprintln(s.out, "ok")
 		return nil
 	}
+	if status != http.StatusServiceUnavailable {
+		return c.notOps()
+	}
 	return &notReadyError{"not well: " + reasons(status, data)}
 }
 

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -105,7 +104,7 @@ func (c comparing) reconcileLocks(ctx context.Context, s streams, trust bool) er
 		if err == nil {
 			break
 		}
-		if !further || errors.Is(err, errNotHere) {
+		if !further {
 			return err
 		}
 	}

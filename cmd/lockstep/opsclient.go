@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -19,7 +21,7 @@ import (
 type opsClientFlags struct {
 	OpsURL   string        `name:"ops-url" env:"OPS_URL" form:"url" default:"http://127.0.0.1:3002" help:"Ops address of the running service."`
 	OpsToken string        `env:"OPS_TOKEN" secret:"" form:"token" help:"Token of the ops address."`
-	Timeout  time.Duration `default:"10s" min:"100ms" max:"1h" help:"How long to wait for an answer."`
+	Timeout  time.Duration `default:"15s" min:"100ms" max:"1h" help:"How long to wait for an answer."`
 }
 
 // listFlags say which part of a list is shown, and how.
@@ -95,61 +97,112 @@ func (f opsClientFlags) call(ctx context.Context, method, path string) ([]byte, 
 	if err != nil {
 		return nil, err
 	}
-	if status == http.StatusNotFound && !f.isOpsPort(ctx) {
-		return nil, f.notOps()
-	}
 	if status/100 != 2 {
-		return nil, fmt.Errorf("%s %s: %s", method, path, refusal(status, data))
+		return nil, f.refusal(ctx, status, data)
 	}
 	return data, nil
 }
 
 // notOps says that the address is another one's.
 func (f opsClientFlags) notOps() error {
-	return &usageError{f.OpsURL + " is not an ops port: OPS_URL (--ops-url) is where a service has its OPS_ADDR, as http://127.0.0.1:9464, not its API"}
-}
-
-// isOpsPort reports whether the address answers as an ops port does. The APIs
-// have no such page.
-func (f opsClientFlags) isOpsPort(ctx context.Context) bool {
-	status, _, err := f.try(ctx, http.MethodGet, "/healthz")
-	return err != nil || status == http.StatusOK
+	return &usageError{f.OpsURL + " is not an ops port: OPS_URL (--ops-url) is where a service has its OPS_ADDR, as http://127.0.0.1:9464, not its API or the broker"}
 }
 
 // try returns whatever status the process answers with.
 func (f opsClientFlags) try(ctx context.Context, method, path string) (int, []byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, f.Timeout)
+	limited, cancel := context.WithTimeout(ctx, f.Timeout)
 	defer cancel()
+	resp, err := f.send(limited, method, path)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(io.LimitReader(resp.Body, maxOpsAnswer))
+	if err != nil {
+		return 0, nil, f.unanswered(err)
+	}
+	return resp.StatusCode, data, nil
+}
+
+// send asks for path. The answer must be closed.
+func (f opsClientFlags) send(ctx context.Context, method, path string) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(f.OpsURL, "/")+path, nil)
 	if err != nil {
-		return 0, nil, &usageError{fmt.Sprintf("OPS_URL: %v", err)}
+		return nil, &usageError{fmt.Sprintf("OPS_URL: %v", err)}
 	}
 	if f.OpsToken != "" {
 		req.Header.Set("Authorization", "Bearer "+f.OpsToken)
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return 0, nil, fmt.Errorf("no answer from %s (--ops-url): %w", f.OpsURL, err)
+		return nil, f.unanswered(err)
 	}
-	defer resp.Body.Close()
-	data, err := io.ReadAll(io.LimitReader(resp.Body, maxOpsAnswer))
-	if err != nil {
-		return 0, nil, fmt.Errorf("answer of %s: %w", f.OpsURL, err)
-	}
-	return resp.StatusCode, data, nil
+	return resp, nil
 }
 
-// refusal puts an error answer into words.
-func refusal(status int, data []byte) string {
+// unanswered puts into words that there is no answer.
+func (f opsClientFlags) unanswered(err error) error {
+	var asked *url.Error
+	if errors.As(err, &asked) {
+		err = asked.Err // the rest of it is the address once more
+	}
+	var dial *net.OpError
+	switch {
+	case errors.Is(err, context.Canceled):
+		return unansweredError("told to stop before " + f.OpsURL + " answered: what it does may go on there")
+	case errors.Is(err, context.DeadlineExceeded):
+		return unansweredError(fmt.Sprintf("%s did not answer within %s: its /readyz says what is wrong, --timeout waits longer", f.OpsURL, f.Timeout))
+	case errors.As(err, &dial) && dial.Op == "dial":
+		return unansweredError(fmt.Sprintf("nobody answers at %s: %v. Does the service run, and is that its OPS_ADDR (OPS_URL, --ops-url)?", f.OpsURL, dial.Err))
+	}
+	return unansweredError(fmt.Sprintf("%s ended before it answered, or is no ops port (OPS_URL, --ops-url): %.100s", f.OpsURL, err.Error()))
+}
+
+// unansweredError says why there is no answer, and what to do.
+type unansweredError string
+
+func (e unansweredError) Error() string { return string(e) }
+
+// refusal puts an answer that is not what was asked for into words. Whoever
+// answers is an ops port if it says why, and is well on the page that the APIs do
+// not have.
+func (f opsClientFlags) refusal(ctx context.Context, status int, data []byte) error {
+	why := reason(data)
+	if status == http.StatusNotFound {
+		alive, _, err := f.try(ctx, http.MethodGet, "/healthz")
+		if why == "" || err == nil && alive != http.StatusOK {
+			return f.notOps()
+		}
+		return notHereError(why)
+	}
+	if why == "" {
+		return fmt.Errorf("%s answers %d %s, and not as an ops port does: what stands between, or is OPS_URL (--ops-url) another address?", f.OpsURL, status, http.StatusText(status))
+	}
+	return errors.New(why)
+}
+
+// notHereError: the process has nothing of the kind that was asked for.
+type notHereError string
+
+func (e notHereError) Error() string { return string(e) }
+
+// reason returns why an ops port refused something; "" if it does not say so as
+// one does.
+func reason(data []byte) string {
 	var body struct {
 		Errors []struct {
 			Message string `json:"message"`
+			ID      string `json:"id"`
 		} `json:"errors"`
 	}
-	if json.Unmarshal(data, &body) == nil && len(body.Errors) > 0 {
-		return printable(body.Errors[0].Message)
+	if json.Unmarshal(data, &body) != nil || len(body.Errors) == 0 {
+		return ""
 	}
-	return http.StatusText(status)
+	first := body.Errors[0]
+	if first.ID != "" {
+		return first.Message + ": the service's log says why, by the id " + first.ID
+	}
+	return first.Message
 }
 
 // printJSON writes raw JSON indented. What is not seen in its texts is escaped.

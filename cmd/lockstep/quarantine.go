@@ -76,8 +76,11 @@ func (c choice) pages(ctx context.Context, s streams, what string, q url.Values,
 	defer bar.clear()
 	for done := 0; ; {
 		data, err := c.call(ctx, http.MethodPost, quarantinePath+"/"+what+"?"+q.Encode())
-		if err != nil {
+		if err != nil && done > 0 {
 			return fmt.Errorf("after %d messages: %w", done, err)
+		}
+		if err != nil {
+			return err
 		}
 		n, err := each(data)
 		if err != nil {
@@ -107,8 +110,14 @@ func (c *quarantineListCmd) Run(ctx context.Context, s streams) error {
 		}
 		Next string
 	}
-	if printed, err := c.list(ctx, s.out, quarantinePath, c.query(), &answer); printed || err != nil {
-		return err
+	for {
+		if printed, err := c.list(ctx, s.out, quarantinePath, c.query(), &answer); printed || err != nil {
+			return err
+		}
+		if len(answer.Messages) > 0 || answer.Next == "" {
+			break
+		}
+		c.After, answer.Next = answer.Next, "" // few are chosen of many, and none so far
 	}
 	if len(answer.Messages) == 0 {
 		fmt.Fprintln(s.out, "nothing was set aside")

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 	"text/tabwriter"
 
 	"lockstep/replica"
@@ -62,28 +61,14 @@ type line struct {
 // follow asks for a comparison and calls each with its lines. It has no
 // timeout: a comparison takes as long as it takes.
 func (c comparing) follow(ctx context.Context, s streams, path string, each func(line)) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(c.OpsURL, "/")+path, nil)
+	resp, err := c.send(ctx, http.MethodPost, path)
 	if err != nil {
-		return &usageError{fmt.Sprintf("OPS_URL: %v", err)}
-	}
-	if c.OpsToken != "" {
-		req.Header.Set("Authorization", "Bearer "+c.OpsToken)
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return fmt.Errorf("no answer from %s (--ops-url): %w", c.OpsURL, err)
+		return err
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode == http.StatusNotFound && !c.isOpsPort(ctx) {
-		return c.notOps()
-	}
 	if resp.StatusCode != http.StatusOK {
 		data, _ := io.ReadAll(io.LimitReader(resp.Body, maxOpsAnswer)) // what there is of it
-		err := errors.New(refusal(resp.StatusCode, data))
-		if resp.StatusCode == http.StatusNotFound {
-			err = errors.Join(errNotHere, err)
-		}
-		return err
+		return c.refusal(ctx, resp.StatusCode, data)
 	}
 	scanner := bufio.NewScanner(resp.Body)
 	scanner.Buffer(nil, maxOpsAnswer)
@@ -103,11 +88,8 @@ func (c comparing) follow(ctx context.Context, s streams, path string, each func
 			return nil
 		}
 	}
-	return errors.Join(fmt.Errorf("%s broke off", c.OpsURL), scanner.Err())
+	return errors.Join(fmt.Errorf("%s broke off: was it stopped? What was done until then is done; give the command again", c.OpsURL), scanner.Err())
 }
-
-// errNotHere: the process has nothing of the kind that was asked for.
-var errNotHere = errors.New("not in this process")
 
 // driftError ends a command that leaves differences.
 type driftError string
@@ -170,13 +152,18 @@ func (c *replicaRepairCmd) Run(ctx context.Context, s streams) error {
 	if c.TrustOwner {
 		fmt.Fprintln(s.err, "the owner is trusted: rows that are ahead of it are moved back, rows it never had are removed, and locks of orders it does not have are released")
 	}
-	rows, locks := c.repairReplica(ctx, s), c.reconcileLocks(ctx, s, c.TrustOwner)
+	rows := c.repairReplica(ctx, s)
+	if errors.As(rows, new(unansweredError)) {
+		return rows
+	}
+	locks := c.reconcileLocks(ctx, s, c.TrustOwner)
+	var noRows, noLocks notHereError
 	switch {
-	case errors.Is(rows, errNotHere) && errors.Is(locks, errNotHere):
-		return fmt.Errorf("%s has neither a replica nor locks (--ops-url): is it an ops port?", c.OpsURL)
-	case errors.Is(rows, errNotHere):
+	case errors.As(rows, &noRows) && errors.As(locks, &noLocks):
+		return fmt.Errorf("%s has neither a replica nor locks: ask the tickets or the orders service (OPS_URL, --ops-url)", c.OpsURL)
+	case errors.As(rows, &noRows):
 		return locks
-	case errors.Is(locks, errNotHere):
+	case errors.As(locks, &noLocks) || rows != nil && locks != nil && rows.Error() == locks.Error():
 		return rows
 	case rows != nil && errors.As(locks, new(driftError)):
 		return fmt.Errorf("%w\n%v", rows, locks) // a failure outweighs a difference
@@ -246,8 +233,9 @@ func (c *replicaStatusCmd) Run(ctx context.Context, s streams) error {
 	}
 	var answer struct {
 		Services map[string]struct {
-			Rows, Held, Quarantined int
-			Positions               []struct {
+			Rows              *int // nil without a replica
+			Held, Quarantined int
+			Positions         []struct {
 				Channel, Group          string
 				Mark, First, Last, Lost uint64
 
@@ -261,7 +249,11 @@ func (c *replicaStatusCmd) Run(ctx context.Context, s streams) error {
 	}
 	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
 	for name, v := range answer.Services {
-		fmt.Fprintf(w, "%s\trows %d\theld %d\tin quarantine %d\n", name, v.Rows, v.Held, v.Quarantined)
+		rows := "no replica"
+		if v.Rows != nil {
+			rows = fmt.Sprint("rows ", *v.Rows)
+		}
+		fmt.Fprintf(w, "%s\t%s\theld %d\tin quarantine %d\n", name, rows, v.Held, v.Quarantined)
 		fmt.Fprintln(w, "CHANNEL\tSEEN UP TO\tOLDEST\tNEWEST\tLAG\tLOST")
 		for _, p := range v.Positions {
 			first, last, lag := "unknown", "unknown", "unknown"

@@ -272,13 +272,13 @@ func (r *running) operate(t *testing.T) {
 		{[]string{"outbox", "list", "--json", ops}, 0, "events"},
 		{[]string{"refunds", ops}, 0, "no payment has to be given back"},
 		{[]string{"refunds", "--all", "--json", ops}, 0, `"refunds": []`},
-		{[]string{"refunds", "settle", "nope", ops}, 1, "Not found"},
-		{[]string{"outbox", "show", "nothing", ops}, exitFailed, "Not found"},
-		{[]string{"outbox", "retry", "nothing", ops}, exitFailed, "Not found"},
+		{[]string{"refunds", "settle", "nope", ops}, 1, "No such payment has to be given back"},
+		{[]string{"outbox", "show", "nothing", ops}, exitFailed, "No such event waits here"},
+		{[]string{"outbox", "retry", "nothing", ops}, exitFailed, "No such event waits here"},
 		{[]string{"replica", "held", ops}, 0, "nothing is held"},
 		{[]string{"replica", "quarantine", "list", ops}, 0, "nothing was set aside"},
-		{[]string{"replica", "quarantine", "discard", "x", ops}, exitFailed, "Not found"},
-		{[]string{"health", "--ops-url=http://127.0.0.1:1"}, exitFailed, "no answer"},
+		{[]string{"replica", "quarantine", "discard", "x", ops}, exitFailed, "No such message is in quarantine here"},
+		{[]string{"health", "--ops-url=http://127.0.0.1:1"}, exitFailed, "nobody answers at"},
 	} {
 		code, out, err := command(t, tt.args...)
 		if code != tt.code || !strings.Contains(out+err, tt.says) {

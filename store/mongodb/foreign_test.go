@@ -460,7 +460,7 @@ func TestDocumentsOfForeignIDsAreNamed(t *testing.T) {
 	locks, err := db.Tickets().Locks(t.Context(), "", 100)
 	wantIDs("locks", err, idsOf(locks, func(l ticket.Lock) string { return l.OrderID })...)
 	want = []string{"o:p"}
-	set1, err := db.Quarantine().List(t.Context(), listeners.Filter{}, "", 100)
+	set1, _, err := db.Quarantine().List(t.Context(), listeners.Filter{}, "", 100)
 	wantIDs("quarantine", err, idsOf(set1, func(q listeners.Quarantined) string { return q.ID })...)
 	refunds, err := db.Orders().Refunds(t.Context(), true, "", 100)
 	wantIDs("refunds", err, idsOf(refunds, order.Payment.ID)...)

@@ -85,13 +85,21 @@ func onlyDuplicates(err error) bool {
 }
 
 // List implements listeners.Quarantine.
-func (s *Quarantine) List(ctx context.Context, f listeners.Filter, after string, limit int) ([]listeners.Quarantined, error) {
+func (s *Quarantine) List(ctx context.Context, f listeners.Filter, after string, limit int) ([]listeners.Quarantined, string, error) {
 	if after == "" {
 		if err := s.messages().noteStrangers(ctx, false); err != nil {
-			return nil, err
+			return nil, "", err
 		}
 	}
-	filter := is("_id", is("$gt", after))
+	to, err := s.reach(ctx, f, after)
+	if err != nil {
+		return nil, "", err
+	}
+	ids := is("$gt", after)
+	if to != "" {
+		ids = append(ids, bson.E{Key: "$lte", Value: to})
+	}
+	filter := is("_id", ids)
 	if f.Group != "" {
 		filter = append(filter, bson.E{Key: "queueGroup", Value: f.Group})
 	}
@@ -108,7 +116,28 @@ func (s *Quarantine) List(ctx context.Context, f listeners.Filter, after string,
 		filter = append(filter, bson.E{Key: "at", Value: is("$lt", f.Before)})
 	}
 	q := query{filter: filter, sort: asc("_id"), fields: is("payload", 0), hint: "_id_"}
-	return first(ctx, s.messages(), q, quarantineDoc.message, limit)
+	found, err := first(ctx, s.messages(), q, quarantineDoc.message, limit)
+	if len(found) > 0 {
+		to = found[len(found)-1].ID
+	}
+	return found, to, err
+}
+
+// reach returns the id up to which entries are looked at for those that f
+// chooses; "" for all. It reads an index alone.
+func (s *Quarantine) reach(ctx context.Context, f listeners.Filter, after string) (string, error) {
+	if f == (listeners.Filter{}) {
+		return "", nil
+	}
+	type last struct {
+		ID string `bson:"_id"`
+	}
+	d, err := one[last](ctx, s.messages(), is("_id", is("$gt", after)), listeners.ErrNotFound,
+		options.FindOne().SetSort(asc("_id")).SetSkip(listeners.LookAt-1).SetProjection(is("_id", 1)).SetHint("_id_"))
+	if errors.Is(err, listeners.ErrNotFound) {
+		return "", nil
+	}
+	return d.ID, err
 }
 
 // waits is the condition of the index of what waits.

@@ -55,25 +55,53 @@ func (s *Quarantine) Put(ctx context.Context, messages []listeners.Quarantined) 
 }
 
 // List implements listeners.Quarantine.
-func (s *Quarantine) List(ctx context.Context, f listeners.Filter, after string, limit int) ([]listeners.Quarantined, error) {
+func (s *Quarantine) List(ctx context.Context, f listeners.Filter, after string, limit int) ([]listeners.Quarantined, string, error) {
+	to, err := s.reach(ctx, f, after)
+	if err != nil {
+		return nil, "", err
+	}
 	query, args := listQuarantined+"WHERE id > ?", []any{after}
 	and := func(condition string, arg any) { query, args = query+" AND "+condition, append(args, arg) }
+	if to != "" {
+		and("id <= ?", to)
+	}
 	if f.Group != "" {
-		and("queueGroup = ?", f.Group)
+		and("+queueGroup = ?", f.Group)
 	}
 	if f.Reason != "" {
 		and("+reason = ?", string(f.Reason))
 	}
 	if f.Subject != "" {
-		and("subject = ?", string(f.Subject))
+		and("+subject = ?", string(f.Subject))
 	}
 	if f.Key != "" {
-		and("key = ?", f.Key)
+		and("+key = ?", f.Key)
 	}
 	if !f.Before.IsZero() {
-		and("at < ?", millis(f.Before))
+		and("+at < ?", millis(f.Before))
 	}
-	return first(ctx, s.db.read, scanQuarantined, limit, query+" ORDER BY id", args...)
+	found, err := first(ctx, s.db.read, scanQuarantined, limit, query+" ORDER BY id", args...)
+	if len(found) > 0 {
+		to = found[len(found)-1].ID
+	}
+	return found, to, err
+}
+
+// errNoMore: so many entries there are not.
+var errNoMore = errors.New("no more")
+
+// reach returns the id up to which entries are looked at for those that f
+// chooses; "" for all.
+func (s *Quarantine) reach(ctx context.Context, f listeners.Filter, after string) (string, error) {
+	if f == (listeners.Filter{}) {
+		return "", nil
+	}
+	id, err := one(ctx, s.db.read, errNoMore, func(row scanner) (id recordID, err error) { return id, row.Scan(&id) },
+		"SELECT id FROM quarantine WHERE id > ? AND typeof(id) = 'text' ORDER BY id LIMIT 1 OFFSET ?", after, listeners.LookAt-1)
+	if errors.Is(err, errNoMore) {
+		return "", nil
+	}
+	return string(id), err
 }
 
 // Waiting implements listeners.Quarantine.

@@ -173,7 +173,7 @@ func TestForgedContentIsFoundAndMended(t *testing.T) {
 		step(4, "2 differ", "verify")
 		step(0, "1 repaired, 1 removed", "repair", "--trust-owner")
 		step(0, "3 records compared, 0 differ", "verify")
-		step(1, "Not found", "reset", ghost)
+		step(1, "Neither the replica nor its owner has such a ticket", "reset", ghost)
 		if out, code := lockstep(t, "replica", "repair", "--ops-url", s.ticketsOps); code != 0 || !strings.Contains(out, "0 orders compared") {
 			t.Errorf("repair of the locks: exit %d\n%s", code, out)
 		}

@@ -183,7 +183,7 @@ func quarantineListing(t *testing.T, b Backend) listing {
 			put(t, b, q)
 		},
 		page: func(after string) (ids []string, size int) {
-			page, err := b.Quarantine.List(t.Context(), listeners.Filter{}, after, 1000)
+			page, _, err := b.Quarantine.List(t.Context(), listeners.Filter{}, after, 1000)
 			must(t, "list", err)
 			for _, q := range page {
 				ids, size = append(ids, q.ID), size+len(q.Detail)+len(q.Payload)

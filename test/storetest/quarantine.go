@@ -19,6 +19,7 @@ var quarantineCases = []testCase{
 	{"an unknown entry is ErrNotFound", quarantineUnknown},
 	{"List goes by id", quarantineList},
 	{"List chooses by group, reason, subject, key and age", quarantineFilter},
+	{"List looks at a bounded part of what it chooses from, and goes on", quarantineFewOfMany},
 	{"many are put and removed at once", quarantineMany},
 	{"what waits is given by key and predecessor", quarantineWaiting},
 	{"what can be applied is given with what follows it", quarantineApplicable},
@@ -105,7 +106,7 @@ func quarantineList(t *testing.T, b Backend) {
 		want[i] = listed(put(t, b, want[i]))
 	}
 	for after, rest := range map[string][]listeners.Quarantined{"": want, "id1": want[2:], "id4": nil} {
-		got, err := b.Quarantine.List(t.Context(), listeners.Filter{}, after, 3)
+		got, _, err := b.Quarantine.List(t.Context(), listeners.Filter{}, after, 3)
 		must(t, "list", err)
 		same(t, "list after "+after, got, rest[:min(3, len(rest))], empty)
 	}
@@ -128,9 +129,37 @@ func quarantineFilter(t *testing.T, b Backend) {
 		q.ID = name
 		tc.set(&q)
 		put(t, b, q)
-		got, err := b.Quarantine.List(t.Context(), tc.filter, "", 10)
+		got, _, err := b.Quarantine.List(t.Context(), tc.filter, "", 10)
 		must(t, "list", err)
 		same(t, "by "+name, got, []listeners.Quarantined{listed(q)})
+	}
+}
+
+// Case 11.5: few are chosen of many: one look is bounded, and the next goes on.
+func quarantineFewOfMany(t *testing.T, b Backend) {
+	const others = 2*listeners.LookAt + 100
+	for i := 0; i < others; i += 100 {
+		batch := make([]listeners.Quarantined, 100)
+		for j := range batch {
+			batch[j] = newEntry(i + j)
+			batch[j].ID, batch[j].Payload = fmt.Sprintf("%06d", i+j), []byte("{}")
+		}
+		must(t, "put", b.Quarantine.Put(t.Context(), batch))
+	}
+	last := newEntry(0)
+	last.ID, last.Reason = "last", listeners.Failing
+	put(t, b, last)
+	looks, after := 0, ""
+	var chosen []listeners.Quarantined
+	for more := true; more; more = after != "" {
+		found, next, err := b.Quarantine.List(t.Context(), listeners.Filter{Reason: listeners.Failing}, after, 10)
+		must(t, "list", err)
+		chosen, after = append(chosen, found...), next
+		looks++
+	}
+	same(t, "chosen of many", chosen, []listeners.Quarantined{listed(last)})
+	if looks < 3 || looks > 5 {
+		t.Errorf("found in %d looks at %d entries, want 3 and one behind the last", looks, others)
 	}
 }
 

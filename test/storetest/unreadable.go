@@ -306,7 +306,7 @@ func unreadableEntries(t *testing.T, b Backend) {
 	for _, q := range all[:3] {
 		b.Spoil(t, "quarantine", q.ID)
 	}
-	got, err := b.Quarantine.List(t.Context(), listeners.Filter{}, "", 1)
+	got, _, err := b.Quarantine.List(t.Context(), listeners.Filter{}, "", 1)
 	must(t, "list", err)
 	same(t, "list", got, []listeners.Quarantined{listed(all[3])})
 	got, err = b.Quarantine.Waiting(t.Context(), all[0].Group, "", 1)
