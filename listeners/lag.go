@@ -158,10 +158,7 @@ func (m *Monitor) Store(ctx context.Context) (StoreInfo, error) {
 			MaxBytes int64 `json:"max_bytes"`
 		} `json:"limits"`
 	}
-	found, err := m.get(ctx, "/streaming/storez", &page)
-	if err == nil && !found {
-		err = errors.New("the broker monitor has no page of a streaming server")
-	}
+	_, err := m.get(ctx, "/streaming/storez", &page)
 	return StoreInfo{Type: page.Type, MaxMessages: page.Limits.MaxMsgs, MaxBytes: page.Limits.MaxBytes}, err
 }
 
@@ -170,7 +167,23 @@ func (m *Monitor) Connected(ctx context.Context, clientID string) (bool, error) 
 	return m.get(ctx, "/streaming/clientsz?"+url.Values{"client": {clientID}}.Encode(), &struct{}{})
 }
 
+// errNoServer: it is another server whose pages are read.
+var errNoServer = errors.New("the broker monitor has no page of a streaming server: NATS_MONITOR_URL is where one has its monitoring pages, as http://nats-srv:8222")
+
+// get reads a page of the server. What is not there is not found if the server
+// says so, and an error if it is no streaming server.
 func (m *Monitor) get(ctx context.Context, path string, page any) (found bool, err error) {
+	if found, err = m.read(ctx, path, page); err != nil || found {
+		return found, err
+	}
+	is, err := m.read(ctx, "/streaming/serverz", &struct{}{})
+	if err == nil && !is {
+		err = errNoServer
+	}
+	return false, err
+}
+
+func (m *Monitor) read(ctx context.Context, path string, page any) (found bool, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, m.base+path, nil)
 	if err != nil {
 		return false, err
@@ -277,10 +290,6 @@ func (l *Lag) Run(ctx context.Context) error {
 }
 
 func (l *Lag) look(ctx context.Context) error {
-	// A channel that is not there is no error, a streaming server is.
-	if _, err := l.monitor.Store(ctx); err != nil {
-		return err
-	}
 	seen := make(map[event.Subject]ChannelInfo)
 	for _, w := range l.opts.Watched {
 		info, ok := seen[w.Channel]

@@ -151,6 +151,12 @@ func TestTheLagBehindAStrangersPageIsUnknown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if _, err := m.ChannelInfo(t.Context(), event.OrderCreated); err == nil || !strings.Contains(err.Error(), "NATS_MONITOR_URL") {
+		t.Errorf("a channel of a stranger's: %v, want to be told where the pages are", err)
+	}
+	if _, err := m.Connected(t.Context(), "pod"); err == nil {
+		t.Error("a stranger knows that a client is not connected")
+	}
 	reg := prometheus.NewRegistry()
 	var log lines
 	l, err := listeners.NewLag(m, listeners.LagOptions{

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -210,7 +211,7 @@ func (c *doctorCmd) lookAtBroker(ctx context.Context) (string, error) {
 	go func() { ended <- s.Run(running) }()
 	defer func() { stop(); <-ended }()
 	if _, err := s.Conn(ctx); err != nil {
-		return "", fmt.Errorf("no connection: %w", errors.Join(s.State().Err, err))
+		return "", fmt.Errorf("no connection with NATS_URL; is the broker there, and is that where it takes clients? %w", cmp.Or(s.State().Err, err))
 	}
 	confirmed := make(chan error, 1)
 	conn := s.Current()

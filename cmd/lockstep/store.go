@@ -62,7 +62,7 @@ func (p *program) openStore(ctx context.Context, f storeFlags, service string) (
 
 func (p *program) openSQLite(ctx context.Context, dir, service string) (*store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("data directory: %w", err)
+		return nil, fmt.Errorf("the data directory cannot be made: choose another one with --data-dir (DATA_DIR): %w", err)
 	}
 	db, err := sqlite.Open(ctx, filepath.Join(dir, service+".db"), sqlite.Options{Log: p.log.With("service", service), Registerer: p.registerer(service)})
 	if errors.Is(err, sqlite.ErrInUse) {
