@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/nats-io/stan.go"
@@ -41,6 +42,51 @@ func TestABrokerStartsOverFilesThatWereNotBegun(t *testing.T) {
 				read(t, b, "begun", 1)
 			})
 		}
+	}
+}
+
+// Case 10.11: an index holds nothing that the messages do not.
+func TestABrokerStartsOverAnIndexThatIsNone(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	b := brokertest.Start(t, brokertest.Stored(dir))
+	publish(t, b, "first", "a")
+	publish(t, b, "first", "b")
+	durable(t, b, "first", 1)
+	b.Stop()
+	if err := os.WriteFile(filepath.Join(dir, "first", "msgs.1.idx"), []byte("garbage garbage garbage"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.Restart()
+	if got := read(t, b, "first", 2); got != "1:a 2:b" {
+		t.Errorf("read %q, want every message", got)
+	}
+}
+
+// Case 10.11: what held messages is not thrown away; who starts it is told what to
+// do.
+func TestADamagedStoreIsSaidToBe(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	b := brokertest.Start(t, brokertest.Stored(dir))
+	publish(t, b, "first", "a")
+	b.Stop()
+	name := filepath.Join(dir, "first", "msgs.1.dat")
+	if err := os.WriteFile(name, []byte("garbage garbage garbage"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		other, err := broker.Start(t.Context(), broker.Options{ClusterID: brokertest.ClusterID, Listen: "127.0.0.1:0", StoreDir: dir})
+		if err == nil {
+			other.Shutdown()
+			t.Fatal("it started")
+		}
+		if !strings.Contains(err.Error(), "the store "+dir+" is damaged: move it away") {
+			t.Errorf("error: %v", err)
+		}
+	}
+	if left, err := os.ReadFile(name); err != nil || string(left) != "garbage garbage garbage" {
+		t.Errorf("the file is %q now, %v", left, err)
 	}
 }
 

@@ -30,21 +30,43 @@ func (b *Broker) serve(ctx context.Context, log *logger) (err error) {
 	if err := b.serveCore(ctx, log); err != nil {
 		return fmt.Errorf("broker on %s: %w", b.opts.Listen, err)
 	}
+	if err := b.serveStreaming(log); err != nil {
+		return fmt.Errorf("start broker: %w", err)
+	}
+	return nil
+}
+
+func (b *Broker) serveStreaming(log *logger) (err error) {
 	so := b.opts.streaming(b.url, log)
-	b.stan, err = stand.RunServerWithOpts(so, &natsd.Options{NoLog: true, NoSigs: true})
+	run := func() error {
+		b.stan, err = stand.RunServerWithOpts(so, &natsd.Options{NoLog: true, NoSigs: true})
+		return err
+	}
+	if run() != nil && unreadable(err) {
+		// The indexes say nothing that is not in the messages, too.
+		log.Warnf("store %s cannot be read and is indexed anew: %v", b.opts.StoreDir, err)
+		if err := dropIndexes(b.opts.StoreDir); err != nil {
+			return err
+		}
+		_ = run()
+	}
 	if err != nil && strings.Contains(err.Error(), io.ErrUnexpectedEOF.Error()) {
 		// A process that was killed in the middle of a write left half a
 		// record, which was never confirmed. The server cuts it off only when
 		// told to, and never twice in a row, so it is told now and not always.
 		log.Warnf("store %s ends in half a record, which is cut off", b.opts.StoreDir)
 		so.FileStoreOpts.TruncateUnexpectedEOF = true
-		b.stan, err = stand.RunServerWithOpts(so, &natsd.Options{NoLog: true, NoSigs: true})
+		_ = run()
 	}
-	if err != nil {
-		return fmt.Errorf("start broker: %w", err)
+	if err != nil && unreadable(err) {
+		return fmt.Errorf("the store %s is damaged: move it away and start again, from a copy or without one."+
+			" Lockstep's services then compare themselves with each other; what others had not read is lost: %w", b.opts.StoreDir, err)
 	}
-	return nil
+	return err
 }
+
+// unreadable reports whether the server could not read its store.
+func unreadable(err error) bool { return strings.Contains(err.Error(), "unable to recover") }
 
 func (b *Broker) serveCore(ctx context.Context, log *logger) error {
 	host, port, err := hostPort(b.opts.Listen)
