@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"time"
 
 	"lockstep/internal/group"
@@ -22,20 +23,21 @@ type file struct {
 	info fs.FileInfo
 }
 
-// filesOf remembers the files of the database at path and the one that locks
-// it. They must exist: the log and its index do after the first commit.
-func filesOf(path string, lock *os.File) (files, error) {
+// filesOf remembers the files of the database at path, which may have been named
+// by a link, and the one that locks it. They must exist: the log and its index do
+// after the first commit.
+func filesOf(named, path string, lock *os.File) (files, error) {
 	info, err := lock.Stat() // of the handle: it is the one that is locked
 	if err != nil {
 		return nil, err
 	}
 	all := files{{path: path + lockSuffix, info: info}}
-	for _, suffix := range []string{"", "-wal", "-shm"} {
-		info, err := os.Stat(path + suffix)
+	for _, name := range slices.Compact([]string{named, path, path + "-wal", path + "-shm"}) {
+		info, err := os.Stat(name)
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, file{path: path + suffix, info: info})
+		all = append(all, file{path: name, info: info})
 	}
 	return all, nil
 }

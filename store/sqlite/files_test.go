@@ -184,6 +184,34 @@ func TestAFileThatIsNoDatabaseRefusesReadsAndWrites(t *testing.T) {
 	}
 }
 
+// A file that is named by a link is one file, locked under both names.
+func TestALinkLeadsToTheSameFile(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path, link := filepath.Join(dir, "store.db"), filepath.Join(t.TempDir(), "link.db")
+	if err := openFile(t, path).Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(path, link); err != nil {
+		t.Fatal(err)
+	}
+	db := openFile(t, link)
+	if _, err := Open(t.Context(), path, Options{}); !errors.Is(err, ErrInUse) {
+		t.Errorf("by its other name: %v, want ErrInUse", err)
+	}
+	other := filepath.Join(dir, "other.db")
+	if err := openFile(t, other).Close(); err != nil {
+		t.Fatal(err)
+	}
+	remove(t, link)
+	if err := os.Symlink(other, link); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Ping(t.Context()); err == nil || !strings.Contains(err.Error(), link+" was replaced") {
+		t.Errorf("readiness says %v, want it to name the link", err)
+	}
+}
+
 // settle brings db to where its commits look at the directory alone.
 func settle(t *testing.T, db *DB) {
 	t.Helper()

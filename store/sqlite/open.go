@@ -72,7 +72,11 @@ func Open(ctx context.Context, path string, o Options) (*DB, error) {
 }
 
 func (db *DB) open(ctx context.Context, path string, o Options) (err error) {
-	if db.path, err = filepath.Abs(path); err != nil {
+	named, err := filepath.Abs(path)
+	if err != nil {
+		return err
+	}
+	if db.path, err = followed(named); err != nil {
 		return err
 	}
 	if db.lock, err = lockFile(db.path + lockSuffix); err != nil {
@@ -96,7 +100,7 @@ func (db *DB) open(ctx context.Context, path string, o Options) (err error) {
 	if _, err := conn.ExecContext(ctx, "UPDATE leases SET expiresAt = 1 WHERE expiresAt IS NOT 0"); err != nil {
 		return err
 	}
-	if db.writer.files, err = filesOf(db.path, db.lock); err != nil {
+	if db.writer.files, err = filesOf(named, db.path, db.lock); err != nil {
 		return err
 	}
 	if _, err := conn.ExecContext(ctx, "PRAGMA wal_checkpoint"); err != nil {
@@ -113,6 +117,16 @@ func (db *DB) open(ctx context.Context, path string, o Options) (err error) {
 	db.read = &reader{pool: pool, unreadable: db.rows, explain: db.writer.explain}
 	db.commit = group.New(db.flush, group.Options[change]{MaxBatch: o.MaxBatch, Inline: true})
 	return nil
+}
+
+// followed returns where the file of that name lies: the engine keeps what
+// belongs to it there, and so is one that has two names locked under both.
+func followed(path string) (string, error) {
+	info, err := os.Lstat(path)
+	if err != nil || info.Mode()&os.ModeSymlink == 0 {
+		return path, nil // the engine says what is wrong with it
+	}
+	return filepath.EvalSymlinks(path)
 }
 
 // lockSuffix makes the name of the file whose lock says that a database is in

@@ -188,6 +188,8 @@ func (w *writer) begin(ctx context.Context) error {
 	}
 	if isBusy(err) {
 		err = fmt.Errorf("another program has locked the file for longer than %s: %w", busyTimeout, err)
+	}
+	if errors.Is(err, group.ErrRefused) {
 		w.locked.Store(&err)
 	}
 	return err
