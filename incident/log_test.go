@@ -319,3 +319,30 @@ func TestAReceiverThatFailsGetsItLater(t *testing.T) {
 		}
 	})
 }
+
+// contested are incidents of which one cannot be written, as beside an open one
+// of its key that cannot be read.
+type contested struct {
+	incident.Store
+	subject string
+}
+
+func (s contested) Write(ctx context.Context, i incident.Incident) error {
+	if i.Subject == s.subject {
+		return incident.ErrConflict
+	}
+	return s.Store.Write(ctx, i)
+}
+
+// Case 10.7: one incident that cannot be recorded keeps no other from it.
+func TestAnIncidentInConflictKeepsNoOtherBack(t *testing.T) {
+	t.Parallel()
+	onEachEngine(t, func(t *testing.T, s incident.Store) {
+		r := newReceiver(t)
+		l, _ := run(t, contested{s, "a:1:s"}, r.webhook(t))
+		l.Raise(incident.EventUnpublished, "a:1:s", "do something")
+		until(t, "it is told from memory", func() bool { return len(r.posts()) > 0 })
+		l.Raise(incident.EventUnpublished, "b:1:s", "do something")
+		until(t, "the next one is recorded", func() bool { return len(listed(t, s)) == 1 })
+	})
+}

@@ -32,7 +32,8 @@ func (l *Log) record(ctx context.Context) {
 }
 
 // flush records what waits, the oldest first. When the store refuses, the rest
-// is left for the next time, and to be told from memory.
+// is left for the next time, and to be told from memory. An incident that is in
+// conflict with what other hands wrote keeps no other back.
 func (l *Log) flush(ctx context.Context) {
 	waiting := l.snapshot()
 	for _, p := range waiting {
@@ -42,6 +43,9 @@ func (l *Log) flush(ctx context.Context) {
 		}
 		if err := l.put(ctx, p); err != nil {
 			l.unwritten(ctx, p.Key(), err)
+			if errors.Is(err, ErrConflict) {
+				continue
+			}
 			break
 		}
 		l.written(p)

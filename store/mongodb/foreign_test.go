@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"lockstep/event"
+	"lockstep/incident"
 	"lockstep/listeners"
 	"lockstep/order"
 	"lockstep/outbox"
@@ -529,5 +530,59 @@ func TestASpoiledEventIsCounted(t *testing.T) {
 	}
 	if !strings.Contains(log.String(), "isLocked is no boolean") {
 		t.Errorf("the log does not say why: %s", log.String())
+	}
+}
+
+// Case 10.7: one foreign document keeps no service from starting, and no
+// incident from being counted.
+func TestForeignDocumentsKeepNothingFromStarting(t *testing.T) {
+	t.Parallel()
+	set := mongotest.Shared(t)
+	name := set.Database(t)
+	data := set.Client().Database(name)
+	insert := func(c string, docs ...any) {
+		t.Helper()
+		if _, err := data.Collection(c).InsertMany(t.Context(), docs); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, version := range []any{"dear", nil, bson.A{1}, bson.D{}, true, math.NaN()} {
+		insert("quarantine", bson.D{{Key: "reason", Value: "too_early"}, {Key: "version", Value: version}, {Key: "payload", Value: 7}})
+	}
+	db := open(t, set.URI(name), mongodb.Options{Log: slog.New(slog.DiscardHandler)})
+	when := time.Now()
+	known := incident.Incident{ID: "1", Cause: incident.BrokerLoss, Service: "s", Subject: "s", Opened: when, Raised: when, Count: 1}
+	if err := db.Incidents().Write(t.Context(), known); err != nil {
+		t.Fatal(err)
+	}
+	for i, cause := range []any{5, nil, bson.D{}, "unknown"} {
+		insert("incidents", bson.D{{Key: "key", Value: i}, {Key: "cause", Value: cause}, {Key: "open", Value: true}, {Key: "rev", Value: 1}})
+	}
+	counts, err := db.Incidents().Counts(t.Context())
+	if err != nil || counts[incident.BrokerLoss] != 1 {
+		t.Errorf("incidents %v, %v", counts, err)
+	}
+	all, err := db.Incidents().List(t.Context(), incident.Query{Limit: 10})
+	if err != nil || len(all) != 1 || all[0].ID != "1" {
+		t.Errorf("incidents %+v, %v, want the one with a text as its id", all, err)
+	}
+}
+
+// Case 10.4: the tickets that are sold twice are named whatever their ids are.
+func TestSoldTwiceNamesTicketsOfAnyID(t *testing.T) {
+	t.Parallel()
+	set := mongotest.Shared(t)
+	name := set.Database(t)
+	orders := set.Client().Database(name).Collection("orders")
+	for _, ticketID := range []any{nil, 7, "t"} {
+		for range 2 {
+			if _, err := orders.InsertOne(t.Context(), bson.D{{Key: "status", Value: "created"}, {Key: "ticket", Value: ticketID}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	_, err := mongodb.Open(t.Context(), set.URI(name), mongodb.Options{Log: slog.New(slog.DiscardHandler)})
+	if err == nil || !strings.Contains(err.Error(), "several active orders (null, {\"$numberInt\":\"7\"}, t)") {
+		t.Errorf("open: %v, want the tickets to be named", err)
 	}
 }

@@ -25,7 +25,7 @@ func (s *Incidents) incidents() collection { return s.db.collection(incidentsNam
 
 // incidentDoc is an incident as it lies in the database.
 type incidentDoc struct {
-	ID       string         `bson:"_id"` // sorts by age
+	ID       textID         `bson:"_id"` // sorts by age
 	Key      string         `bson:"key"` // the same for every opening
 	Cause    incident.Cause `bson:"cause"`
 	Service  string         `bson:"service"`
@@ -46,7 +46,7 @@ type incidentDoc struct {
 
 func newIncidentDoc(i incident.Incident) incidentDoc {
 	return incidentDoc{
-		ID: i.ID, Key: i.Key(), Cause: i.Cause, Service: i.Service, Subject: payload(i.Subject), Summary: i.Summary,
+		ID: textID(i.ID), Key: i.Key(), Cause: i.Cause, Service: i.Service, Subject: payload(i.Subject), Summary: i.Summary,
 		Opened: i.Opened, Raised: i.Raised, Open: i.Open(), Closed: i.Closed, Ending: i.Ending, Count: i.Count,
 		Told: i.Told, Tries: i.Tries, Due: !i.NotifyAt.IsZero(), NotifyAt: i.NotifyAt, Revision: i.Revision + 1,
 	}
@@ -54,7 +54,7 @@ func newIncidentDoc(i incident.Incident) incidentDoc {
 
 func (d incidentDoc) incident() incident.Incident {
 	return incident.Incident{
-		ID: d.ID, Cause: d.Cause, Service: d.Service, Subject: string(d.Subject), Summary: d.Summary,
+		ID: string(d.ID), Cause: d.Cause, Service: d.Service, Subject: string(d.Subject), Summary: d.Summary,
 		Opened: d.Opened.UTC(), Raised: d.Raised.UTC(), Closed: d.Closed.UTC(), Ending: d.Ending, Count: d.Count,
 		Told: d.Told, Tries: d.Tries, NotifyAt: d.NotifyAt.UTC(), Revision: d.Revision,
 	}
@@ -140,15 +140,17 @@ func (s *Incidents) Counts(ctx context.Context) (map[incident.Cause]int, error) 
 		return nil, err
 	}
 	var groups []struct {
-		Cause incident.Cause `bson:"_id"`
-		N     int            `bson:"n"`
+		Cause bson.RawValue `bson:"_id"`
+		N     int           `bson:"n"`
 	}
 	counts := map[incident.Cause]int{}
 	if err := cursor.All(ctx, &groups); err != nil {
 		return nil, err
 	}
 	for _, g := range groups {
-		counts[g.Cause] = g.N
+		if cause, ok := g.Cause.StringValueOK(); ok { // or it is nobody's
+			counts[incident.Cause(cause)] = g.N
+		}
 	}
 	return counts, nil
 }

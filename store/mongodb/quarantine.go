@@ -267,7 +267,7 @@ func (s *Quarantine) fillSizes(ctx context.Context) error {
 
 // fillPredecessors completes what the last release put into quarantine.
 func (s *Quarantine) fillPredecessors(ctx context.Context) error {
-	_, err := s.messages().UpdateMany(ctx, bson.D{{Key: "reason", Value: listeners.TooEarly}, {Key: "predecessor", Value: nil}},
-		mongo.Pipeline{is("$set", is("predecessor", is("$subtract", bson.A{"$version", 1})))})
+	incomplete := bson.D{{Key: "reason", Value: listeners.TooEarly}, {Key: "predecessor", Value: nil}, {Key: "$expr", Value: is("$isNumber", "$version")}}
+	_, err := s.messages().UpdateMany(ctx, incomplete, mongo.Pipeline{is("$set", is("predecessor", is("$subtract", bson.A{"$version", 1})))})
 	return err
 }

@@ -274,9 +274,9 @@ func (db *DB) soldTwice(ctx context.Context) string {
 		return err.Error()
 	}
 	type ticket struct {
-		ID recordID `bson:"_id"`
+		ID bson.RawValue `bson:"_id"`
 	}
-	ids, err := drain(ctx, cursor, func(t ticket) string { return string(t.ID) })
+	ids, err := drain(ctx, cursor, func(t ticket) string { return printID(t.ID) })
 	if err != nil {
 		return err.Error()
 	}

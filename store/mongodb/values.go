@@ -78,6 +78,20 @@ func refs(ids []recordID) bson.A {
 	return all
 }
 
+// textID is an _id that must be a text. The driver would make one of an
+// ObjectId too, by which nobody finds it.
+type textID string
+
+// UnmarshalBSONValue implements bson.ValueUnmarshaler.
+func (id *textID) UnmarshalBSONValue(typ byte, data []byte) error {
+	v := bson.RawValue{Type: bson.Type(typ), Value: data}
+	s, ok := v.StringValueOK()
+	if *id = textID(s); !ok {
+		return fmt.Errorf("an id is a %s, and no text", v.Type)
+	}
+	return nil
+}
+
 func recordIDs(ids []string) []recordID {
 	all := make([]recordID, len(ids))
 	for i, id := range ids {
