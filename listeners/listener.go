@@ -101,6 +101,9 @@ func (l *Listener) serve(ctx context.Context, conn *session.Conn) error {
 	if l.opts.Losses != nil {
 		l.storeMarks(ctx) // of the generation before
 		err := within(ctx, func() error { return l.opts.Losses.Check(ctx, conn, l.handler.Subjects()) })
+		if err == nil {
+			err = l.joinMarks(ctx)
+		}
 		if err != nil {
 			return err
 		}

@@ -113,10 +113,10 @@ func (w *lookout) look(ctx context.Context) error {
 	missing := suspects.and(w.suspects)
 	w.suspects = suspects
 	pushedOut := missing.and(Spans{{1, gone}})
-	if err := w.g.opts.Losses.close(ctx, w.c.subject, Truncated, pushedOut); err != nil {
+	if err := w.g.opts.Losses.close(ctx, mark, Truncated, pushedOut); err != nil {
 		return err
 	}
-	return w.catchUp(ctx, missing.without(pushedOut))
+	return w.catchUp(ctx, mark, missing.without(pushedOut))
 }
 
 // sent takes note of how far the channel was sent by now, and returns how far it
@@ -170,13 +170,13 @@ func (g *generation) inHand(c *channel) Spans {
 
 // catchUp reads what the group has gone past and handles it. What that changes
 // is reported.
-func (w *lookout) catchUp(ctx context.Context, missing Spans) error {
+func (w *lookout) catchUp(ctx context.Context, mark Mark, missing Spans) error {
 	if len(missing) == 0 {
 		return nil
 	}
 	read, changed, err := w.replay(ctx, missing)
 	w.g.unstored[w.c.subject].addSpans(read.without(changed))
-	return errors.Join(err, w.g.opts.Losses.close(ctx, w.c.subject, Elsewhere, changed))
+	return errors.Join(err, w.g.opts.Losses.close(ctx, mark, Elsewhere, changed))
 }
 
 // replay handles the messages of missing, or of its beginning. It returns what

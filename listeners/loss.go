@@ -162,7 +162,7 @@ func (l *Losses) check(ctx context.Context, conn *session.Conn, channel event.Su
 	case !same:
 		return l.renumbered(ctx, mark)
 	case first != nil:
-		return l.close(ctx, channel, Truncated, mark.unseen(first.Sequence-1))
+		return l.close(ctx, mark, Truncated, mark.unseen(first.Sequence-1))
 	}
 	return nil
 }
@@ -184,6 +184,9 @@ func (l *Losses) begin(ctx context.Context, conn *session.Conn, mark Mark, first
 	return l.marks.Mark(ctx, l.opts.Group, mark.Channel)
 }
 
+// errSlow: the broker has not sent in time what it has.
+var errSlow = errors.New("the broker is too slow to tell how far the channel goes")
+
 // sameChannel reports whether the channel that begins with first can be the
 // one that the mark was taken on: it must still reach as far, with the same
 // message there if that was kept.
@@ -195,10 +198,12 @@ func (l *Losses) sameChannel(ctx context.Context, conn *session.Conn, mark Mark,
 		return false, nil
 	}
 	last, err := probe(ctx, conn, mark.Channel, probeLong, stan.StartWithLastReceived())
-	if err != nil {
+	switch {
+	case err != nil:
 		return false, err
-	}
-	if last == nil || last.Sequence < mark.reach() {
+	case last == nil: // but there is a first one
+		return false, errSlow
+	case last.Sequence < mark.reach():
 		return false, nil
 	}
 	if first.Sequence > mark.Last || mark.SentAt.IsZero() {
@@ -211,26 +216,34 @@ func (l *Losses) sameChannel(ctx context.Context, conn *session.Conn, mark Mark,
 	return time.Unix(0, there.Timestamp).Truncate(time.Millisecond).Equal(mark.SentAt.Truncate(time.Millisecond)), nil
 }
 
-// renumbered begins the mark of a channel that began anew, and reports that.
-func (l *Losses) renumbered(ctx context.Context, mark Mark) error {
-	missing := Spans{{mark.Sequence + 1, ^uint64(0)}}
-	anew := Mark{Group: mark.Group, Channel: mark.Channel, Lost: mark.Lost + 1, Revision: mark.Revision}
-	stored, err := l.marks.Store(ctx, anew)
-	if stored || err != nil {
-		l.tell(ctx, mark.Channel, Renumbered, missing, stored)
+// renumbered begins the mark of a channel that began anew, and reports that,
+// unless another member does.
+func (l *Losses) renumbered(ctx context.Context, was Mark) error {
+	for range markRounds {
+		mark, err := l.marks.Mark(ctx, was.Group, was.Channel)
+		if err != nil || mark.Renumbered != was.Renumbered {
+			return err
+		}
+		anew := Mark{Group: mark.Group, Channel: mark.Channel, Renumbered: mark.Renumbered + 1, Lost: mark.Lost + 1, Revision: mark.Revision}
+		stored, err := l.marks.Store(ctx, anew)
+		if stored || err != nil {
+			l.tell(ctx, mark.Channel, Renumbered, Spans{{mark.Sequence + 1, ^uint64(0)}}, stored)
+			return err
+		}
 	}
-	return err
+	return errMarkContended
 }
 
-// close counts messages that will not come as lost, and as seen: the mark goes
-// over them. What another member has counted meanwhile is left to it.
-func (l *Losses) close(ctx context.Context, channel event.Subject, cause LossCause, missing Spans) error {
+// close counts messages that the mark misses, and that will not come, as lost,
+// and as seen: the mark goes over them. What another member has counted meanwhile
+// is left to it.
+func (l *Losses) close(ctx context.Context, of Mark, cause LossCause, missing Spans) error {
 	for range markRounds {
 		if len(missing) == 0 {
 			return nil
 		}
-		mark, err := l.marks.Mark(ctx, l.opts.Group, channel)
-		if err != nil {
+		mark, err := l.marks.Mark(ctx, of.Group, of.Channel)
+		if err != nil || mark.Renumbered != of.Renumbered {
 			return err
 		}
 		if missing = missing.and(mark.unseen(missing[len(missing)-1].To)); len(missing) == 0 {
@@ -240,7 +253,7 @@ func (l *Losses) close(ctx context.Context, channel event.Subject, cause LossCau
 		mark.Lost += missing.count()
 		stored, err := l.marks.Store(ctx, mark)
 		if stored || err != nil {
-			l.tell(ctx, channel, cause, missing, stored)
+			l.tell(ctx, mark.Channel, cause, missing, stored)
 			return err
 		}
 	}

@@ -19,13 +19,29 @@ const (
 )
 
 // unstored is what of a channel became durable here and is not in the stored mark
-// yet. It outlives generations: what was acknowledged does not come again.
+// yet. It outlives generations: what was acknowledged does not come again. It
+// does not outlive the channel, whose successor counts from one again.
 type unstored struct {
-	mu        sync.Mutex
-	sequences []uint64 // not sorted into spans yet
-	spans     Spans
-	last      uint64
-	sentAt    time.Time // of last
+	mu         sync.Mutex
+	renumbered int64    // of the mark, when a generation joined last
+	sequences  []uint64 // not sorted into spans yet
+	spans      Spans
+	last       uint64
+	sentAt     time.Time // of last
+}
+
+// join says which channel the sequences to come are of.
+func (s *unstored) join(m Mark) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.renumbered != m.Renumbered {
+		s.forget()
+		s.renumbered = m.Renumbered
+	}
+}
+
+func (s *unstored) forget() {
+	s.sequences, s.spans, s.last, s.sentAt = nil, nil, 0, time.Time{}
 }
 
 func (s *unstored) add(sequence uint64, sentAt time.Time) {
@@ -43,10 +59,15 @@ func (s *unstored) addSpans(spans Spans) {
 	s.spans = s.spans.with(spans)
 }
 
-// into adds what there is to m and returns it.
+// into adds what there is to m and returns it. Nothing is left of a channel that
+// has begun anew.
 func (s *unstored) into(m *Mark) Spans {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.renumbered != m.Renumbered {
+		s.forget()
+		return nil
+	}
 	s.spans = s.spans.with(spansOf(s.sequences))
 	s.sequences = s.sequences[:0]
 	m.add(s.spans)
@@ -94,6 +115,18 @@ func (l *Listener) storeMarks(ctx context.Context) {
 	}
 }
 
+// joinMarks takes note of which channels the next generation reads.
+func (l *Listener) joinMarks(ctx context.Context) error {
+	for subject, s := range l.unstored {
+		m, err := l.opts.Marks.Mark(ctx, l.opts.Group, subject)
+		if err != nil {
+			return err
+		}
+		s.join(m)
+	}
+	return nil
+}
+
 // errMarkContended: other members stored theirs in every round.
 var errMarkContended = errors.New("other members keep storing the same mark")
 
@@ -108,6 +141,9 @@ func (l *Listener) storeMark(ctx context.Context, subject event.Subject) error {
 			return err
 		}
 		spans := s.into(&m)
+		if len(spans) == 0 {
+			return nil
+		}
 		stored, err := l.opts.Marks.Store(ctx, m)
 		if err != nil {
 			return err

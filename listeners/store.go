@@ -137,6 +137,10 @@ type Mark struct {
 	// is missed.
 	Base uint64
 
+	// Renumbered is how often the channel began anew since. Sequences of before
+	// that say nothing about the messages which have them now.
+	Renumbered int64
+
 	Lost     uint64 // messages that were found to be lost since the mark was made
 	Revision int64  // of the stored mark; 0 if it was not stored, or by a release that kept none
 }

@@ -42,12 +42,15 @@ type markDoc struct {
 	Base      int64  `bson:"base,omitempty"`
 	Lost      int64  `bson:"lost,omitempty"`
 	Revision  int64  `bson:"revision,omitempty"`
+
+	Renumbered int64 `bson:"renumbered,omitempty"`
 }
 
 func newMarkDoc(m listeners.Mark) markDoc {
 	d := markDoc{
 		ID: markID{m.Group, m.Channel}, Sequence: int64(m.Sequence), SentAt: instant(m.SentAt),
 		Beyond: m.Beyond.String(), Last: int64(m.Last), Base: int64(m.Base), Lost: int64(m.Lost), Revision: m.Revision + 1,
+		Renumbered: m.Renumbered,
 	}
 	if !m.SentAt.IsZero() {
 		d.LastNanos = m.SentAt.UnixNano()
@@ -66,6 +69,7 @@ func (d markDoc) mark() (listeners.Mark, error) {
 	m := listeners.Mark{
 		Group: d.ID.Group, Channel: d.ID.Channel, Sequence: uint64(d.Sequence), Beyond: beyond,
 		Last: uint64(d.Last), Base: uint64(d.Base), Lost: uint64(d.Lost), Revision: d.Revision,
+		Renumbered: d.Renumbered,
 	}
 	if d.LastNanos != 0 {
 		m.SentAt = time.Unix(0, d.LastNanos).UTC()

@@ -176,7 +176,7 @@ func (s *Marks) Mark(ctx context.Context, group string, channel event.Subject) (
 		m := none
 		var sequence, last, sentAt, base, lost count
 		var beyond text
-		err := row.Scan(&sequence, &beyond, &last, &sentAt, &base, &lost, (*count)(&m.Revision))
+		err := row.Scan(&sequence, &beyond, &last, &sentAt, &base, &lost, (*count)(&m.Revision), (*count)(&m.Renumbered))
 		if err != nil {
 			return m, named("marks", group+" "+string(channel), err)
 		}
@@ -186,7 +186,7 @@ func (s *Marks) Mark(ctx context.Context, group string, channel event.Subject) (
 		}
 		m.Beyond, err = listeners.ParseSpans(string(beyond))
 		return m, err
-	}, "SELECT sequence, beyond, last, sentAt, base, lost, revision FROM marks WHERE queueGroup = ? AND channel = ?", group, string(channel))
+	}, "SELECT sequence, beyond, last, sentAt, base, lost, revision, renumbered FROM marks WHERE queueGroup = ? AND channel = ?", group, string(channel))
 	if errors.Is(err, errNoMark) {
 		return none, nil
 	}
@@ -195,10 +195,11 @@ func (s *Marks) Mark(ctx context.Context, group string, channel event.Subject) (
 
 var errNoMark = errors.New("no mark")
 
-const storeMark = "INSERT INTO marks (queueGroup, channel, sequence, beyond, last, sentAt, base, lost, revision)" +
-	" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (queueGroup, channel) DO UPDATE SET" +
+const storeMark = "INSERT INTO marks (queueGroup, channel, sequence, beyond, last, sentAt, base, lost, revision, renumbered)" +
+	" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (queueGroup, channel) DO UPDATE SET" +
 	" sequence = excluded.sequence, beyond = excluded.beyond, last = excluded.last, sentAt = excluded.sentAt," +
-	" base = excluded.base, lost = excluded.lost, revision = excluded.revision WHERE CAST(revision AS INTEGER) = excluded.revision - 1"
+	" base = excluded.base, lost = excluded.lost, revision = excluded.revision, renumbered = excluded.renumbered" +
+	" WHERE CAST(revision AS INTEGER) = excluded.revision - 1"
 
 // Store implements listeners.Marks.
 func (s *Marks) Store(ctx context.Context, m listeners.Mark) (bool, error) {
@@ -208,7 +209,7 @@ func (s *Marks) Store(ctx context.Context, m listeners.Mark) (bool, error) {
 	}
 	return ask(ctx, s.db, func(ctx context.Context, w *writer) (stored bool, err error) {
 		n, err := w.exec(ctx, storeMark, m.Group, string(m.Channel), int64(m.Sequence), m.Beyond.String(), int64(m.Last), sentAt,
-			int64(m.Base), int64(m.Lost), m.Revision+1)
+			int64(m.Base), int64(m.Lost), m.Revision+1, m.Renumbered)
 		return n == 1, err
 	})
 }

@@ -27,6 +27,8 @@ var (
 	lockFrom string
 	//go:embed totals.sql
 	quarantineTotals string
+	//go:embed renumbered.sql
+	renumberedMarks string
 )
 
 // migration leads a file to the next version of the schema.
@@ -41,6 +43,7 @@ func migrations() []migration {
 	return []migration{
 		{statements: schema}, {slimOutbox, hashKeys}, {statements: payments}, {statements: incidents}, {statements: exactMarks},
 		{statements: failedEvents}, {statements: waitingQuarantine}, {statements: lockFrom}, {statements: quarantineTotals},
+		{statements: renumberedMarks},
 	}
 }
 

@@ -299,7 +299,7 @@ func markKept(t *testing.T, b Backend) {
 	markIs(t, b, listeners.Mark{Group: "group", Channel: event.TicketUpdated})
 	m := mark("group", math.MaxInt64-1)
 	m.Beyond = listeners.Spans{{From: math.MaxInt64 - 5, To: math.MaxInt64 - 4}, {From: math.MaxInt64, To: math.MaxInt64}}
-	m.Last, m.Base, m.Lost = math.MaxInt64, 7, 3
+	m.Last, m.Base, m.Lost, m.Renumbered = math.MaxInt64, 7, 3, 2
 	storeMark(t, b, true, m)
 	m.Revision = 1
 	markIs(t, b, m)
