@@ -333,6 +333,21 @@ func TestARenamedCollectionIsTakenBack(t *testing.T) {
 	}
 }
 
+// Case 10.4: an index that somebody made and that takes documents away.
+func TestAnIndexThatRemovesDocumentsIsNoticed(t *testing.T) {
+	t.Parallel()
+	set := mongotest.Shared(t)
+	name := set.Database(t)
+	db := open(t, set.URI(name), mongodb.Options{})
+	index := bson.D{{Key: "name", Value: "cleanUp"}, {Key: "key", Value: bson.D{{Key: "occurredAt", Value: 1}}}, {Key: "expireAfterSeconds", Value: 86400}}
+	if err := set.Client().Database(name).RunCommand(t.Context(), bson.D{{Key: "createIndexes", Value: "events"}, {Key: "indexes", Value: bson.A{index}}}).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := mongodb.Restore(db, t.Context()); !errors.Is(err, mongodb.ErrSetUp) || !strings.Contains(err.Error(), `db.events.dropIndex("cleanUp")`) {
+		t.Errorf("look: %v, want what to do", err)
+	}
+}
+
 // Case 10.4: whichever collection and index it is, while the service runs.
 func TestWhatIsDroppedIsMadeAgainOrMissed(t *testing.T) {
 	t.Parallel()

@@ -168,7 +168,7 @@ func (db *DB) make(ctx context.Context, collection string, indexes []index, ther
 			made = append(made, collection+"."+i.name)
 		}
 	}
-	return made, errors.Join(append(failed, db.hidden(ctx, collection, indexes))...)
+	return made, errors.Join(append(failed, db.harmful(ctx, collection, indexes))...)
 }
 
 // makeIndex reports whether the index was missing. The driver does not tell.
@@ -206,16 +206,18 @@ func (i index) creation(collection string, concern any) bson.D {
 	}
 }
 
-// hidden returns an ErrSetUp that names the indexes which somebody hid: queries
-// that name them fail as if they were not there.
-func (db *DB) hidden(ctx context.Context, collection string, indexes []index) error {
+// harmful returns an ErrSetUp that names the indexes of ours which somebody hid,
+// for queries that name them fail as if they were not there, and those of anybody
+// which remove documents when their time has come.
+func (db *DB) harmful(ctx context.Context, collection string, indexes []index) error {
 	cursor, err := db.data.Collection(collection).Indexes().List(ctx)
 	if err != nil {
 		return db.explain(ctx, err, collection, "")
 	}
 	type spec struct {
-		Name   string `bson:"name"`
-		Hidden bool   `bson:"hidden"`
+		Name   string        `bson:"name"`
+		Hidden bool          `bson:"hidden"`
+		Expire bson.RawValue `bson:"expireAfterSeconds"`
 	}
 	specs, err := drain(ctx, cursor, func(s spec) spec { return s })
 	if err != nil {
@@ -225,6 +227,10 @@ func (db *DB) hidden(ctx context.Context, collection string, indexes []index) er
 	for _, s := range specs {
 		if s.Hidden && slices.ContainsFunc(indexes, func(i index) bool { return i.name == s.Name }) {
 			failed = append(failed, refused("index %q of collection %s of database %s is hidden: show it with db.%s.unhideIndex(%q)",
+				s.Name, collection, db.data.Name(), collection, s.Name))
+		}
+		if !s.Expire.IsZero() {
+			failed = append(failed, refused("index %q of collection %s of database %s removes documents after a while, which the service needs: drop it with db.%s.dropIndex(%q)",
 				s.Name, collection, db.data.Name(), collection, s.Name))
 		}
 	}
