@@ -27,7 +27,11 @@ func secretFiles(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name+fileSuffix, err)
 	}
-	return strings.TrimRight(string(data), "\r\n"), nil
+	secret := strings.TrimRight(string(data), "\r\n")
+	if secret == "" { // somebody wanted one, and none would open a port to everybody
+		return nil, fmt.Errorf("%s: %s is empty", name+fileSuffix, path)
+	}
+	return secret, nil
 }
 
 // secretFile returns the file that holds the value of a flag; "" if it is no

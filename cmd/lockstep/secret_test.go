@@ -61,6 +61,20 @@ func TestSecretFileThatIsNotThere(t *testing.T) {
 	}
 }
 
+// TestAnEmptySecretFileIsRefused: without a word it would mean no token and no
+// password. Case 11.9.
+func TestAnEmptySecretFileIsRefused(t *testing.T) {
+	for _, name := range []string{"OPS_TOKEN", "NATS_PASSWORD", "NATS_URL", "JWT_KEY"} {
+		t.Run(name, func(t *testing.T) {
+			path := secret(t, "\r\n")
+			t.Setenv(name+"_FILE", path)
+			if _, errs, code := output(t, "config", "up"); code != exitUsage || !strings.Contains(errs, name+"_FILE: "+path+" is empty") {
+				t.Errorf("exit %d: %s, want the file named", code, errs)
+			}
+		})
+	}
+}
+
 // TestWeakSecretsAreAWarning, or with --strict the end of a start. Case 11.7.
 func TestWeakSecretsAreAWarning(t *testing.T) {
 	t.Parallel()
