@@ -7,6 +7,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -78,13 +79,15 @@ func (o object) id(key string) (string, error) {
 	if s == "" || len(s) > maxID {
 		return "", fmt.Errorf("%w: %s must have 1 to %d bytes", ErrInvalid, key, maxID)
 	}
-	for i := range len(s) {
-		if s[i] <= ' ' || s[i] == 0x7f {
-			return "", fmt.Errorf("%w: %s holds a space or a control character", ErrInvalid, key)
-		}
+	if strings.ContainsFunc(s, unseen) {
+		return "", fmt.Errorf("%w: %s holds a space, or what is not seen or was no text", ErrInvalid, key)
 	}
 	return s, nil
 }
+
+// unseen reports whether a character of an id would make a line of a log or a
+// terminal read as another one, or stands for bytes that were none.
+func unseen(r rune) bool { return r == ' ' || r == unicode.ReplacementChar || !unicode.IsPrint(r) }
 
 func (o object) version(key string) (int64, error) {
 	if o.absent(key) {

@@ -28,6 +28,11 @@ func TestDecodeTicketRefusesWhatBreaksTheContract(t *testing.T) {
 		"no id":                           {event.TicketUpdated, `{"title":"t","price":1,"version":1}`},
 		"empty id":                        {event.TicketUpdated, `{"id":"","title":"t","price":1,"version":1}`},
 		"id with a line break":            {event.TicketUpdated, `{"id":"a\nb","title":"t","price":1,"version":1}`},
+		"id with a space of its own":      {event.TicketUpdated, `{"id":"a\u00a0b","title":"t","price":1,"version":1}`},
+		"id that steers a terminal":       {event.TicketUpdated, `{"id":"a\u009b2J","title":"t","price":1,"version":1}`},
+		"id that turns a line around":     {event.TicketUpdated, `{"id":"\u202ea","title":"t","price":1,"version":1}`},
+		"id with nothing that is seen":    {event.TicketUpdated, `{"id":"\u200b","title":"t","price":1,"version":1}`},
+		"id that was no text":             {event.TicketUpdated, `{"id":"a\ud800","title":"t","price":1,"version":1}`}, // as any other lone surrogate
 		"id of 129 bytes":                 {event.TicketUpdated, `{"id":"` + strings.Repeat("a", 129) + `","title":"t","price":1,"version":1}`},
 		"number as id":                    {event.TicketUpdated, `{"id":7,"title":"t","price":1,"version":1}`},
 		"no version":                      {event.TicketUpdated, `{"id":"a","title":"t","price":1}`},

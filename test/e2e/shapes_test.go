@@ -14,7 +14,7 @@ import (
 func shapes() []string {
 	return []string{
 		"ranges", ".", "..", "../..", "a/b", "%2e%2e", "a?after=b", "a#b", "a%00b", "$where", "ünï", "--help", "-1", "null", "';--",
-		`{"$gt":""}`, "a:1:b", "reset", "reconcile", "held", strings.Repeat("x", 128), "\u202eabc", "a+b&c=d", "*",
+		`{"$gt":""}`, "a:1:b", "reset", "reconcile", "held", strings.Repeat("x", 128), "a+b&c=d", "*",
 	}
 }
 
