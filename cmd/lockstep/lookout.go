@@ -79,6 +79,7 @@ func (l *lookout) store(ctx context.Context) error {
 	case err == nil:
 		l.since = time.Time{}
 		if changed(&l.writes, true) {
+			l.raiseStopped()
 			l.s.incidents.Resolve(incident.StoreStopped, "store", "the store takes writes again")
 		}
 	case l.since.IsZero():
@@ -89,6 +90,15 @@ func (l *lookout) store(ctx context.Context) error {
 			l.since.UTC().Format(time.RFC3339), err))
 	}
 	return err
+}
+
+// raiseStopped raises what the last process told of and could not record, so that
+// its end is told too.
+func (l *lookout) raiseStopped() {
+	if why := l.s.store.stopped; why != "" {
+		l.s.store.stopped = ""
+		l.s.incidents.Raise(incident.StoreStopped, "store", "before this start the store took no more writes: "+why)
+	}
 }
 
 // quarantine counts what was set aside.

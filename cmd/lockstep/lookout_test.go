@@ -8,8 +8,10 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -172,6 +174,53 @@ func TestEveryCauseOpensAndEnds(t *testing.T) {
 		r.closes(incident.WrongLock)
 	})
 	r.end()
+}
+
+// Case 9.12: a file that takes no more writes has no room for the incident either;
+// the next start tells that it is over.
+func TestTheNextStartTellsThatAStoppedFileIsMended(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "store.db")
+	open := func() *sqlite.DB {
+		db, err := sqlite.Open(t.Context(), path, sqlite.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return db
+	}
+	db := open()
+	if err := os.Remove(path + "-shm"); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Ping(t.Context()); err == nil {
+		t.Fatal("it goes on")
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for start, want := range []int{1, 1} { // once
+		db := open()
+		s := &service{log: slog.New(slog.DiscardHandler), store: &store{outbox: db.Outbox(), ping: db.Ping, stopped: db.Stopped()}}
+		var err error
+		if s.incidents, err = incident.New(db.Incidents(), incident.Options{Service: "tickets", Log: s.log}); err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { _ = s.incidents.Run(ctx) })
+		if err := newLookout(s, 100).store(ctx); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "it is recorded and over", func() bool {
+			all, err := s.incidents.Incidents(t.Context(), incident.Query{Cause: incident.StoreStopped, Limit: 9})
+			return err == nil && len(all) == want && !all[0].Open() && strings.Contains(all[0].Summary, "store.db-shm was deleted")
+		})
+		stop()
+		running.Wait()
+		if err := db.Close(); err != nil {
+			t.Errorf("start %d: %v", start, err)
+		}
+	}
 }
 
 // Case 9.12: a store that refuses writes for long is an incident, a short

@@ -32,7 +32,8 @@ type store struct {
 	quarantine   listeners.Quarantine
 	marks        listeners.Marks
 	incidents    incident.Store
-	alone        bool // no other process works on it
+	alone        bool   // no other process works on it
+	stopped      string // why the last process had stopped writing to it; "" if it had not, or nobody knows
 
 	ping  func(context.Context) error
 	keep  func(context.Context) error // looks after the store until its context ends; nil if there is nothing to look after
@@ -73,7 +74,7 @@ func (p *program) openSQLite(ctx context.Context, dir, service string) (*store, 
 	}
 	return &store{
 		tickets: db.Tickets(), orders: db.Orders(), orderTickets: db.OrderTickets(), replica: db.Replica(),
-		outbox: db.Outbox(), quarantine: db.Quarantine(), marks: db.Marks(), incidents: db.Incidents(), alone: true,
+		outbox: db.Outbox(), quarantine: db.Quarantine(), marks: db.Marks(), incidents: db.Incidents(), alone: true, stopped: db.Stopped(),
 		ping: db.Ping, close: db.Close,
 	}, nil
 }

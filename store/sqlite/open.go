@@ -49,6 +49,7 @@ type DB struct {
 	rows       *records.Records    // that cannot be read
 	unreadable *outbox.Unreadables // rows of the outbox that are no events
 
+	stopped string // see Stopped
 	closing sync.Once
 }
 
@@ -110,6 +111,7 @@ func (db *DB) open(ctx context.Context, path string, o Options) (err error) {
 		return err
 	}
 	db.writer.directory.path = filepath.Dir(db.path)
+	db.readLetter()
 	pool, err := db.readers(o.Readers)
 	if err != nil {
 		return err
@@ -207,6 +209,21 @@ func (db *DB) close() error {
 	}
 	return errors.Join(errs...)
 }
+
+// letterSuffix makes the name of the file that says why writing has stopped.
+const letterSuffix = ".stopped"
+
+func (db *DB) readLetter() {
+	db.writer.letter = db.path + letterSuffix
+	if why, err := os.ReadFile(db.writer.letter); err == nil {
+		db.stopped = string(why)
+		_ = os.Remove(db.writer.letter) // else it is told twice
+	}
+}
+
+// Stopped returns why the process that had the file last had stopped writing to
+// it; "" if it had not, or there was no room to say so.
+func (db *DB) Stopped() string { return db.stopped }
 
 // Ping reports whether the file can be read, is where it was opened and takes
 // writes: the failure that ended writing, if there was one, or that another

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"runtime/debug"
 	"sync/atomic"
 
@@ -33,6 +34,7 @@ type writer struct {
 	refused    bool  // the engine refused a statement of it, and may have ended the transaction
 	files      files
 	content    content
+	letter     string   // path of the file that tells the next start that writing has stopped
 	wanted     []object // what the file must have
 	schema     int64    // version of the schema in the running transaction
 	log        *slog.Logger
@@ -225,10 +227,13 @@ func (w *writer) end(ctx context.Context) error {
 }
 
 // stop ends all writing, and returns why in the words of a change whose outcome
-// nobody knows.
+// nobody knows. It leaves a note for the next start, beside the database, which
+// takes none any more.
 func (w *writer) stop(why error) error {
 	stopped := fmt.Errorf("%w: writing has stopped until the service is started again, because %w", group.ErrRefused, why)
-	w.failed.Store(&stopped)
+	if w.failed.Swap(&stopped) == nil {
+		_ = os.WriteFile(w.letter, []byte(why.Error()), 0o600) // a full disk has no room for it
+	}
 	return fmt.Errorf("%w: %w", group.ErrUnknown, why)
 }
 
