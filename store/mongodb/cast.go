@@ -85,9 +85,10 @@ func (m *moment) UnmarshalBSONValue(typ byte, data []byte) (err error) {
 	case bson.TypeString:
 		m.Time, err = parseTime(v.StringValue())
 	case bson.TypeInt32, bson.TypeInt64, bson.TypeDouble:
-		var ms count
-		err = ms.UnmarshalBSONValue(typ, data)
-		m.Time = time.UnixMilli(int64(ms)).UTC()
+		ms, ok := whole(v)
+		if m.Time = time.UnixMilli(ms).UTC(); !ok {
+			err = fmt.Errorf("%s is no time", v)
+		}
 	default:
 		err = fmt.Errorf("a time is a %s", v.Type)
 	}
@@ -137,35 +138,32 @@ func number(v bson.RawValue) (float64, error) {
 	return 0, fmt.Errorf("a number is a %s", v.Type)
 }
 
-// count is a whole number, 0 if it is null or missing, as versions are that
-// Node services have not counted yet.
+// count is a whole number of at least 0, which it is if it is null or missing, as
+// versions are that Node services have not counted yet.
 type count int64
 
 // UnmarshalBSONValue implements bson.ValueUnmarshaler. What it reads, counted
 // finds.
 func (c *count) UnmarshalBSONValue(typ byte, data []byte) error {
 	v := bson.RawValue{Type: bson.Type(typ), Value: data}
+	n, ok := int64(0), false
 	switch v.Type {
-	case bson.TypeInt32, bson.TypeInt64:
-		*c = count(v.AsInt64())
-		return nil
 	case bson.TypeNull, bson.TypeUndefined:
-		*c = 0
-		return nil
+		ok = true
 	case bson.TypeString:
-		n, err := strconv.ParseInt(v.StringValue(), 10, 64)
-		if err != nil || strconv.FormatInt(n, 10) != v.StringValue() {
-			return fmt.Errorf("%q is no whole number", v.StringValue())
-		}
-		*c = count(n)
-		return nil
+		var err error
+		n, err = strconv.ParseInt(v.StringValue(), 10, 64)
+		ok = err == nil && strconv.FormatInt(n, 10) == v.StringValue()
+	case bson.TypeDecimal128:
+		f, err := number(v)
+		n, ok = int64(f), err == nil && f == math.Trunc(f) && math.Abs(f) <= 1<<53
+	default:
+		n, ok = whole(v)
 	}
-	f, err := number(v)
-	if err == nil && (f != math.Trunc(f) || math.Abs(f) > 1<<53 || v.Type == bson.TypeBoolean) {
-		err = fmt.Errorf("%s is no whole number", v)
+	if *c = count(n); !ok || n < 0 {
+		return fmt.Errorf("%s is no whole number of at least 0", v)
 	}
-	*c = count(f)
-	return err
+	return nil
 }
 
 // spelled is the condition that a field is s, however it was written.

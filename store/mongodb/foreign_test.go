@@ -586,3 +586,37 @@ func TestSoldTwiceNamesTicketsOfAnyID(t *testing.T) {
 		t.Errorf("open: %v, want the tickets to be named", err)
 	}
 }
+
+// Case 10.7: a negative version is none, and neither is a status that the index of active orders does not see.
+func TestNegativeVersionsAndUnknownStatusesAreUnreadable(t *testing.T) {
+	t.Parallel()
+	set := mongotest.Shared(t)
+	name := set.Database(t)
+	db := open(t, set.URI(name), mongodb.Options{Log: slog.New(slog.DiscardHandler)})
+	data := set.Client().Database(name)
+	for _, version := range []any{-1, int64(math.MinInt64), float64(1<<53 + 2), -0.5, "-1", decimal(t, "1.5"), math.Inf(1), true, bson.A{1}} {
+		id := bson.NewObjectID()
+		for c, doc := range map[string]bson.D{"tickets": canonicalTicket, "replica": nodeCopy} {
+			if _, err := data.Collection(c).InsertOne(t.Context(), append(bson.D{{Key: "_id", Value: id}}, with(doc, "version", version)...)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, err := db.Tickets().Ticket(t.Context(), id.Hex())
+		wantErr(t, err, ticket.ErrUnreadable)
+		row := replica.Row{ID: id.Hex(), Version: 3, Title: "b", Price: 2}
+		if n, err := db.Replica().Write(t.Context(), []replica.Write{{Row: row, Unreadable: true}}); n != 1 || err != nil {
+			t.Errorf("version %v: %d rows were overwritten, %v", version, n, err)
+		}
+		if got, err := db.Replica().Row(t.Context(), id.Hex()); err != nil || got != row {
+			t.Errorf("version %v: row %+v, %v", version, got, err)
+		}
+	}
+	for _, status := range []any{nil, "", "paid", bson.Binary{Data: []byte("created")}, 1} {
+		id := bson.NewObjectID()
+		if _, err := data.Collection("orders").InsertOne(t.Context(), bson.D{{Key: "_id", Value: id}, {Key: "status", Value: status}, {Key: "ticket", Value: id}}); err != nil {
+			t.Fatal(err)
+		}
+		_, err := db.Orders().Order(t.Context(), id.Hex())
+		wantErr(t, err, order.ErrUnreadable)
+	}
+}

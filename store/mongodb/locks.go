@@ -14,24 +14,24 @@ import (
 
 // lockDoc is what is known of an order, by the order's id.
 type lockDoc struct {
-	ID       ownID            `bson:"_id"`
-	TicketID recordID         `bson:"ticketId"`
-	Version  count            `bson:"version"`
-	State    ticket.LockState `bson:"state"`
-	Since    time.Time        `bson:"since"`
+	ID       ownID     `bson:"_id"`
+	TicketID recordID  `bson:"ticketId"`
+	Version  count     `bson:"version"`
+	State    word      `bson:"state"`
+	Since    time.Time `bson:"since"`
 }
 
 func newLockDoc(l ticket.Lock) lockDoc {
-	return lockDoc{ID: ownID(l.OrderID), TicketID: recordID(l.TicketID), Version: count(l.Version), State: l.State, Since: instant(l.Since)}
+	return lockDoc{ID: ownID(l.OrderID), TicketID: recordID(l.TicketID), Version: count(l.Version), State: word(l.State), Since: instant(l.Since)}
 }
 
 func (d lockDoc) lock() ticket.Lock {
-	return ticket.Lock{OrderID: string(d.ID), TicketID: string(d.TicketID), Version: int64(d.Version), State: d.State, Since: d.Since.UTC()}
+	return ticket.Lock{OrderID: string(d.ID), TicketID: string(d.TicketID), Version: int64(d.Version), State: ticket.LockState(d.State), Since: d.Since.UTC()}
 }
 
 // check implements checked: no query finds what has another state.
 func (d lockDoc) check() error {
-	if !slices.Contains(ticket.LockStates(), d.State) {
+	if !slices.Contains(ticket.LockStates(), ticket.LockState(d.State)) {
 		return fmt.Errorf("%q is no state", d.State)
 	}
 	return nil

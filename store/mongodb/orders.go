@@ -27,35 +27,35 @@ func (s *Orders) orders() collection { return s.db.collection(ordersName) }
 // orderDoc is an order as it lies in the database. Node services wrote it
 // without price and createdAt; its price is 0 then.
 type orderDoc struct {
-	ID        ownID        `bson:"_id"`
-	UserID    text         `bson:"userId"`
-	Status    order.Status `bson:"status"`
-	ExpiresAt moment       `bson:"expiresAt"`
-	Ticket    recordID     `bson:"ticket"`
-	Price     amount       `bson:"price"`
-	Version   count        `bson:"version"`
-	LockFrom  count        `bson:"lockFrom,omitempty"`
-	PaidBy    text         `bson:"paidBy,omitempty"`
-	CreatedAt stamp        `bson:"createdAt,omitempty"`
+	ID        ownID    `bson:"_id"`
+	UserID    text     `bson:"userId"`
+	Status    word     `bson:"status"`
+	ExpiresAt moment   `bson:"expiresAt"`
+	Ticket    recordID `bson:"ticket"`
+	Price     amount   `bson:"price"`
+	Version   count    `bson:"version"`
+	LockFrom  count    `bson:"lockFrom,omitempty"`
+	PaidBy    text     `bson:"paidBy,omitempty"`
+	CreatedAt stamp    `bson:"createdAt,omitempty"`
 }
 
 func newOrderDoc(o order.Order) orderDoc {
 	return orderDoc{
-		ID: ownID(o.ID), UserID: text(o.UserID), Status: o.Status, ExpiresAt: moment{instant(o.ExpiresAt)},
+		ID: ownID(o.ID), UserID: text(o.UserID), Status: word(o.Status), ExpiresAt: moment{instant(o.ExpiresAt)},
 		Ticket: recordID(o.TicketID), Price: amount(o.Price), Version: count(o.Version), LockFrom: count(o.LockFrom), PaidBy: text(o.PaidBy),
 	}
 }
 
 func (d orderDoc) order() order.Order {
 	return order.Order{
-		ID: string(d.ID), UserID: string(d.UserID), Status: d.Status, ExpiresAt: d.ExpiresAt.Time,
+		ID: string(d.ID), UserID: string(d.UserID), Status: order.Status(d.Status), ExpiresAt: d.ExpiresAt.Time,
 		TicketID: string(d.Ticket), Price: float64(d.Price), Version: int64(d.Version), LockFrom: int64(d.LockFrom), PaidBy: string(d.PaidBy),
 	}
 }
 
 // check implements checked: no query finds what has another status.
 func (d orderDoc) check() error {
-	if !d.Status.Known() {
+	if !order.Status(d.Status).Known() {
 		return fmt.Errorf("%q is no status", d.Status)
 	}
 	return nil

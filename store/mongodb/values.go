@@ -78,16 +78,16 @@ func refs(ids []recordID) bson.A {
 	return all
 }
 
-// textID is an _id that must be a text. The driver would make one of an
-// ObjectId too, by which nobody finds it.
-type textID string
+// word is a text that queries look for. Whatever else the driver would make one
+// of, they would not find.
+type word string
 
 // UnmarshalBSONValue implements bson.ValueUnmarshaler.
-func (id *textID) UnmarshalBSONValue(typ byte, data []byte) error {
+func (w *word) UnmarshalBSONValue(typ byte, data []byte) error {
 	v := bson.RawValue{Type: bson.Type(typ), Value: data}
 	s, ok := v.StringValueOK()
-	if *id = textID(s); !ok {
-		return fmt.Errorf("an id is a %s, and no text", v.Type)
+	if *w = word(s); !ok {
+		return fmt.Errorf("a word is a %s, and no text", v.Type)
 	}
 	return nil
 }

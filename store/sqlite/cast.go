@@ -52,8 +52,8 @@ func named(table, id string, err error) error {
 	return err
 }
 
-// recordID is the id of a row. It must be a text: no query finds another one by
-// it.
+// recordID is the id of a row, or what else queries look for. It must be a text:
+// no query finds it otherwise.
 type recordID string
 
 // Scan implements sql.Scanner. It sets the id in any case, for the log.
@@ -63,7 +63,7 @@ func (id *recordID) Scan(v any) error {
 		return nil
 	}
 	*id = recordID(literal(v))
-	return mismatch(v, "text, as an id must be")
+	return mismatch(v, "text, as what is looked for must be")
 }
 
 // text is a string. A number, and a blob that is one, is read as its text.
@@ -147,6 +147,18 @@ func (c *count) Scan(v any) error {
 func digits(s string) (int64, bool) {
 	n, err := strconv.ParseInt(s, 10, 64)
 	return n, err == nil && strconv.FormatInt(n, 10) == s
+}
+
+// version is a whole number of at least 0.
+type version int64
+
+// Scan implements sql.Scanner.
+func (v *version) Scan(value any) error {
+	err := (*count)(v).Scan(value)
+	if err == nil && *v < 0 {
+		err = mismatch(value, "version of at least 0")
+	}
+	return err
 }
 
 // flag is a boolean: a whole number that is 0 or not.

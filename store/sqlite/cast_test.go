@@ -221,3 +221,33 @@ func TestOverdueOrdersOfForeignTimesAreFound(t *testing.T) {
 		t.Errorf("overdue orders (-want +got):\n%s", diff)
 	}
 }
+
+// Case 10.7: a negative version is none, and neither is a status that the index of active orders does not see.
+func TestNegativeVersionsAndUnknownStatusesAreUnreadable(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "store.db")
+	db := openFile(t, path)
+	for i, set := range []string{"-1", "-9223372036854775808", "1e300", "1.5", "'1e3x'", "x'2d31'"} {
+		id := fmt.Sprint("id", i)
+		foreign(t, path, "INSERT INTO tickets (id, title, price, userId, version, orderId, deleted, revision) VALUES ('"+id+"', 'a', 1, 'ann', "+set+", '', 0, 0)",
+			"INSERT INTO replica VALUES ('"+id+"', "+set+", 'a', 1, '', 0)")
+		if _, err := db.Tickets().Ticket(t.Context(), id); !errors.Is(err, ticket.ErrUnreadable) {
+			t.Errorf("version %s: %v", set, err)
+		}
+		row := replica.Row{ID: id, Version: 3, Title: "b", Price: 2}
+		if n, err := db.Replica().Write(t.Context(), []replica.Write{{Row: row, Unreadable: true}}); n != 1 || err != nil {
+			t.Errorf("version %s: %d rows were overwritten, %v", set, n, err)
+		}
+		if got, err := db.Replica().Row(t.Context(), id); err != nil || got != row {
+			t.Errorf("version %s: row %+v, %v", set, got, err)
+		}
+	}
+	for i, set := range []string{"status = 'paid'", "status = ''", "status = x'63726561746564'", "ticketId = x'74'"} {
+		id := fmt.Sprint("o", i)
+		foreign(t, path, "INSERT INTO orders (id, userId, status, expiresAt, ticketId, price, version) VALUES ('"+id+"', 'u', 'cancelled', 1, 't', 1, 0)",
+			"UPDATE orders SET "+set+" WHERE id = '"+id+"'")
+		if _, err := db.Orders().Order(t.Context(), id); !errors.Is(err, order.ErrUnreadable) {
+			t.Errorf("%s: %v", set, err)
+		}
+	}
+}

@@ -23,7 +23,7 @@ func (db *DB) Replica() *Replica { return &Replica{db} }
 const selectReplica = "SELECT id, version, title, price, orderId, deleted FROM replica "
 
 func scanReplica(row scanner) (r replica.Row, err error) {
-	err = row.Scan((*recordID)(&r.ID), (*count)(&r.Version), (*text)(&r.Title), (*amount)(&r.Price), (*text)(&r.OrderID), (*flag)(&r.Deleted))
+	err = row.Scan((*recordID)(&r.ID), (*version)(&r.Version), (*text)(&r.Title), (*amount)(&r.Price), (*text)(&r.OrderID), (*flag)(&r.Deleted))
 	return r, named("replica", r.ID, err)
 }
 
@@ -40,7 +40,7 @@ func (s *Replica) Versions(ctx context.Context, ids []string) (map[string]int64,
 		return nil, err
 	}
 	rows, err := all(ctx, s.db.read, func(row scanner) (r replica.Row, err error) {
-		err = row.Scan((*recordID)(&r.ID), (*count)(&r.Version))
+		err = row.Scan((*recordID)(&r.ID), (*version)(&r.Version))
 		return r, named("replica", r.ID, err)
 	}, "SELECT id, version FROM replica WHERE id IN (SELECT value FROM json_each(?))", set)
 	if err != nil {
@@ -188,7 +188,7 @@ func either(a, b order.Lock) order.Lock {
 
 // scanWrongLock reads one of the two orders of a lock.
 func scanWrongLock(row scanner) (l order.Lock, err error) {
-	o, err := scanOrder(behind{row, []any{(*recordID)(&l.TicketID), (*count)(&l.Version), (*text)(&l.Active.ID)}})
+	o, err := scanOrder(behind{row, []any{(*recordID)(&l.TicketID), (*version)(&l.Version), (*text)(&l.Active.ID)}})
 	if o.Status == order.Cancelled {
 		l.Left = o.Order
 	} else {
@@ -208,7 +208,7 @@ func (b behind) Scan(dest ...any) error { return b.scanner.Scan(append(b.before,
 const selectOrderTicket = "SELECT id, title, price, version, orderId FROM replica "
 
 func scanOrderTicket(row scanner) (t order.Ticket, err error) {
-	err = row.Scan((*recordID)(&t.ID), (*text)(&t.Title), (*amount)(&t.Price), (*count)(&t.Version), (*text)(&t.OrderID))
+	err = row.Scan((*recordID)(&t.ID), (*text)(&t.Title), (*amount)(&t.Price), (*version)(&t.Version), (*text)(&t.OrderID))
 	return t, named("replica", t.ID, err)
 }
 
