@@ -214,7 +214,7 @@ func isConflict(err error) bool { return hasCode(err, codeWriteConflict) }
 // well do so a moment later, whatever is in it: it was unreachable or silent,
 // or has given way to another primary.
 func isOutage(err error) bool {
-	return mongo.IsTimeout(err) || mongo.IsNetworkError(err) || hasLabel(err, labelTransient) && !isConflict(err)
+	return errors.Is(err, errUnconfirmed) || mongo.IsTimeout(err) || mongo.IsNetworkError(err) || hasLabel(err, labelTransient) && !isConflict(err)
 }
 
 func hasLabel(err error, label string) bool {

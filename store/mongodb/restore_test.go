@@ -288,6 +288,17 @@ func TestATicketIsSoldOnceUnderAnIndexThatIsAnother(t *testing.T) {
 	}
 }
 
+// A primary that steps down while the index is asked for has stored nothing.
+func TestAReservationOutlivesAPrimaryThatCannotTell(t *testing.T) {
+	set := mongotest.Shared(t)
+	db := open(t, set.URI(set.Database(t)), mongodb.Options{AppName: t.Name()})
+	const steppedDown = 189
+	set.Fail(t, t.Name(), steppedDown, 2, "createIndexes")
+	if err := db.Orders().Commit(t.Context(), reservation(objectid.New())); err != nil {
+		t.Errorf("reservation: %v", err)
+	}
+}
+
 // Case 10.4: a collection that was renamed, and gets its name back. An empty one
 // in its place would be in the way, and take what belongs to the old one.
 func TestARenamedCollectionIsTakenBack(t *testing.T) {

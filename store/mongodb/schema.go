@@ -182,13 +182,20 @@ func (db *DB) makeIndex(ctx context.Context, collection string, i index) (fresh 
 }
 
 // confirm returns the server's refusal if an index that is there is not as it
-// must be. It asks outside of the transaction of ctx, in which that cannot be
+// must be, or errUnconfirmed. It asks outside of the transaction of ctx, in which that cannot be
 // asked, and not for long: a drop that waits for the transaction is in its way.
 func (db *DB) confirm(ctx context.Context, collection string, i index) error {
 	ctx, cancel := context.WithTimeout(mongo.NewSessionContext(ctx, nil), confirmTimeout)
 	defer cancel()
-	return db.data.RunCommand(ctx, i.creation(collection, 1)).Err()
+	err := db.data.RunCommand(ctx, i.creation(collection, 1)).Err()
+	if err != nil && !hasCode(err, codeIndexOptions, codeIndexKeySpecs) {
+		return fmt.Errorf("%w: %w", errUnconfirmed, err)
+	}
+	return err
 }
+
+// errUnconfirmed: it is not known whether the index is the right one.
+var errUnconfirmed = errors.New("the index cannot be asked for")
 
 // creation is the command that makes the index. It changes nothing if the index
 // is there, and fails if another one is in its place.
