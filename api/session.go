@@ -114,8 +114,12 @@ func secondsIn(raw json.RawMessage) (seconds int64, ok bool) {
 	return int64(math.Ceil(min(max(v.number(), -never), never))), v.kind() == jsNumber
 }
 
-// Cookie returns a session cookie of u, in the form "name=value".
+// Cookie returns a session cookie of u, in the form "name=value", or an error if
+// u is somebody that no session is accepted of.
 func (s *Sessions) Cookie(u User) (string, error) {
+	if !namesSomebody(u.ID) {
+		return "", fmt.Errorf("the id of a user must be characters that are seen, not %q", u.ID)
+	}
 	issued := jwt.RegisteredClaims{IssuedAt: jwt.NewNumericDate(s.now())}
 	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims{u.ID, u.Email, issued}).SignedString(s.keys.Keys[0])
 	if err != nil {

@@ -242,6 +242,15 @@ func TestOwnCookiesAreAccepted(t *testing.T) {
 	}
 }
 
+func TestNobodyGetsNoCookie(t *testing.T) {
+	t.Parallel()
+	for _, id := range []string{"", " ", "\u200b", "a\x00"} {
+		if c, err := newSessions(t).Cookie(User{ID: id}); err == nil {
+			t.Errorf("%q got %s", id, c)
+		}
+	}
+}
+
 func TestAnEmptyKeyIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, keys := range [][]string{nil, {""}, {"key", ""}} {
