@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // Cause says what kind of trouble it is.
@@ -121,7 +122,7 @@ func clean(text string) string {
 			return '‹'
 		case r == '>':
 			return '›'
-		case r < ' ' || r >= 0x7f && r < 0xa0 || r == '\u2028' || r == '\u2029':
+		case !unicode.IsPrint(r):
 			return ' '
 		}
 		return r

@@ -225,11 +225,11 @@ func TestTextFromElsewhereIsNeutral(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newShelf()
 		l, stop := run(t, s, nil)
-		l.Raise(incident.EventUnpublished, "x", "<!channel> <https://evil|click>\nlevel=ERROR \x1b[31m\xff"+strings.Repeat("y", 5000))
+		l.Raise(incident.EventUnpublished, "x", "<!channel> <https://evil|click>\nlevel=ERROR \x1b[31m\u202e\u009b\u200b\xff"+strings.Repeat("y", 5000))
 		time.Sleep(time.Second)
 		stop()
 		got := listed(t, s)[0].Summary
-		if strings.ContainsAny(got, "<>\n\x1b") || !utf8.ValidString(got) || len(got) > 1010 {
+		if strings.ContainsAny(got, "<>\n\x1b\u202e\u009b\u200b") || !utf8.ValidString(got) || len(got) > 1010 {
 			t.Errorf("summary %q", got)
 		}
 	})
