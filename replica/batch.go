@@ -19,6 +19,8 @@ type group struct {
 	stored  int64
 	indices []int // into batch.changes
 	first   int64 // the smallest predecessor
+
+	unreadable bool // the stored row cannot be read: nothing follows it
 }
 
 func newBatch(changes []event.TicketChange) *batch {
@@ -51,6 +53,10 @@ func (b *batch) decide() []Write {
 	for _, g := range b.groups {
 		reached, last := g.stored, -1
 		for _, i := range g.indices {
+			if g.unreadable {
+				b.outcomes[i] = event.Early
+				continue
+			}
 			b.outcomes[i] = Decide(reached, b.changes[i].Predecessor)
 			if b.outcomes[i] == event.Applied {
 				reached, last = b.changes[i].Version, i

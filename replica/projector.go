@@ -45,6 +45,7 @@ func NewProjector(store Store) *Projector {
 // Apply decides the changes and makes the applicable ones durable. It returns
 // one outcome per change, in their order. Changes of one record may come in
 // any order and any number: those that follow each other are applied together.
+// Those of a row that cannot be read are early: they wait until it is repaired.
 // With an error nothing may be acknowledged; trying again is always right.
 func (p *Projector) Apply(ctx context.Context, changes []event.TicketChange) ([]event.Outcome, error) {
 	b := newBatch(changes)
@@ -68,12 +69,33 @@ func (p *Projector) Apply(ctx context.Context, changes []event.TicketChange) ([]
 			return b.outcomes, nil
 		}
 		p.forget(b) // another member was faster with some of them
+		if err := p.passOver(ctx, b, writes); err != nil {
+			return nil, fmt.Errorf("apply %d changes: %w", len(changes), err)
+		}
 	}
 	return nil, fmt.Errorf("apply %d changes: %w", len(changes), errContended)
 }
 
 // errContended: other members won every round. The events stay unacknowledged.
 var errContended = errors.New("other members keep writing the same rows")
+
+// passOver takes those rows out of the batch that were to be created and are
+// there, but cannot be read.
+func (p *Projector) passOver(ctx context.Context, b *batch, writes []Write) error {
+	for _, w := range writes {
+		if w.From != event.None {
+			continue
+		}
+		_, err := p.store.Row(ctx, w.Row.ID)
+		switch {
+		case errors.Is(err, ErrUnreadable):
+			b.groups[w.Row.ID].unreadable = true
+		case err != nil && !errors.Is(err, ErrNotFound):
+			return err
+		}
+	}
+	return nil
+}
 
 // recall fills in the stored versions, from memory where it can. A remembered
 // version that makes an event early or a duplicate is checked with the store:

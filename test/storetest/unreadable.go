@@ -28,6 +28,7 @@ var unreadableCases = []testCase{
 	{"a row that cannot be read is no row of a page", unreadableRow},
 	{"rows that either side cannot read break no comparison", unreadableCompared},
 	{"a row that cannot be read is reset", unreadableReset},
+	{"a row that cannot be read fails no other of its batch", unreadableApplied},
 	{"a refund that cannot be read is in no list", unreadableRefund},
 	{"entries of the quarantine that cannot be read fill no page", unreadableEntries},
 	{"an incident that cannot be read is in no list", unreadableIncident},
@@ -250,6 +251,34 @@ func unreadableCompared(t *testing.T, b Backend) {
 	same(t, "mended by trust", []int{sum.Repaired, sum.Removed, sum.Late, sum.LeftOver}, []int{2, 1, 0, 1})
 	_, err = b.Replica.Row(t.Context(), blind.ID)
 	must(t, "read what its owner has and cannot read", err)
+}
+
+// Case 10.2: what is created again where a row cannot be read waits for a repair,
+// and for nothing else.
+func unreadableApplied(t *testing.T, b Backend) {
+	spoiled, good, known := newRow(), newRow(), newRow()
+	for _, r := range []replica.Row{spoiled, known} {
+		writeRows(t, b, 1, insertRow(r))
+		b.Spoil(t, "replica version", r.ID)
+	}
+	change := func(r replica.Row, version int64) event.TicketChange {
+		return event.TicketChange{Ticket: event.Ticket{ID: r.ID, Title: r.Title, Price: r.Price, Version: version}, Predecessor: version - 1}
+	}
+	p := replica.NewProjector(b.Replica)
+	batch := []event.TicketChange{change(spoiled, 0), change(good, 0), change(spoiled, 1), change(known, 3)}
+	for range 2 { // the good one is written before the batch is decided again
+		outcomes, err := p.Apply(t.Context(), batch)
+		must(t, "apply", err)
+		same(t, "outcomes", outcomes, []event.Outcome{event.Early, event.Duplicate, event.Early, event.Early})
+	}
+	got, err := b.Replica.Row(t.Context(), good.ID)
+	must(t, "read", err)
+	same(t, "row", got, good)
+	_, err = replica.NewRepairer(b.Replica, blindOwner{records: []replica.Row{spoiled}}, replica.RepairOptions{}).Repair(t.Context(), spoiled.ID, replica.ByGap)
+	must(t, "repair", err)
+	outcomes, err := p.Apply(t.Context(), batch)
+	must(t, "apply", err)
+	same(t, "outcomes", outcomes, []event.Outcome{event.Duplicate, event.Duplicate, event.Applied, event.Early})
 }
 
 func unreadableReset(t *testing.T, b Backend) {
