@@ -35,7 +35,9 @@ func (b body) field(key string) value { return value(b[key]) }
 // and everything else that is no object is an error. Unlike there, so is a byte
 // order mark, and a key that an object has twice: who reads the first one and
 // who reads the last one would see two different requests.
-func readBody(r *http.Request) (body, error) {
+//
+// What it takes is counted by m.
+func readBody(r *http.Request, m *meter) (body, error) {
 	kind, params, _ := mime.ParseMediaType(r.Header.Get("Content-Type")) // a malformed type is not JSON
 	if kind != "application/json" || r.Body == nil || r.Body == http.NoBody {
 		return nil, nil
@@ -47,11 +49,11 @@ func readBody(r *http.Request) (body, error) {
 		drain(r)
 		return nil, errBody
 	}
-	plain, err := inflate(r.Body, strings.Join(r.Header.Values("Content-Encoding"), ","))
+	plain, err := inflate(r.Body, strings.Join(r.Header.Values("Content-Encoding"), ","), m)
 	if err != nil {
 		return nil, err
 	}
-	data, err := io.ReadAll(io.LimitReader(plain, maxBody+1))
+	data, err := io.ReadAll(io.LimitReader(metered{plain, m}, maxBody+1))
 	if err != nil {
 		return nil, errors.Join(errBody, err)
 	}
@@ -64,13 +66,18 @@ func readBody(r *http.Request) (body, error) {
 
 // inflate returns the body without its encoding, of those that Express reads.
 // As much is read of what was sent as of what is in it.
-func inflate(sent io.Reader, encoding string) (io.Reader, error) {
+func inflate(sent io.Reader, encoding string, m *meter) (io.Reader, error) {
+	encoding = strings.ToLower(encoding)
+	if encoding == "" || encoding == "identity" {
+		return sent, nil
+	}
+	if err := m.hold(inflating); err != nil {
+		return nil, err
+	}
 	bounded := io.LimitReader(sent, maxBody)
 	var plain io.Reader
 	var err error
-	switch strings.ToLower(encoding) {
-	case "", "identity":
-		return sent, nil
+	switch encoding {
 	case "gzip":
 		plain, err = gzip.NewReader(bounded)
 	case "deflate":

@@ -129,26 +129,32 @@ func options(routes []route) []route {
 func newMux(log *slog.Logger, routes []route, before ...func(http.Handler) http.Handler) *chi.Mux {
 	mux := chi.NewRouter()
 	mux.Use(before...)
+	sent := &bodies{}
 	for _, rt := range routes {
-		h := handle(log, rt.serve)
+		h := handle(log, sent, rt.serve)
 		mux.Method(rt.method, rt.pattern, h)
 		if rt.method == http.MethodGet {
 			mux.Method(http.MethodHead, rt.pattern, h)
 		}
 	}
-	unmatched := handle(log, func(http.ResponseWriter, request) error { return errNotFound })
+	unmatched := handle(log, sent, func(http.ResponseWriter, request) error { return errNotFound })
 	mux.NotFound(unmatched)
 	mux.MethodNotAllowed(unmatched)
 	return mux
 }
 
 // handle reads the body, calls serve and answers with its error.
-func handle(log *slog.Logger, serve endpoint) http.HandlerFunc {
+func handle(log *slog.Logger, sent *bodies, serve endpoint) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		extendWrite(w)
-		b, err := readBody(r)
+		m := &meter{of: sent}
+		defer m.release()
+		b, err := readBody(r, m)
 		if err == nil {
 			err = serve(w, request{r, b})
+		}
+		if errors.Is(err, errBodies) {
+			w.Header().Set("Connection", "close") // the rest of the body is not waited for
 		}
 		if err != nil {
 			refuse(w, r, log, err)

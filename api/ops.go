@@ -119,7 +119,7 @@ func NewOps(o OpsOptions) (http.Handler, error) {
 func NewProbes(o OpsOptions, address string) http.Handler {
 	h := &ops{o}
 	mux := h.mux(h.probes())
-	mux.NotFound(handle(o.Log, func(http.ResponseWriter, request) error {
+	mux.NotFound(handle(o.Log, &bodies{}, func(http.ResponseWriter, request) error {
 		if closed(o.Ready.First()) {
 			return newProblem(http.StatusNotFound, "Nothing but /metrics, /healthz and /readyz is served here: a service has the operator's routes on its OPS_ADDR")
 		}

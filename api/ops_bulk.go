@@ -83,7 +83,7 @@ func (o *ops) readChoice(r request) (f listeners.Filter, p page, err error) {
 	if all := query.Get("all") == "true"; all == given || query.Has("all") != all {
 		return f, p, newProblem(http.StatusBadRequest, "choose messages by reason, subject, key or olderThan, or all of them by all=true")
 	}
-	return f, page{after: query.Get("after"), limit: bulkPage}, nil
+	return f, page{after: query.Get("after"), limit: bulkPage, until: time.Now().Add(lookFor)}, nil
 }
 
 // quarantined is a message with the service that set it aside.

@@ -78,7 +78,7 @@ func (o *ops) listOutbox(w http.ResponseWriter, r request) error {
 	}{Events: []recordAnswer{}}
 	services, p.after = resume(services, p.after)
 	for _, s := range services {
-		events, err := fill(page{p.after, p.limit - len(answer.Events)}, func(p page) (part[recordAnswer], error) { return s.pending(r.Context(), p) })
+		events, err := fill(page{after: p.after, limit: p.limit - len(answer.Events)}, func(p page) (part[recordAnswer], error) { return s.pending(r.Context(), p) })
 		if err != nil {
 			return err
 		}

@@ -12,6 +12,7 @@ import (
 type page struct {
 	after string
 	limit int
+	until time.Time // how long to look for the first element, where few are chosen of many
 }
 
 const (
@@ -22,14 +23,14 @@ const (
 	// allows, one answer is made of.
 	storePages = 4
 
-	// lookFor bounds how long a list looks for its first element.
+	// lookFor is a page's until, from when it was asked for.
 	lookFor = 3 * time.Second
 )
 
 // readPage reads ?after= and ?limit=.
 func readPage(r request) (page, error) {
 	q := r.URL.Query()
-	p := page{after: q.Get("after"), limit: defaultPage}
+	p := page{after: q.Get("after"), limit: defaultPage, until: time.Now().Add(lookFor)}
 	if s := q.Get("limit"); s != "" {
 		n, err := strconv.Atoi(s)
 		if err != nil || n < 1 || n > maxPage {
@@ -60,11 +61,10 @@ type part[T any] struct {
 }
 
 // fill reads pages of a list until there is what p asks for, or storePages of
-// them; of a list in which few are chosen of many more, but for lookFor.
+// them.
 func fill[T any](p page, list func(page) (part[T], error)) (all part[T], err error) {
-	began := time.Now()
-	for n := 0; n < storePages || len(all.found) == 0 && time.Since(began) < lookFor; n++ {
-		some, err := list(page{p.after, p.limit - len(all.found)})
+	for n := 0; n < storePages || len(all.found) == 0 && time.Now().Before(p.until); n++ {
+		some, err := list(page{after: p.after, limit: p.limit - len(all.found)})
 		if err != nil {
 			return all, err
 		}

@@ -52,11 +52,32 @@ func TestTheLargestTitlesFitIntoMemory(t *testing.T) {
 		wantPeak(t, "300 lists that nobody reads", s.tickets)
 
 		s.tickets.ForgetPeak(t)
+		s.leaveUnsent(t, 1500, size)
+		s.create(t, "ann@example.com") // what everybody sends is taken
+		wantPeak(t, "1,500 bodies that do not end", s.tickets)
+
+		s.tickets.ForgetPeak(t)
 		empty := s.another(t, e)
 		empty.start(t)
-		until(t, "the empty replica is filled", func() bool { return empty.rows(t) == n })
+		until(t, "the empty replica is filled", func() bool { return empty.rows(t) == n+1 })
 		wantPeak(t, "filling a replica", s.tickets, empty)
 	})
+}
+
+// leaveUnsent begins n requests with large bodies, of which the last byte does
+// not come.
+func (s *system) leaveUnsent(t *testing.T, n, size int) {
+	t.Helper()
+	head := fmt.Sprintf("POST /api/tickets HTTP/1.1\r\nHost: tickets\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", size)
+	var d net.Dialer
+	for range n {
+		conn, err := d.DialContext(t.Context(), "tcp", strings.TrimPrefix(s.ticketsURL, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })                        // the process may have closed it
+		_, _ = io.WriteString(conn, head+strings.Repeat("x", size-1)) // the process may refuse it meanwhile
+	}
 }
 
 // createMany creates n tickets of one title.
