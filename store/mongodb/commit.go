@@ -43,6 +43,9 @@ func (db *DB) do(ctx context.Context, c *change) error {
 		switch {
 		case busy && time.Since(began) > flushTimeout, isOutage(err) && ctx.Err() == nil && !errors.Is(err, group.ErrUnknown):
 			return fmt.Errorf("%w: %w", group.ErrRefused, err)
+		case errors.Is(err, errCondition):
+			db.reveal(ctx)
+			return err
 		case !busy:
 			return err
 		}
@@ -53,6 +56,22 @@ func (db *DB) do(ctx context.Context, c *change) error {
 			return err
 		}
 		pause = min(2*pause, lastPause)
+	}
+}
+
+// reveal waits until reads, which show what a majority has, show what a change
+// has met on the primary: whoever decides again would meet it again.
+func (db *DB) reveal(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	defer cancel()
+	session, err := db.commands.StartSession() // causally consistent
+	if err != nil {
+		return
+	}
+	defer session.EndSession(ctx)
+	ctx = mongo.NewSessionContext(ctx, session)
+	if db.data.RunCommand(ctx, is("ping", 1)).Err() == nil { // says how far the primary is
+		_ = db.data.Collection(marksName).FindOne(ctx, is("_id", nil)).Err() // waits until a majority is there
 	}
 }
 

@@ -97,7 +97,6 @@ func foreignRows(s *trial, _ *rand.Rand) {
 	}
 	s.put(c, append(bson.D{{Key: "_id", Value: 9}, {Key: "title", Value: 1}}, bad...), append(bson.D{{Key: "_id", Value: field("a", 1)}}, bad...))
 	s.shows("orders "+unreadableDocs+"{table=replica}", func() bool { return s.sumOf("orders", unreadableDocs, `table="replica"`) >= 1 })
-	s.shows("orders readyz: quarantine", s.saysOf("orders", "orders quarantine: "))
 	s.take(c, bad)
 }
 
