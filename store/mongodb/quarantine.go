@@ -172,6 +172,9 @@ func (s *Quarantine) Applicable(ctx context.Context, group string, reached map[s
 	return s.page(ctx, bson.D{{Key: "queueGroup", Value: group}, {Key: "key", Value: is("$in", keys)}, waits()}, limit)
 }
 
+// maxSize is how many bytes a document has at most, so no payload has more.
+const maxSize = 16 << 20
+
 // largePayload is how many bytes a payload has that is read by itself: the
 // server sends batches of many documents, whatever their size.
 const largePayload = 8 << 10
@@ -237,11 +240,16 @@ func (s *Quarantine) Count(ctx context.Context) (int, error) {
 	return int(n), err
 }
 
-// Size implements listeners.Quarantine. It reads an index alone.
+// Size implements listeners.Quarantine. It reads an index alone. A size that no
+// message has is none.
 func (s *Quarantine) Size(ctx context.Context, group string) (listeners.Size, error) {
+	isSize := is("$and", bson.A{
+		is("$in", bson.A{is("$type", "$size"), bson.A{"int", "long"}}), is("$gte", bson.A{"$size", 0}), is("$lte", bson.A{"$size", maxSize}),
+	})
+	size := is("$cond", bson.A{isSize, "$size", 0})
 	cursor, err := s.messages().Aggregate(ctx, mongo.Pipeline{
 		is("$match", is("queueGroup", group)),
-		is("$group", bson.D{{Key: "_id", Value: nil}, {Key: "messages", Value: is("$sum", 1)}, {Key: "bytes", Value: is("$sum", "$size")}}),
+		is("$group", bson.D{{Key: "_id", Value: nil}, {Key: "messages", Value: is("$sum", 1)}, {Key: "bytes", Value: is("$sum", size)}}),
 	}, options.Aggregate().SetHint(bySize))
 	if err != nil {
 		return listeners.Size{}, err
