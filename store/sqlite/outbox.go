@@ -62,9 +62,10 @@ const (
 	listEvent = "SELECT seq, key, version, subject, occurredAt, CASE WHEN typeof(payload) IN ('blob', 'text') THEN x'' ELSE 0 END, " + eventState
 
 	eventState = "" +
-		"CASE WHEN isLocked = 1 AND notBefore = 0 AND attempts = 0 THEN lockedAt ELSE json_object(" +
+		"CASE WHEN isLocked = 1 AND notBefore = 0 AND attempts = 0 THEN lockedAt" +
+		" WHEN 'blob' IN (typeof(isLocked), typeof(lockedAt), typeof(notBefore), typeof(attempts)) THEN '' ELSE json_object(" + // JSON holds no blob
 		"'isLocked', isLocked, 'lockedAt', lockedAt, 'notBefore', notBefore, 'attempts', attempts," +
-		" 'failures', json(CASE WHEN json_valid(failures) THEN failures ELSE '[]' END)" +
+		" 'failures', json(CASE WHEN typeof(failures) = 'text' AND json_valid(failures) THEN failures ELSE '[]' END)" +
 		") END FROM events "
 	eventColumns = 7
 
@@ -135,7 +136,7 @@ func scanEvent(row scanner) (outbox.Record, error) {
 	var columns [eventColumns]driver.Value
 	var dest [eventColumns]any
 	for i := range columns {
-		dest[i] = &columns[i]
+		dest[i] = (*any)(&columns[i]) // which takes a NULL
 	}
 	if err := row.Scan(dest[:]...); err != nil {
 		return outbox.Record{}, err
