@@ -4,6 +4,11 @@ package mutants
 // adapter's own tests on a replica set, must notice. They need a server.
 var mongoMutants = []mutant{
 	{
+		name: "any index of the right name",
+		file: "store/mongodb/restore.go", old: "err = db.confirm(ctx, ordersName, oneActive())", new: "err = ctx.Err()",
+		pkg: "./store/mongodb", run: "UnderAnIndex",
+	},
+	{
 		name: "commits that no majority has",
 		file: "store/mongodb/transaction.go", old: "SetWriteConcern(writeconcern.Majority())", new: "SetWriteConcern(writeconcern.W1())",
 		pkg: "./store/mongodb", run: "Majority",
@@ -90,7 +95,7 @@ var mongoMutants = []mutant{
 	},
 	{
 		name: "any update of a replica may create its row",
-		file: "store/mongodb/replica.go", old: "SetUpdate(replacing(set, r.OrderID, r.Deleted))", new: "SetUpdate(replacing(set, r.OrderID, r.Deleted)).SetUpsert(true)",
+		file: "store/mongodb/replica.go", old: "SetUpdate(replacement(r))", new: "SetUpdate(replacement(r)).SetUpsert(true)",
 		pkg: "./store/mongodb", run: "TestStore/Replica",
 	},
 	{

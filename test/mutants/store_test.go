@@ -4,6 +4,16 @@ package mutants
 // adapter's own tests of its engine, must notice.
 var storeMutants = []mutant{
 	{
+		name: "any index of the right name",
+		file: "store/sqlite/keep.go", old: `have[at].sql == o.sql`, new: `true`,
+		pkg: "./store/sqlite", run: "UnderAnIndex",
+	},
+	{
+		name: "a log that another program wrote",
+		file: "store/sqlite/walindex.go", old: `case !whole:`, new: `case false && !whole:`,
+		pkg: "./store/sqlite", run: "Overwritten",
+	},
+	{
 		name: "writes without regard to the revision",
 		file: "store/sqlite/tickets.go", old: `" revision = revision + 1 WHERE id = ? AND " + versioned + " AND CAST(revision AS INTEGER) = ?"
 `, new: `" revision = revision + 1 WHERE id = ? AND " + versioned + " AND ? IS NOT NULL"
@@ -62,7 +72,7 @@ var storeMutants = []mutant{
 	},
 	{
 		name: "replica rows that go forward from anywhere",
-		file: "store/sqlite/replica.go", old: `deleted = ? WHERE id = ? AND " + versioned`, new: `deleted = ? WHERE id = ? AND version <= ?"`,
+		file: "store/sqlite/replica.go", old: `overwriteReplica + " AND " + versioned`, new: `overwriteReplica + " AND version <= ?"`,
 		pkg: "./store/sqlite",
 	},
 	{
@@ -177,7 +187,7 @@ var storeMutants = []mutant{
 	},
 	{
 		name: "writing goes on after a failed commit",
-		file: "store/sqlite/writer.go", old: "w.failed.Store(&stopped)", new: "_ = stopped",
+		file: "store/sqlite/writer.go", old: "w.failed.Swap(&stopped) == nil", new: "stopped != nil",
 		pkg: "./store/sqlite",
 	},
 	{

@@ -138,7 +138,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "repair moves rows back",
-		file: "replica/repair.go", old: "if stored > snapshot.Version {", new: "if false {",
+		file: "replica/repair.go", old: "if s.version > snapshot.Version {", new: "if false {",
 		pkg: "./replica", run: "Repair",
 	},
 	{
