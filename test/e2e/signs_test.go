@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"net/http"
 	"slices"
 	"strconv"
@@ -63,7 +64,7 @@ func (s *signs) look(ctx context.Context, processes []*process) {
 				unready++
 			case name == "lockstep_check_ok" && value == 0:
 				s.failed[strings.TrimSuffix(strings.TrimPrefix(labels, `check="`), `"}`)] = true
-			case slices.Contains(gauges, name):
+			case slices.Contains(gauges, name) && !math.IsNaN(value):
 				s.highest[name] = max(s.highest[name], value)
 			}
 		}
