@@ -24,7 +24,7 @@ type cursor struct {
 
 // selectRange selects the events behind one and up to another, the oldest
 // first.
-const selectRange = selectEvent + "WHERE seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3"
+const selectRange = scanEvents + "WHERE seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3"
 
 func (db *DB) cursor(ctx context.Context) (*cursor, error) {
 	c := &cursor{foreign: db.unreadable}

@@ -41,9 +41,6 @@ func TestNoRowFailsAList(t *testing.T) {
 	for table, row := range rows {
 		columns := strings.Split(row, ", ")
 		for i := range columns {
-			if strings.HasPrefix(columns[i], "keyHash") || strings.HasPrefix(columns[i], "key=") && table == "events" {
-				continue // of which one tells the other
-			}
 			for _, v := range []string{"NULL", "''", "'x'", "'1e3'", "'  5 '", "x''", "x'ff'", "x'31'", "-1", "9223372036854775807", "-9223372036854775808", "1.5", "1e300", "9e999", "-9e999", "-0.0", "'9223372036854775808'"} {
 				var names, values []string
 				for j, c := range columns {

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"modernc.org/sqlite"
+
 	"lockstep/event"
 	"lockstep/outbox"
 )
@@ -53,21 +55,25 @@ func (w *writer) insert(ctx context.Context, events []event.Event, at time.Time,
 }
 
 const (
-	// selectEvent has few columns because the engine takes its lock for each
+	// scanEvents has few columns because the engine takes its lock for each
 	// value: four columns less are a quarter of a scan. Nearly every event is
 	// locked and never failed: then the last one is lockedAt, else a history.
-	selectEvent = "SELECT seq, key, version, subject, occurredAt, payload, " + eventState
+	scanEvents = "SELECT seq, key, version, subject, occurredAt, payload, " + eventState + fromEvents
 
-	// listEvent leaves the payload out, but for its type.
-	listEvent = "SELECT seq, key, version, subject, occurredAt, CASE WHEN typeof(payload) IN ('blob', 'text') THEN x'' ELSE 0 END, " + eventState
+	// selectEvent has what the index knows the key by as well, and listEvent
+	// leaves the payload out, but for its type.
+	selectEvent = "SELECT seq, key, version, subject, occurredAt, payload, " + eventState + ", keyHash" + fromEvents
+	listEvent   = "SELECT seq, key, version, subject, occurredAt, CASE WHEN typeof(payload) IN ('blob', 'text') THEN x'' ELSE 0 END, " +
+		eventState + ", keyHash" + fromEvents
 
 	eventState = "" +
 		"CASE WHEN isLocked = 1 AND notBefore = 0 AND attempts = 0 THEN lockedAt" +
 		" WHEN 'blob' IN (typeof(isLocked), typeof(lockedAt), typeof(notBefore), typeof(attempts)) THEN '' ELSE json_object(" + // JSON holds no blob
 		"'isLocked', isLocked, 'lockedAt', lockedAt, 'notBefore', notBefore, 'attempts', attempts," +
 		" 'failures', json(CASE WHEN typeof(failures) = 'text' AND json_valid(failures) THEN failures ELSE '[]' END)" +
-		") END FROM events "
-	eventColumns = 7
+		") END"
+	fromEvents   = " FROM events "
+	eventColumns = 7 // of scanEvents
 
 	// isHead: no older version of the key waits.
 	isHead = "NOT EXISTS (SELECT 1 FROM events AS older WHERE older.keyHash = events.keyHash AND older.version < events.version AND older.key = events.key" +
@@ -78,7 +84,8 @@ const (
 	// type, whatever the schema says.
 	isEvent = "typeof(key) = 'text' AND typeof(version) = 'integer' AND typeof(subject) = 'text' AND typeof(payload) IN ('blob', 'text') AND isLocked IN (0, 1)" +
 		" AND typeof(notBefore) = 'integer' AND typeof(lockedAt) = 'integer' AND typeof(attempts) = 'integer'" +
-		" AND version BETWEEN 0 AND 9007199254740992" // event.MaxVersion
+		" AND version BETWEEN 0 AND 9007199254740992" + // event.MaxVersion
+		" AND keyHash = " + hashFunction + "(key)"
 	isForeign = "(" + isEvent + ") IS NOT TRUE" // also if a column is NULL
 )
 
@@ -108,10 +115,23 @@ func cutVersion(s string) (version int64, rest string, ok bool) {
 	return version, rest, ok
 }
 
-// keyHash is what the index knows a key by.
+// keyHash is what the index knows a key by. A row with another hash is found by
+// no key.
 func keyHash(key string) int64 { return int64(crc32.ChecksumIEEE([]byte(key))) }
 
-// scanEntry reads a row of selectEvent, event or not.
+// hashFunction is keyHash in SQL; NULL of what is no text.
+const hashFunction = "lockstep_key_hash"
+
+func init() {
+	sqlite.MustRegisterDeterministicScalarFunction(hashFunction, 1, func(_ *sqlite.FunctionContext, args []driver.Value) (driver.Value, error) {
+		if key, ok := args[0].(string); ok {
+			return keyHash(key), nil
+		}
+		return nil, nil
+	})
+}
+
+// scanEntry reads a row of selectEvent or listEvent, event or not.
 func scanEntry(row scanner) (outbox.Record, error) {
 	r, err := scanEvent(row)
 	var f *errForeign
@@ -134,17 +154,23 @@ func rowOf(id string) (seq int64, ok bool) {
 // is no event.
 func scanEvent(row scanner) (outbox.Record, error) {
 	var columns [eventColumns]driver.Value
-	var dest [eventColumns]any
+	var hash any
+	var dest [eventColumns + 1]any
 	for i := range columns {
 		dest[i] = (*any)(&columns[i]) // which takes a NULL
 	}
+	dest[eventColumns] = &hash
 	if err := row.Scan(dest[:]...); err != nil {
 		return outbox.Record{}, err
 	}
-	return eventOf(&columns)
+	r, err := eventOf(&columns)
+	if err == nil && hash != keyHash(r.Key) {
+		err = &errForeign{"keyHash is not that of key"}
+	}
+	return r, err
 }
 
-// eventOf makes a record of a row of selectEvent, whose bytes become its own.
+// eventOf makes a record of a row of scanEvents, whose bytes become its own.
 func eventOf(columns *[eventColumns]driver.Value) (r outbox.Record, err error) {
 	var key, version, subject bool
 	r.Position = integer(columns[0])
