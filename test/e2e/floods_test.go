@@ -146,7 +146,7 @@ func TestOrdersLiveThroughFloods(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			onlyLargeWithoutSoak(t, name)
 			onMongoDBInSoaks(t, func(t *testing.T, e engine) {
-				s := newSystem(t, e, floodGo)
+				s := newSystem(t, e, floodGo, "QUARANTINE_LIMIT=2000000") // all of it fits
 				bus := s.observeNothing(t)
 				usual := s.through(t, bus, massOf(f.n, 0, strings.Repeat("x", max(0, len(f.message(0))-100))))
 				s.orders.kept(t, "good events of that size")
