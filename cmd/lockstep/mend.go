@@ -17,11 +17,16 @@ import (
 
 // A comparison that fails is tried again after mendPause, later and later up
 // to mendLongest. The first one that nothing asked for comes after firstLook at
-// the latest: the owner may be starting too.
+// the latest: the owner may be starting too. After one that took long the next
+// that nothing asks for comes mendShare times as long later, but for mendRest:
+// rows that the owner does not have, which anybody can make, cost both services
+// a request or two each.
 const (
 	mendPause   = time.Second
 	mendLongest = time.Minute
 	firstLook   = time.Minute
+	mendShare   = 9
+	mendRest    = time.Hour
 )
 
 // mending compares a service with the owner of what it copies: when it is told
@@ -57,7 +62,7 @@ func (m *mending) done() {
 
 // run compares whenever it is wanted or due, until ctx ends.
 func (m *mending) run(ctx context.Context) error {
-	for wait := min(m.every, firstLook); ; wait = m.every {
+	for wait := min(m.every, firstLook); ; {
 		due := time.NewTimer(wait + rand.N(wait/8)) // not all processes at once
 		cause := replica.ByLook
 		select {
@@ -67,19 +72,22 @@ func (m *mending) run(ctx context.Context) error {
 		case <-due.C:
 		}
 		due.Stop()
-		m.try(ctx, cause)
+		took := m.try(ctx, cause)
 		if ctx.Err() != nil {
 			return nil
 		}
+		wait = max(m.every, min(mendShare*took, mendRest))
 	}
 }
 
-// try compares until a comparison succeeds or ctx ends.
-func (m *mending) try(ctx context.Context, cause replica.Cause) {
+// try compares until a comparison succeeds or ctx ends, and returns how long the
+// last one took.
+func (m *mending) try(ctx context.Context, cause replica.Cause) time.Duration {
 	for wait := mendPause; ctx.Err() == nil; wait = min(2*wait, mendLongest) {
+		began := time.Now()
 		err := m.mend(ctx, cause)
 		if err == nil || ctx.Err() != nil {
-			return
+			return time.Since(began)
 		}
 		m.log.WarnContext(ctx, "comparison with the owner is tried again", "what", m.what, "in", wait, "err", err)
 		pause := time.NewTimer(wait + rand.N(wait/4))
@@ -89,6 +97,7 @@ func (m *mending) try(ctx context.Context, cause replica.Cause) {
 		}
 		pause.Stop()
 	}
+	return 0
 }
 
 // level is how loud a comparison is told of: nothing is said of one that nobody

@@ -212,13 +212,7 @@ func eventOf(columns *[eventColumns]driver.Value) (r outbox.Record, err error) {
 // integer returns a whole number, 0 if v is none.
 func integer(v any) int64 { n, _ := v.(int64); return n }
 
-// list returns the events among the rows of a query.
-func (s *Outbox) list(ctx context.Context, query string, args ...any) ([]outbox.Record, error) {
-	found, err := all(ctx, s.db.read, scanEntry, query, args...)
-	return s.db.events(found), err
-}
-
-// page is list up to the size of a page.
+// page returns the events among the rows of a query, up to the size of a page.
 func (s *Outbox) page(ctx context.Context, query string, args ...any) ([]outbox.Record, error) {
 	size := 0
 	found, err := while(ctx, s.db.read, scanEntry, func(r outbox.Record) bool {
