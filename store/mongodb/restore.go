@@ -141,9 +141,9 @@ func (db *DB) there(ctx context.Context) (map[string]bson.Binary, error) {
 
 // irreplaceable returns those of the collections whose loss cannot be made good.
 func (db *DB) irreplaceable(there map[string]bson.Binary) map[string]bson.Binary {
-	names := []string{ordersName, locksName, paymentsName}
+	names := []string{ordersName, paymentsName}
 	if db.opts.Replica != ticketsName {
-		names = append(names, ticketsName)
+		names = append(names, ticketsName, locksName)
 	}
 	uuids := map[string]bson.Binary{}
 	for _, name := range names {

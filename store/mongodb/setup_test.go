@@ -156,6 +156,9 @@ func TestTheOrdersServiceHasItsReplicaInTickets(t *testing.T) {
 	set := mongotest.Shared(t)
 	name := set.Database(t)
 	db := open(t, set.URI(name), mongodb.Options{Replica: "tickets"})
+	if err := mongodb.Restore(db, t.Context()); err != nil {
+		t.Errorf("a look at it: %v", err)
+	}
 	if err := db.Ping(t.Context()); err != nil {
 		t.Error(err)
 	}
