@@ -41,8 +41,11 @@ func (c *cursor) open(ctx context.Context, db *DB) (err error) {
 	if c.conn, err = c.pool.Conn(ctx); err != nil {
 		return err
 	}
-	return c.conn.Raw(func(conn any) (err error) {
-		c.statement, err = conn.(driver.ConnPrepareContext).PrepareContext(ctx, selectRange)
+	return c.conn.Raw(func(conn any) error {
+		s, err := conn.(driver.ConnPrepareContext).PrepareContext(ctx, selectRange)
+		if err == nil { // with an error s is the driver's nil, which is none of ours
+			c.statement = s
+		}
 		return err
 	})
 }

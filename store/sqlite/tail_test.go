@@ -58,3 +58,15 @@ func TestCommitWakesTheTailAtOnce(t *testing.T) {
 		t.Errorf("%d commits took %v to be heard of: the tail is not woken", commits, took)
 	}
 }
+
+// A file that is locked, or has lost the table, lets nobody prepare a statement.
+// Case 10.16.
+func TestATailThatCannotBeOpenedIsAnError(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "store.db")
+	db := openFile(t, path)
+	foreign(t, path, "DROP TABLE events")
+	if tail, err := db.Outbox().Tail(t.Context()); err == nil {
+		t.Errorf("a tail of no table: %v", tail)
+	}
+}
