@@ -17,14 +17,15 @@ import (
 
 // A comparison that fails is tried again after mendPause, later and later up
 // to mendLongest. The first one that nothing asked for comes after firstLook at
-// the latest: the owner may be starting too. After one that took long the next
-// that nothing asks for comes mendShare times as long later, but for mendRest:
-// rows that the owner does not have, which anybody can make, cost both services
-// a request or two each.
+// the latest: the owner may be starting too. After one that took longer than
+// mendLong the next that nothing asks for comes mendShare times as long later, at
+// most mendRest: rows that the owner does not have, which anybody can make, cost
+// both services a request or two each.
 const (
 	mendPause   = time.Second
 	mendLongest = time.Minute
 	firstLook   = time.Minute
+	mendLong    = 10 * time.Second
 	mendShare   = 9
 	mendRest    = time.Hour
 )
@@ -76,7 +77,9 @@ func (m *mending) run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		wait = max(m.every, min(mendShare*took, mendRest))
+		if wait = m.every; took > mendLong {
+			wait = max(wait, min(mendShare*took, mendRest))
+		}
 	}
 }
 

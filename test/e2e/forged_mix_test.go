@@ -32,7 +32,7 @@ func TestForgedEventsInAnyMixHaveAWayBack(t *testing.T) {
 		"released before it is locked":   {{"order:cancelled", "a"}, {"order:created", "a"}},
 		"deleted and locked":             {{"ticket:deleted", `"version":1`}, {"order:created", "a"}},
 	}
-	onEachEngine(t, func(t *testing.T, e engine) {
+	onMongoDBInSoaks(t, func(t *testing.T, e engine) {
 		s := newSystem(t, e, "COMPARE_EVERY=5s", "HOLD_FOR=2s")
 		bus := s.observe(t)
 		ids := map[string]string{}

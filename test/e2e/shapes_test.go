@@ -22,7 +22,7 @@ func shapes() []string {
 // taken back by the operator, and stops nothing.
 func TestForgedIDsOfAnyShapeHaveAWayBack(t *testing.T) {
 	t.Parallel()
-	onEachEngine(t, func(t *testing.T, e engine) {
+	onMongoDBInSoaks(t, func(t *testing.T, e engine) {
 		s := newSystem(t, e, "COMPARE_EVERY=5s")
 		bus := s.observe(t)
 		target := s.create(t, "ann@example.com").id()
