@@ -143,15 +143,20 @@ func (l *Log) counted(sent Incident, failed error) {
 func (l *Log) claimUnwritten(limit int) []Incident {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now := l.now()
 	var claimed []Incident
 	for _, p := range l.pending {
-		if len(claimed) < limit && p.unwritten && !p.taken && p.Told == ToldNothing && !p.NotifyAt.After(now) {
+		if len(claimed) < limit && !p.taken && l.toTell(p) {
 			p.taken = true
 			claimed = append(claimed, p.Incident)
 		}
 	}
 	return claimed
+}
+
+// toTell reports whether people are to be told of p from memory now. A store that
+// hangs would have it at every such moment, so it is told before it is recorded.
+func (l *Log) toTell(p *pending) bool {
+	return l.opts.Notifier != nil && p.unwritten && p.Told == ToldNothing && !p.NotifyAt.After(l.now())
 }
 
 func (l *Log) settleUnwritten(sent Incident, failed error) {

@@ -21,23 +21,24 @@ type pending struct {
 // record records what waits, until ctx ends.
 func (l *Log) record(ctx context.Context) {
 	for {
-		l.flush(ctx)
+		l.flush(ctx, (*Log).toTell)
 		if !wait(ctx, recordTick, l.changed) {
 			break
 		}
 	}
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	l.flush(last)
+	l.flush(last, func(*Log, *pending) bool { return false })
 }
 
 // flush records what waits, the oldest first. When the store refuses, the rest
 // is left for the next time, and to be told from memory. An incident that is in
-// conflict with what other hands wrote keeps no other back.
-func (l *Log) flush(ctx context.Context) {
+// conflict with what other hands wrote keeps no other back, and what except names
+// is left alone.
+func (l *Log) flush(ctx context.Context, except func(*Log, *pending) bool) {
 	waiting := l.snapshot()
 	for _, p := range waiting {
-		p, ok := l.take(p.Key())
+		p, ok := l.take(p.Key(), except)
 		if !ok {
 			continue
 		}
@@ -59,12 +60,12 @@ func (l *Log) flush(ctx context.Context) {
 }
 
 // take returns what waits under key, for the caller alone until it gives it
-// back; false if somebody else has it.
-func (l *Log) take(key string) (pending, bool) {
+// back; false if somebody else has it, or is to have it before.
+func (l *Log) take(key string, except func(*Log, *pending) bool) (pending, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	p := l.pending[key]
-	if p == nil || p.taken {
+	if p == nil || p.taken || except(l, p) {
 		return pending{}, false
 	}
 	p.taken = true
