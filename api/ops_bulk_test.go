@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"lockstep/event"
@@ -126,7 +127,7 @@ func TestOpsRetriesManyAndSaysWhatIsLeft(t *testing.T) {
 type slow struct{ shelf }
 
 func (slow) Retry(context.Context, string) error {
-	time.Sleep(time.Second) // what is tried is how long all of it takes
+	time.Sleep(time.Second) // of a test's clock
 	return nil
 }
 
@@ -134,18 +135,20 @@ func (slow) Retry(context.Context, string) error {
 // takes for one.
 func TestOpsAppliesAsManyAsItCanInTime(t *testing.T) {
 	t.Parallel()
-	f, h := newOps(t, func(o *OpsOptions) { o.Services[0].Listeners = []Listener{slow{}} })
-	f.fill(t, listeners.TooEarly, bulkPage)
-	began := time.Now()
-	got := local(t, h, http.MethodPost, quarantinePath+"/retry?reason=too_early")
-	var sum retried
-	if err := json.Unmarshal([]byte(got.body), &sum); err != nil || got.status != 200 {
-		t.Fatalf("%d %s, %v", got.status, got.body, err)
-	}
-	if sum.Retried == 0 || sum.Retried%bulkRetries != 0 || sum.Retried == bulkPage || time.Since(began) > answerWithin {
-		t.Errorf("%d applied in %v, want some of %d in time", sum.Retried, time.Since(began), bulkPage)
-	}
-	if want := fmt.Sprintf("too_early-%04d", sum.Retried-1); sum.Next != want {
-		t.Errorf("it goes on behind %q, want %q", sum.Next, want)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		f, h := newOps(t, func(o *OpsOptions) { o.Services[0].Listeners = []Listener{slow{}} })
+		f.fill(t, listeners.TooEarly, bulkPage)
+		began := time.Now()
+		got := local(t, h, http.MethodPost, quarantinePath+"/retry?reason=too_early")
+		var sum retried
+		if err := json.Unmarshal([]byte(got.body), &sum); err != nil || got.status != 200 {
+			t.Fatalf("%d %s, %v", got.status, got.body, err)
+		}
+		if sum.Retried == 0 || sum.Retried%bulkRetries != 0 || sum.Retried == bulkPage || time.Since(began) > answerWithin {
+			t.Errorf("%d applied in %v, want some of %d in time", sum.Retried, time.Since(began), bulkPage)
+		}
+		if want := fmt.Sprintf("too_early-%04d", sum.Retried-1); sum.Next != want {
+			t.Errorf("it goes on behind %q, want %q", sum.Next, want)
+		}
+	})
 }

@@ -216,7 +216,8 @@ func (b *Broker) free() float64 {
 	return free
 }
 
-// ask has the server answer one of its monitoring pages.
+// ask has the server answer one of its monitoring pages, which nothing interrupts:
+// a scrape has no context to give.
 func ask(handle http.HandlerFunc, path string, page any) error {
 	r, err := http.NewRequestWithContext(context.Background(), http.MethodGet, path, nil)
 	if err != nil {
