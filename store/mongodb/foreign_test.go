@@ -10,17 +10,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.mongodb.org/mongo-driver/v2/bson"
-	"golang.org/x/sync/errgroup"
 
 	"lockstep/event"
 	"lockstep/incident"
-	"lockstep/listeners"
 	"lockstep/order"
-	"lockstep/outbox"
 	"lockstep/replica"
 	"lockstep/store/mongodb"
 	"lockstep/test/mongotest"
@@ -245,86 +241,6 @@ func wantErr(t *testing.T, got, want error) {
 	}
 }
 
-// Case 10.7: an overdue order is found whatever type its time has, and one that
-// does not say when it ends is found and not taken for overdue.
-func TestOverdueOrdersOfForeignTimesAreFound(t *testing.T) {
-	t.Parallel()
-	set := mongotest.Shared(t)
-	name := set.Database(t)
-	db := open(t, set.URI(name), mongodb.Options{})
-	now := time.Now()
-	past, future := now.Add(-time.Hour).UTC().Truncate(time.Millisecond), now.Add(time.Hour)
-	want := map[string]time.Time{}
-	for _, c := range []struct {
-		expiresAt any
-		want      time.Time
-		isFound   bool
-	}{
-		{past, past, true},
-		{past.Format(time.RFC3339Nano), past, true},
-		{past.UnixMilli(), past, true},
-		{float64(past.UnixMilli()), past, true},
-		{nil, time.Time{}, true},
-		{bson.Null{}, time.Time{}, true},
-		{"tomorrow", time.Time{}, true},
-		{math.NaN(), time.Time{}, true},
-		{true, time.Time{}, true},
-		{bson.D{{Key: "at", Value: past}}, time.Time{}, true},
-		{future, time.Time{}, false},
-		{future.Format(time.RFC3339Nano), time.Time{}, false},
-		{future.UnixMilli(), time.Time{}, false},
-	} {
-		id := bson.NewObjectID()
-		doc := with(bson.D{{Key: "_id", Value: id}, {Key: "userId", Value: "bob"}, {Key: "status", Value: "created"}, {Key: "version", Value: 0},
-			{Key: "ticket", Value: bson.NewObjectID()}}, "expiresAt", c.expiresAt)
-		if _, err := set.Client().Database(name).Collection("orders").InsertOne(t.Context(), doc); err != nil {
-			t.Fatal(err)
-		}
-		if c.isFound {
-			want[id.Hex()] = c.want
-		}
-	}
-	got := map[string]time.Time{}
-	for d, err := range db.Orders().Expired(t.Context(), now) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		got[d.OrderID] = d.ExpiresAt
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("overdue orders (-want +got):\n%s", diff)
-	}
-}
-
-// Case 10.7: the list of a user has what a single read gives them.
-func TestOrdersOfForeignUserIDsAreListed(t *testing.T) {
-	t.Parallel()
-	set := mongotest.Shared(t)
-	name := set.Database(t)
-	db := open(t, set.URI(name), mongodb.Options{})
-	bob := bson.NewObjectID()
-	for _, c := range []struct {
-		userID any
-		reads  string
-	}{{bob, bob.Hex()}, {bob.Hex(), bob.Hex()}, {7, "7"}, {7.0, "7"}, {"7", "7"}} {
-		doc := bson.D{{Key: "userId", Value: c.userID}, {Key: "status", Value: "created"}, {Key: "ticket", Value: bson.NewObjectID()}, {Key: "createdAt", Value: "noon"}}
-		if _, err := set.Client().Database(name).Collection("orders").InsertOne(t.Context(), doc); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for user, want := range map[string]int{bob.Hex(): 2, "7": 3, "07": 0} {
-		n := 0
-		for o, err := range db.Orders().Orders(t.Context(), user) {
-			if n++; err != nil || o.UserID != user {
-				t.Errorf("order %+v, %v", o, err)
-			}
-		}
-		if n != want {
-			t.Errorf("%d orders of %s, want %d", n, user, want)
-		}
-	}
-}
-
 // Case 10.7: what no part of the program reads makes nothing unreadable; what
 // only it writes is read as it writes it.
 func TestFieldsThatNobodyReadsAreNotRead(t *testing.T) {
@@ -365,174 +281,6 @@ func TestFieldsThatNobodyReadsAreNotRead(t *testing.T) {
 	}
 }
 
-// Case 10.4: the unique index takes the text of an ObjectId for another ticket.
-func TestATicketIsNotSoldBesideAnOrderThatNamesItInAText(t *testing.T) {
-	t.Parallel()
-	set := mongotest.Shared(t)
-	name := set.Database(t)
-	db := open(t, set.URI(name), mongodb.Options{})
-	orders := set.Client().Database(name).Collection("orders")
-	taken, free := bson.NewObjectID().Hex(), bson.NewObjectID().Hex()
-	foreign := bson.NewObjectID()
-	if _, err := orders.InsertOne(t.Context(), bson.D{{Key: "_id", Value: foreign}, {Key: "userId", Value: "bob"}, {Key: "status", Value: "complete"}, {Key: "ticket", Value: taken}}); err != nil {
-		t.Fatal(err)
-	}
-	buy := func(ticketID string) error {
-		now := order.Order{ID: bson.NewObjectID().Hex(), UserID: "ann", Status: order.Created, TicketID: ticketID, ExpiresAt: time.Now()}
-		return db.Orders().Commit(t.Context(), order.Change{Now: now})
-	}
-	var all errgroup.Group
-	for range 8 {
-		all.Go(func() error { return buy(bson.NewObjectID().Hex()) })
-		all.Go(func() error {
-			if err := buy(taken); !errors.Is(err, order.ErrReserved) {
-				return fmt.Errorf("a sold ticket: %w", err)
-			}
-			return nil
-		})
-	}
-	if err := all.Wait(); err != nil {
-		t.Error(err)
-	}
-	if err := buy(free); err != nil {
-		t.Error(err)
-	}
-	if o, err := db.Orders().Order(t.Context(), foreign.Hex()); err != nil || o.TicketID != taken {
-		t.Errorf("order %+v, %v", o, err)
-	}
-}
-
-// Case 10.7: what has an _id by which nobody finds it is in no list, and named.
-func TestDocumentsOfForeignIDsAreNamed(t *testing.T) {
-	t.Parallel()
-	set := mongotest.Shared(t)
-	name := set.Database(t)
-	var log bytes.Buffer
-	registry := prometheus.NewRegistry()
-	db := open(t, set.URI(name), mongodb.Options{Log: slog.New(slog.NewTextHandler(&log, nil)), Registerer: registry})
-	data := set.Client().Database(name)
-	twin := bson.NewObjectID()
-	odd := []any{
-		bson.MinKey{}, bson.Null{}, 5, int64(6), 7.5, decimal(t, "8"), math.NaN(), "", twin.Hex(), bson.Symbol("s"), bson.D{{Key: "a", Value: 1}},
-		bson.Binary{Subtype: 4, Data: bytes.Repeat([]byte{7}, 16)}, true, false, time.Now(), bson.Timestamp{T: 1},
-	}
-	records := map[string]bson.D{
-		"tickets": canonicalTicket, "replica": nodeCopy,
-		"orders": {{Key: "userId", Value: "bob"}, {Key: "status", Value: "cancelled"}, {Key: "ticket", Value: "t"}},
-		"locks":  {{Key: "ticketId", Value: "t"}, {Key: "state", Value: "released"}},
-	}
-	others := map[string]bson.D{
-		"quarantine": {{Key: "queueGroup", Value: "g"}, {Key: "payload", Value: "x"}},
-		"payments":   {{Key: "reason", Value: "paid_twice"}, {Key: "open", Value: true}, {Key: "orderId", Value: "o"}, {Key: "paymentId", Value: "p"}},
-	}
-	insert := func(c string, id any, doc bson.D) {
-		t.Helper()
-		if _, err := data.Collection(c).InsertOne(t.Context(), append(bson.D{{Key: "_id", Value: id}}, doc...)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for c, doc := range records {
-		for _, id := range append([]any{twin, "text"}, odd...) {
-			insert(c, id, doc)
-		}
-	}
-	for c, doc := range others {
-		insert(c, "o:p", doc)
-		for _, id := range odd {
-			if id != "" && id != twin.Hex() && id != bson.Symbol("s") {
-				insert(c, id, doc)
-			}
-		}
-		insert(c, twin, doc)
-	}
-	want := []string{twin.Hex(), "text"}
-	wantIDs := func(what string, err error, got ...string) {
-		t.Helper()
-		if diff := cmp.Diff(want, got); diff != "" || err != nil {
-			t.Errorf("%s: %v (-want +got):\n%s", what, err, diff)
-		}
-	}
-	tickets, err := db.Tickets().Page(t.Context(), "", 100)
-	wantIDs("tickets", err, idsOf(tickets, func(t ticket.Ticket) string { return t.ID })...)
-	rows, err := db.Replica().Page(t.Context(), "", 100)
-	wantIDs("rows", err, idsOf(rows, func(r replica.Row) string { return r.ID })...)
-	orders, err := db.Orders().Page(t.Context(), "", 100)
-	wantIDs("orders", err, idsOf(orders, func(o order.Order) string { return o.ID })...)
-	locks, err := db.Tickets().Locks(t.Context(), "", 100)
-	wantIDs("locks", err, idsOf(locks, func(l ticket.Lock) string { return l.OrderID })...)
-	want = []string{"o:p"}
-	set1, _, err := db.Quarantine().List(t.Context(), listeners.Filter{}, "", 100)
-	wantIDs("quarantine", err, idsOf(set1, func(q listeners.Quarantined) string { return q.ID })...)
-	refunds, err := db.Orders().Refunds(t.Context(), true, "", 100)
-	wantIDs("refunds", err, idsOf(refunds, order.Payment.ID)...)
-	for c, n := range map[string]int{
-		"tickets": len(odd), "replica": len(odd), "orders": len(odd), "locks": len(odd), "quarantine": len(odd) - 2, "payments": len(odd) - 2,
-	} {
-		got := strings.Count(log.String(), "table="+c+" ")
-		if got != n {
-			t.Errorf("%s: %d documents are named, want %d", c, got, n)
-		}
-	}
-}
-
-func idsOf[T any](all []T, id func(T) string) []string {
-	var ids []string
-	for _, v := range all {
-		ids = append(ids, id(v))
-	}
-	return ids
-}
-
-// Case 10.3: keys of which nothing is an event hide no key behind them, and a
-// history that is none is replaced.
-func TestForeignKeysHideNoEvent(t *testing.T) {
-	t.Parallel()
-	set := mongotest.Shared(t)
-	name := set.Database(t)
-	db := open(t, set.URI(name), mongodb.Options{Log: slog.New(slog.DiscardHandler)})
-	const limit = 10
-	docs := []any{
-		bson.D{{Key: "_id", Value: 1}}, bson.D{{Key: "_id", Value: 2}, {Key: "key", Value: 7}},
-		bson.D{
-			{Key: "_id", Value: "z:1:s"}, {Key: "key", Value: "z"}, {Key: "version", Value: 1}, {Key: "subject", Value: "s"}, {Key: "payload", Value: "{}"},
-			{Key: "failureCount", Value: bson.D{{Key: "$gt", Value: 1}}},
-		},
-	}
-	for i := range 3*limit + 1 {
-		docs = append(docs, bson.D{{Key: "_id", Value: fmt.Sprint("x", i)}, {Key: "key", Value: fmt.Sprint("k", i)}, {Key: "version", Value: []any{"1", -1, nil}[i%3]}})
-	}
-	insert(t, set, name, docs...)
-	got, err := db.Outbox().Stale(t.Context(), time.Now(), time.Now().Add(time.Hour), limit)
-	if err != nil || len(got) != 1 || got[0].ID() != "z:1:s" {
-		t.Errorf("stale %v, %v, want the one event", got, err)
-	}
-	failed, err := db.Outbox().Fail(t.Context(), "z:1:s", outbox.Failure{Class: outbox.Rejected}, time.Now())
-	if err != nil || failed.Failures.Total != 1 {
-		t.Errorf("failed %+v, %v", failed, err)
-	}
-}
-
-// Case 10.3: an event that other hands spoil is counted by processes that follow
-// no stream, and said to be what it is.
-func TestASpoiledEventIsCounted(t *testing.T) {
-	t.Parallel()
-	set := mongotest.Shared(t)
-	name := set.Database(t)
-	var log bytes.Buffer
-	db := open(t, set.URI(name), mongodb.Options{Log: slog.New(slog.NewTextHandler(&log, nil))})
-	create(t.Context(), t, db)
-	if _, err := set.Client().Database(name).Collection("events").UpdateOne(t.Context(), bson.D{}, bson.D{{Key: "$set", Value: bson.D{{Key: "isLocked", Value: "yes"}}}}); err != nil {
-		t.Fatal(err)
-	}
-	stats, err := db.Outbox().Stats(t.Context())
-	if err != nil || stats.Unreadable != 1 || stats.Pending != 1 {
-		t.Errorf("stats %+v, %v", stats, err)
-	}
-	if !strings.Contains(log.String(), "isLocked is no boolean") {
-		t.Errorf("the log does not say why: %s", log.String())
-	}
-}
-
 // Case 10.7: one foreign document keeps no service from starting, and no
 // incident from being counted.
 func TestForeignDocumentsKeepNothingFromStarting(t *testing.T) {
@@ -565,25 +313,6 @@ func TestForeignDocumentsKeepNothingFromStarting(t *testing.T) {
 	all, err := db.Incidents().List(t.Context(), incident.Query{Limit: 10})
 	if err != nil || len(all) != 1 || all[0].ID != "1" {
 		t.Errorf("incidents %+v, %v, want the one with a text as its id", all, err)
-	}
-}
-
-// Case 10.4: the tickets that are sold twice are named whatever their ids are.
-func TestSoldTwiceNamesTicketsOfAnyID(t *testing.T) {
-	t.Parallel()
-	set := mongotest.Shared(t)
-	name := set.Database(t)
-	orders := set.Client().Database(name).Collection("orders")
-	for _, ticketID := range []any{nil, 7, "t"} {
-		for range 2 {
-			if _, err := orders.InsertOne(t.Context(), bson.D{{Key: "status", Value: "created"}, {Key: "ticket", Value: ticketID}}); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	_, err := mongodb.Open(t.Context(), set.URI(name), mongodb.Options{Log: slog.New(slog.DiscardHandler)})
-	if err == nil || !strings.Contains(err.Error(), "several active orders (null, {\"$numberInt\":\"7\"}, t)") {
-		t.Errorf("open: %v, want the tickets to be named", err)
 	}
 }
 
