@@ -20,9 +20,13 @@ import (
 	"lockstep/store/mongodb"
 	"lockstep/store/sqlite"
 	"lockstep/test/mongotest"
+	"lockstep/test/spawn"
 )
 
-func TestMain(m *testing.M) { os.Exit(mongotest.Run(m)) }
+func TestMain(m *testing.M) {
+	spawn.Overlap(6)
+	os.Exit(mongotest.Run(m))
+}
 
 // onEachEngine runs a test on a fresh store of every engine.
 func onEachEngine(t *testing.T, test func(t *testing.T, s incident.Store)) {

@@ -21,9 +21,13 @@ import (
 	"lockstep/replica"
 	"lockstep/store/sqlite"
 	"lockstep/test/brokertest"
+	"lockstep/test/spawn"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	spawn.Overlap(6)
+	goleak.VerifyTestMain(m)
+}
 
 // patience bounds every wait of these tests.
 const patience = 30 * time.Second

@@ -19,8 +19,14 @@ import (
 	"lockstep/outbox"
 	"lockstep/store/sqlite"
 	"lockstep/test/brokertest"
+	"lockstep/test/spawn"
 	"lockstep/ticket"
 )
+
+func TestMain(m *testing.M) {
+	spawn.Overlap(6)
+	os.Exit(m.Run())
+}
 
 // This file is how tests get a real SQLite file and a real broker.
 

@@ -123,7 +123,7 @@ func (m moody) Publish(e event.Event, done func(error)) {
 
 func TestRandomFailuresKeepEveryKeyInOrder(t *testing.T) {
 	t.Parallel()
-	tickets, versions := 200, 10
+	tickets, versions := 60, 10
 	if soak {
 		tickets, versions = 1000, 100
 	}

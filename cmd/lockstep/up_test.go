@@ -15,9 +15,13 @@ import (
 
 	"lockstep/api"
 	"lockstep/test/mongotest"
+	"lockstep/test/spawn"
 )
 
-func TestMain(m *testing.M) { os.Exit(mongotest.Run(m)) }
+func TestMain(m *testing.M) {
+	spawn.Overlap(6)
+	os.Exit(mongotest.Run(m))
+}
 
 // running is an up in this process.
 type running struct {

@@ -99,6 +99,13 @@ func (d *dialled) over() {
 	}
 }
 
+// idlers is how many connections are idle.
+func (a *Listener) idlers() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.idle.Len()
+}
+
 // waitFor waits until something holds.
 func waitFor(t *testing.T, what string, holds func() bool) {
 	t.Helper()
@@ -258,6 +265,7 @@ func TestWhatIsIdleMakesRoom(t *testing.T) {
 	served := dial(t, a)
 	served.send("GET /a HTTP/1.1\r\n" + host + "\r\n")
 	served.answer()
+	waitFor(t, "it is idle, and for longer than the others", func() bool { return a.idlers() == 1 })
 	silent, slow := dial(t, a), dial(t, a)
 	slow.send("GET /b HTTP/1.1\r\nHos")
 	waitFor(t, "three are open", func() bool { return a.Open() == 3 })

@@ -15,6 +15,7 @@ import (
 	"lockstep/event"
 	"lockstep/store/mongodb"
 	"lockstep/test/mongotest"
+	"lockstep/test/spawn"
 	"lockstep/test/storetest"
 )
 
@@ -23,6 +24,7 @@ func TestMain(m *testing.M) {
 		fmt.Println(victim(context.Background(), what)) // reached only if it could not be held up
 		os.Exit(1)
 	}
+	spawn.Overlap(6)
 	os.Exit(mongotest.Run(m))
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -88,11 +89,17 @@ func (db *DB) checkServer(ctx context.Context, o *options.ClientOptions) error {
 
 // diagnose asks each host by itself why no primary was found.
 func diagnose(ctx context.Context, o *options.ClientOptions, failed error) error {
+	said, errs := make([]hello, len(o.Hosts)), make([]error, len(o.Hosts))
+	var asked sync.WaitGroup
+	for i, host := range o.Hosts {
+		asked.Go(func() { said[i], errs[i] = ask(ctx, o, host) })
+	}
+	asked.Wait()
 	var silent []string
-	for _, host := range o.Hosts {
-		h, err := ask(ctx, o, host)
+	for i, host := range o.Hosts {
+		h := said[i]
 		switch {
-		case err != nil:
+		case errs[i] != nil:
 			silent = append(silent, host)
 			continue
 		case h.unfit(host) != nil:
@@ -112,7 +119,7 @@ func diagnose(ctx context.Context, o *options.ClientOptions, failed error) error
 
 // ask says hello to one host, whatever set it belongs to, without logging in.
 func ask(ctx context.Context, o *options.ClientOptions, host string) (h hello, err error) {
-	const patience = 2 * time.Second
+	const patience = 5 * time.Second // a busy server takes its time
 	direct := options.Client().SetHosts([]string{host}).SetDirect(true).SetTLSConfig(o.TLSConfig).SetTimeout(patience)
 	client, err := mongo.Connect(direct)
 	if err != nil {

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"flag"
 	"os"
 	"testing"
 	"time"
@@ -13,10 +12,7 @@ import (
 // TestMain runs more tests at once than there are processors: they wait, for
 // looks that come every few seconds and for processes to start.
 func TestMain(m *testing.M) {
-	const atOnce = "6"
-	if err := flag.Set("test.parallel", atOnce); err != nil {
-		panic(err)
-	}
+	spawn.Overlap(6)
 	os.Exit(spawn.Run(func() int { return mongotest.Run(m) }))
 }
 

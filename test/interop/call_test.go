@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -23,10 +22,7 @@ const jwtKey = "a key for tests only"
 // TestMain runs more tests at once than there are processors: they wait, for
 // orders to expire and for processes to start.
 func TestMain(m *testing.M) {
-	const atOnce = "4"
-	if err := flag.Set("test.parallel", atOnce); err != nil {
-		panic(err)
-	}
+	spawn.Overlap(4)
 	os.Exit(spawn.Run(func() int { return mongotest.Run(m) }))
 }
 
