@@ -57,7 +57,7 @@ func (m *Member) Restart(t testing.TB) {
 // Freeze stops the member in its tracks: its connections stay open and silent.
 func (m *Member) Freeze(t testing.TB) {
 	t.Helper()
-	if err := m.process.Signal(syscall.SIGSTOP); err != nil {
+	if err := m.process.Freeze(); err != nil {
 		t.Fatalf("freeze member %s: %v", m.Address, err)
 	}
 }

@@ -59,6 +59,15 @@ func (c *Child) Signal(s syscall.Signal) error {
 	return nil
 }
 
+// Freeze stops the child in its tracks and waits until it stands still: all of
+// its threads run on until one of them has been told.
+func (c *Child) Freeze() error {
+	if err := c.Signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	return c.untilStopped()
+}
+
 // Kill ends the child at once, frozen or not, and waits until it is gone.
 func (c *Child) Kill() {
 	_ = c.command.Process.Kill() // its only error says that it has ended

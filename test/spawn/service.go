@@ -86,7 +86,7 @@ func (s *Service) Kill() { s.child.Kill() }
 // connections stay open and silent.
 func (s *Service) Freeze(t testing.TB) {
 	t.Helper()
-	if err := s.child.Signal(syscall.SIGSTOP); err != nil {
+	if err := s.child.Freeze(); err != nil {
 		t.Fatal(err)
 	}
 }

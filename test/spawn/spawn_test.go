@@ -95,8 +95,11 @@ func TestAChildEndsWhenItIsKilledAlsoFrozen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := child.Signal(syscall.SIGSTOP); err != nil {
+	if err := child.Freeze(); err != nil {
 		t.Fatal(err)
+	}
+	if status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", child.PID())); err == nil && !strings.Contains(string(status), "T (stopped)") {
+		t.Errorf("it goes on: %s", status)
 	}
 	child.Kill()
 	if err := child.Err(); err == nil || !strings.Contains(err.Error(), "killed") {
