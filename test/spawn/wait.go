@@ -15,18 +15,18 @@ func Until(t testing.TB, what string, holds func() bool) {
 }
 
 // Within waits until something holds, and ends the test if it does not within
-// the limit.
+// the limit. It looks the less often the longer it takes: looks that ask a
+// service keep both processors from those who are waited for.
 func Within(t testing.TB, limit time.Duration, what string, holds func() bool) {
 	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	deadline := time.After(limit)
+	const shortest, longest = 5 * time.Millisecond, 100 * time.Millisecond
+	began := time.Now()
 	for !holds() {
-		select {
-		case <-tick.C:
-		case <-deadline:
+		waited := time.Since(began)
+		if waited > limit {
 			t.Fatalf("not within %v: %s", limit, what)
 		}
+		<-time.After(min(max(waited/10, shortest), longest))
 	}
 }
 
