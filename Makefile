@@ -21,8 +21,8 @@ test: ## all tests (MongoDB's need `make mongod` once, or MONGO_URI)
 	go test ./...
 
 .PHONY: race
-race: ## all tests that run our code in their own process, with the race detector, in random order
-	go test -race -shuffle=on -timeout 30m $$(go list ./... | grep -vE '/test/(attack|e2e|interop)$$')
+race: ## all tests that run our code in their own process, with the race detector, in random order, properties in short
+	go test -race -short -gcflags=modernc.org/sqlite/lib=-race=false -shuffle=on -timeout 30m $$(go list ./... | grep -vE '/test/(attack|e2e|interop)$$')
 
 .PHONY: lint
 lint: $(TOOLS)/staticcheck ## gofmt, vet, staticcheck, module hygiene

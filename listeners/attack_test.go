@@ -39,8 +39,11 @@ func TestALegitimateEventBehindAFloodIsNotKeptWaiting(t *testing.T) {
 	} {
 		t.Run(f.name, func(t *testing.T) {
 			n := f.short
-			if os.Getenv("LOCKSTEP_SOAK") != "" {
+			switch {
+			case os.Getenv("LOCKSTEP_SOAK") != "":
 				n = f.long
+			case testing.Short():
+				n /= 5
 			}
 			good := takes(t, n, func(i int) event.Event {
 				e := f.message(i)

@@ -79,7 +79,7 @@ func TestHintsThatNoMemberSendsAreIgnored(t *testing.T) {
 		}
 		return data
 	}
-	const many = 2_000
+	const many = 20
 	for i := range many {
 		h.hear(say(hint{Member: "peer", Wanted: []want{{Key: fmt.Sprint(i, strings.Repeat("k", 900_000))}}}), time.Now())
 	}
