@@ -12,7 +12,7 @@ import (
 // meanwhile, and over a kill. Case 11.2.
 func TestAnEmptyReplicaIsNotReadyUntilItWasFilled(t *testing.T) {
 	t.Parallel()
-	onEachEngine(t, func(t *testing.T, e engine) {
+	onMongoDBInSoaks(t, func(t *testing.T, e engine) {
 		s := newSystem(t, e)
 		s.create(t, "ann@example.com")
 		s.orders.stop(t)

@@ -164,7 +164,7 @@ func (s *system) incidents(t *testing.T, query string) string {
 // once, and told once more when an operator has discarded it; the record stays.
 func TestAnEventThatKeepsFailingIsOneIncident(t *testing.T) {
 	t.Parallel()
-	onEachEngine(t, func(t *testing.T, e engine) {
+	onMongoDBInSoaks(t, func(t *testing.T, e engine) {
 		c := newChat(t)
 		s := newSystem(t, e, c.settings()...)
 		s.tickets.stop(t)

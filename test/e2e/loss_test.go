@@ -33,7 +33,7 @@ func lockstep(t *testing.T, args ...string) (string, int) {
 // noticed, and mended from their owners.
 func TestBrokerThatForgets(t *testing.T) {
 	t.Parallel()
-	onEachEngine(t, func(t *testing.T, e engine) {
+	onMongoDBInSoaks(t, func(t *testing.T, e engine) {
 		s := newSystem(t, e)
 		id := s.create(t, "ann@example.com").id()
 		held := s.create(t, "ann@example.com").id()
@@ -101,7 +101,7 @@ func (s *system) forget(t *testing.T) {
 // TestVerifyAndRepair: an operator finds and mends what differs.
 func TestVerifyAndRepair(t *testing.T) {
 	t.Parallel()
-	onEachEngine(t, func(t *testing.T, e engine) {
+	onMongoDBInSoaks(t, func(t *testing.T, e engine) {
 		s := newSystem(t, e)
 		bus := s.observe(t)
 		id := s.create(t, "ann@example.com").id()
@@ -141,7 +141,7 @@ func TestVerifyAndRepair(t *testing.T) {
 // owner has a way back for all of them. Cases 10.1, 10.20 and 11.6.
 func TestForgedContentIsFoundAndMended(t *testing.T) {
 	t.Parallel()
-	onEachEngine(t, func(t *testing.T, e engine) {
+	onMongoDBInSoaks(t, func(t *testing.T, e engine) {
 		s := newSystem(t, e)
 		bus := s.observe(t)
 		forge := func(subject event.Subject, id string, version int64) {
@@ -184,7 +184,7 @@ func TestForgedContentIsFoundAndMended(t *testing.T) {
 // forged and one that a foreign hand changed are found. Case 11.6.
 func TestDriftIsFoundByItself(t *testing.T) {
 	t.Parallel()
-	onEachEngine(t, func(t *testing.T, e engine) {
+	onMongoDBInSoaks(t, func(t *testing.T, e engine) {
 		s := newSystem(t, e, "COMPARE_EVERY=5s")
 		bus := s.observe(t)
 		id, ghost := s.create(t, "ann@example.com").id(), objectid.New()

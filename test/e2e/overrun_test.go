@@ -15,7 +15,7 @@ import (
 // and nothing that comes after tells of them.
 func TestChannelThatRunsOver(t *testing.T) {
 	t.Parallel()
-	onEachEngine(t, func(t *testing.T, e engine) {
+	onMongoDBInSoaks(t, func(t *testing.T, e engine) {
 		const kept = 20
 		b := brokertest.Start(t, brokertest.Stored(t.TempDir()), brokertest.MaxMessages(kept))
 		s := newSystem(t, e, "NATS_URL="+b.URL(), "NATS_CLUSTER_ID="+brokertest.ClusterID, "NATS_MONITOR_URL="+b.MonitorURL())

@@ -12,7 +12,7 @@ import (
 // TestMain runs more tests at once than there are processors: they wait, for
 // looks that come every few seconds and for processes to start.
 func TestMain(m *testing.M) {
-	spawn.Overlap(6)
+	spawn.Overlap(8)
 	os.Exit(spawn.Run(func() int { return mongotest.Run(m) }))
 }
 
