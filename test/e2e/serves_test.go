@@ -39,7 +39,7 @@ func TestAFleetServesThroughFaults(t *testing.T) {
 	f := newFleet(t, mongodb{set}, pods, "DRAIN_DELAY=3s")
 	disk, bus, services := f.moveBroker(t), f.observe(t), slices.Concat(f.canonical, f.copies)
 	tickets, orders := balance(t, f.canonical, "TICKETS_ADDR"), balance(t, f.copies, "ORDERS_ADDR")
-	shop := f.stock(t, 4000)
+	shop := f.newStock(t, 4000) // of which a restart of each process takes half
 
 	order := f.reserve(t, shop.next())
 	requests := []request{
@@ -88,6 +88,7 @@ func TestAFleetServesThroughFaults(t *testing.T) {
 		}, shows: "lockstep_listener_quarantined"},
 	} {
 		f.settle(t)
+		f.fill(t, shop)
 		signs := watchSigns(t, services)
 		sent := f.sendAtRate(t, 100, requests...)
 		h.happen()
@@ -158,16 +159,22 @@ type stock struct {
 	free  chan string
 }
 
-func (f *fleet) stock(t *testing.T, n int) *stock {
+func (f *fleet) newStock(t *testing.T, n int) *stock {
 	t.Helper()
 	s := &stock{first: f.create(t, "ann@example.com").id(), free: make(chan string, n)}
-	last := ""
-	for range n {
+	f.fill(t, s)
+	return s
+}
+
+// fill puts as many tickets into the stock as it takes.
+func (f *fleet) fill(t *testing.T, s *stock) {
+	t.Helper()
+	last := s.first
+	for len(s.free) < cap(s.free) {
 		last = f.create(t, "ann@example.com").id()
 		s.free <- last
 	}
 	f.untilReplica(t, last, 0)
-	return s
 }
 
 // next is the body of an order for a ticket that nobody has.
