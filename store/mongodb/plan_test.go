@@ -90,6 +90,48 @@ func TestHeadsAreFoundWithoutReadingTheBacklog(t *testing.T) {
 	}
 }
 
+// TestAPageExaminesWhatItReturns: one record of many is asked for to see whether
+// there are any, ten times a second under a flood of early messages. Case 11.4.
+func TestAPageExaminesWhatItReturns(t *testing.T) {
+	t.Parallel()
+	const stored, limit = 5_000, 3
+	set := mongotest.Shared(t)
+	name := set.Database(t)
+	db, data := open(t, set.URI(name), mongodb.Options{}), set.Client().Database(name)
+	var docs []bson.M
+	for range stored {
+		docs = append(docs, bson.M{"_id": bson.NewObjectID(), "title": "a chair", "price": 5, "userId": "u", "version": 0})
+	}
+	if _, err := data.Collection("tickets").InsertMany(t.Context(), docs); err != nil {
+		t.Fatal(err)
+	}
+	if err := data.RunCommand(t.Context(), bson.D{{Key: "profile", Value: 2}}).Err(); err != nil {
+		t.Fatal(err)
+	}
+	found, err := db.Tickets().Page(t.Context(), "", limit)
+	if err != nil || len(found) != limit {
+		t.Fatalf("%d tickets, %v", len(found), err)
+	}
+	cursor, err := data.Collection("system.profile").Find(t.Context(), bson.D{{Key: "ns", Value: name + ".tickets"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var profiled []struct {
+		Docs int `bson:"docsExamined"`
+		Keys int `bson:"keysExamined"`
+	}
+	if err := cursor.All(t.Context(), &profiled); err != nil {
+		t.Fatal(err)
+	}
+	examined := 0
+	for _, q := range profiled {
+		examined += q.Docs + q.Keys
+	}
+	if len(profiled) == 0 || examined > 10*limit {
+		t.Errorf("%d documents and keys were examined by %d queries for %d of %d tickets", examined, len(profiled), limit, stored)
+	}
+}
+
 func explain(t *testing.T, data *mongo.Database, pipeline mongo.Pipeline, hint string) bson.Raw {
 	t.Helper()
 	aggregate := bson.D{{Key: "aggregate", Value: "events"}, {Key: "pipeline", Value: pipeline}, {Key: "cursor", Value: bson.D{}}, {Key: "hint", Value: hint}}

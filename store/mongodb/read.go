@@ -1,6 +1,7 @@
 package mongodb
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -241,10 +242,36 @@ func (c collection) again(ctx context.Context, q query, id bson.RawValue) (bson.
 	return c.FindOne(ctx, is("$and", bson.A{is("_id", is("$eq", id)), q.filter}), o).Raw()
 }
 
+// upwards yields what filter finds by id, n documents a query. The server reads
+// megabytes ahead for a pipeline that ends nowhere, however few are asked for.
+func (c collection) upwards(ctx context.Context, filter bson.D, n int) iter.Seq2[bson.Raw, error] {
+	return func(yield func(bson.Raw, error) bool) {
+		for {
+			var last bson.RawValue
+			for doc, err := range c.stream(ctx, query{filter: filter, sort: asc("_id"), batch: n, most: n}) {
+				if !yield(doc, err) || err != nil {
+					return
+				}
+				id := doc.Lookup("_id")
+				last = bson.RawValue{Type: id.Type, Value: bytes.Clone(id.Value)} // the document is valid until the next
+			}
+			if last.IsZero() {
+				return
+			}
+			filter = is("_id", is("$gt", last)) // of its type alone
+		}
+	}
+}
+
 // sequence yields what q finds and can be read.
 func sequence[D, T any](ctx context.Context, c collection, q query, convert func(D) T) iter.Seq2[T, error] {
+	return decoded(ctx, c, c.stream(ctx, q), convert)
+}
+
+// decoded yields those of the documents that can be read.
+func decoded[D, T any](ctx context.Context, c collection, docs iter.Seq2[bson.Raw, error], convert func(D) T) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
-		for doc, err := range c.stream(ctx, q) {
+		for doc, err := range docs {
 			var d D
 			if err == nil {
 				if d, err = decode[D](ctx, c, doc); err != nil {
@@ -272,8 +299,8 @@ func ended(ctx context.Context, err error) error {
 // record's.
 func page[D, T any](ctx context.Context, c collection, after string, limit int, convert func(D) T, id func(T) string) ([]T, error) {
 	part := func(filter bson.D) iter.Seq2[sized[T], error] {
-		q := query{filter: filter, sort: asc("_id"), batch: min(limit, pageRows)}
-		return sequence(ctx, c, q, func(d measured[D]) sized[T] { return sized[T]{convert(d.doc), d.size} })
+		docs := c.upwards(ctx, filter, min(limit, pageRows))
+		return decoded(ctx, c, docs, func(d measured[D]) sized[T] { return sized[T]{convert(d.doc), d.size} })
 	}
 	if after == "" {
 		if err := c.noteStrangers(ctx, true); err != nil {
