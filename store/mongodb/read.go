@@ -242,8 +242,9 @@ func (c collection) again(ctx context.Context, q query, id bson.RawValue) (bson.
 	return c.FindOne(ctx, is("$and", bson.A{is("_id", is("$eq", id)), q.filter}), o).Raw()
 }
 
-// upwards yields what filter finds by id, n documents a query. The server reads
-// megabytes ahead for a pipeline that ends nowhere, however few are asked for.
+// upwards yields by id what filter finds, a condition on _id alone for ids of one
+// type, n documents a query. The server reads megabytes ahead for a pipeline that
+// ends nowhere, however few are asked for.
 func (c collection) upwards(ctx context.Context, filter bson.D, n int) iter.Seq2[bson.Raw, error] {
 	return func(yield func(bson.Raw, error) bool) {
 		for {
