@@ -20,6 +20,8 @@ up: ## the whole system on this machine
 test: ## all tests (MongoDB's need `make mongod` once, or MONGO_URI)
 	go test ./...
 
+# SQLite, translated from C, would take three quarters of the time: what is looked
+# at for races is what calls it.
 .PHONY: race
 race: ## all tests that run our code in their own process, with the race detector, in random order, properties in short
 	go test -race -short -gcflags=modernc.org/sqlite/lib=-race=false -shuffle=on -timeout 30m $$(go list ./... | grep -vE '/test/(attack|e2e|interop)$$')
