@@ -155,7 +155,7 @@ func TestAStoreWithoutItsFileSaysSo(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s.wantRefused(t, free, order)
+	s.wantRefused(t, free, order, order+":0:order:created")
 	s.wantSaid(t, http.MethodPost, s.ticketsURL+"/api/tickets", draft{"t", 1}, http.StatusServiceUnavailable,
 		"The store is not available: nothing was changed, try again later")
 	r, err := s.try(t, "", http.MethodGet, s.ticketsURL+"/api/tickets/"+free, nil)
@@ -209,6 +209,10 @@ func TestAReplicaSetWithoutPrimarySaysSo(t *testing.T) {
 	set := mongotest.Start(t, 3)
 	s := newSystem(t, mongodb{set})
 	free, order := s.freeAndOrder(t)
+	s.orders.writes(t, func(ctx context.Context, db *mongo.Database) error { // waits for ever: a discard has what to write
+		_, err := db.Collection("events").InsertOne(ctx, bson.D{{Key: "_id", Value: "foreign"}})
+		return err
+	})
 	primary := set.Primary(t)
 	for _, m := range set.Members {
 		if m != primary {
@@ -216,7 +220,7 @@ func TestAReplicaSetWithoutPrimarySaysSo(t *testing.T) {
 			defer m.Restart(t)
 		}
 	}
-	s.wantRefused(t, free, order)
+	s.wantRefused(t, free, order, "foreign")
 }
 
 // freeAndOrder returns the id of a ticket and that of an order of another one.
@@ -229,7 +233,7 @@ func (s *system) freeAndOrder(t *testing.T) (ticketID, orderID string) {
 }
 
 // wantRefused wants 503 with a sentence for everything that writes.
-func (s *system) wantRefused(t *testing.T, ticketID, orderID string) {
+func (s *system) wantRefused(t *testing.T, ticketID, orderID, eventID string) {
 	t.Helper()
 	var requests sync.WaitGroup
 	for _, c := range []struct {
@@ -240,7 +244,7 @@ func (s *system) wantRefused(t *testing.T, ticketID, orderID string) {
 		{http.MethodPut, s.ticketsURL + "/api/tickets/" + ticketID, draft{"t", 1}},
 		{http.MethodPost, s.ordersURL + "/api/orders", map[string]string{"ticketId": ticketID}},
 		{http.MethodDelete, s.ordersURL + "/api/orders/" + orderID, nil},
-		{http.MethodPost, s.ordersOps + "/ops/outbox/" + url.PathEscape(orderID+":0:order:created") + "/discard", nil},
+		{http.MethodPost, s.ordersOps + "/ops/outbox/" + url.PathEscape(eventID) + "/discard", nil},
 	} {
 		requests.Go(func() {
 			r, err := s.try(t, "ann@example.com", c.method, c.url, c.body)
