@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"math"
 	"net/http"
@@ -44,6 +45,9 @@ type CanonicalOrders interface {
 func canonicalTicket(tickets CanonicalTickets) endpoint {
 	return func(w http.ResponseWriter, r request) error {
 		t, err := tickets.Ticket(r.Context(), r.id())
+		if errors.Is(err, ticket.ErrNotFound) {
+			return errNoTicket
+		}
 		if err != nil {
 			return err
 		}

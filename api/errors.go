@@ -39,8 +39,13 @@ func newProblem(status int, message string) *problem {
 var (
 	errUnauthorized = newProblem(http.StatusUnauthorized, "Not authorized")
 	errNotFound     = newProblem(http.StatusNotFound, "Not found")
+	errNoTicket     = newProblem(http.StatusNotFound, noTicket)
 	errUnsuitable   = newProblem(http.StatusBadRequest, "Something went wrong")
 )
+
+// noTicket is said of a ticket by the ops port of its owner alone, in a 404. Who
+// does not know a path says less.
+const noTicket = "The tickets service has no such ticket"
 
 // unreadable is said of a record that other hands have written.
 const unreadable = "What is stored of this record cannot be read: the service's log says why, by its id"

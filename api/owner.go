@@ -122,20 +122,24 @@ func (o *Owner) snapshot(ctx context.Context, id string) (replica.Row, error) {
 		return replica.Row{}, err
 	}
 	row, err := o.ask(ctx, public, id)
-	if !errors.Is(err, replica.ErrNotFound) {
+	if !errors.Is(err, errVague) {
 		return row, err
 	}
-	// The other one would say the same of a path it does not have.
 	now, err := o.serves(ctx, true)
-	switch {
-	case err != nil:
+	if err != nil {
 		return replica.Row{}, err
-	case now != public:
-		return o.ask(ctx, now, id)
-	default:
-		return replica.Row{}, replica.ErrNotFound
 	}
+	if now != public {
+		if row, err = o.ask(ctx, now, id); !errors.Is(err, errVague) {
+			return row, err
+		}
+	}
+	return replica.Row{}, replica.ErrNotFound
 }
+
+// errVague: there is no such ticket, or no such path. What the address serves
+// tells which.
+var errVague = errors.New("no such ticket, or no such path")
 
 // ask asks for one ticket in the way that the address serves.
 func (o *Owner) ask(ctx context.Context, public bool, id string) (replica.Row, error) {
@@ -148,7 +152,9 @@ func (o *Owner) ask(ctx context.Context, public bool, id string) (replica.Row, e
 	switch {
 	case err != nil:
 		return replica.Row{}, err
-	case status != http.StatusOK, public && strings.EqualFold(row.ID, id) && row.ID != id: // it reads ids in capitals
+	case status != http.StatusOK:
+		return replica.Row{}, errVague
+	case public && strings.EqualFold(row.ID, id) && row.ID != id: // it reads ids in capitals
 		return replica.Row{}, replica.ErrNotFound
 	case row.ID != id:
 		return replica.Row{}, fmt.Errorf("%s answered with ticket %q", o.base, row.ID)
@@ -172,9 +178,10 @@ func (o *Owner) get(ctx context.Context, path string, into any) (int, error) {
 }
 
 // open returns the body of an answer of 200, which must be closed and is valid
-// as long as ctx. It passes
-// 404 and 400 on as a status if a service says so in its own words, and not a
-// proxy on the way; an API answers 400 to ids it does not like.
+// as long as ctx. It passes 404 and 400 on as a status if a service says so in
+// its own words, and not a proxy on the way; an API answers 400 to ids it does
+// not like. What an ops port says of a ticket itself is ErrNotFound or
+// ErrUnreadable.
 func (o *Owner) open(ctx context.Context, path string) (int, io.ReadCloser, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, o.base+path, nil)
 	if err != nil {
@@ -191,22 +198,29 @@ func (o *Owner) open(ctx context.Context, path string) (int, io.ReadCloser, erro
 		return http.StatusOK, resp.Body, nil
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode == http.StatusNotFound || resp.StatusCode == http.StatusBadRequest {
-		var said struct{ Errors []entry }
-		if err := json.NewDecoder(io.LimitReader(resp.Body, maxRefusal)).Decode(&said); err == nil && len(said.Errors) > 0 {
-			return resp.StatusCode, nil, nil
-		}
-	}
-	switch resp.StatusCode {
-	case http.StatusInternalServerError:
-		var said errorsBody
-		if err := json.NewDecoder(io.LimitReader(resp.Body, maxRefusal)).Decode(&said); err == nil && len(said.Errors) > 0 && said.Errors[0].Message == unreadable {
-			return 0, nil, fmt.Errorf("%w by %s", replica.ErrUnreadable, o.base)
-		}
-	case http.StatusUnauthorized:
+	said, own := words(resp)
+	switch status := resp.StatusCode; {
+	case said == noTicket:
+		return 0, nil, fmt.Errorf("%w by %s", replica.ErrNotFound, o.base)
+	case said == unreadable:
+		return 0, nil, fmt.Errorf("%w by %s", replica.ErrUnreadable, o.base)
+	case own && (status == http.StatusNotFound || status == http.StatusBadRequest):
+		return status, nil, nil
+	case status == http.StatusUnauthorized:
 		return 0, nil, fmt.Errorf("%s wants another OPS_TOKEN: services that ask each other share one", o.base)
-	case http.StatusMisdirectedRequest:
+	case status == http.StatusMisdirectedRequest:
 		return 0, nil, fmt.Errorf("%s is asked by a name that it does not know: put it into OPS_HOSTS there", o.base)
 	}
 	return 0, nil, fmt.Errorf("%s%s answered %s", o.base, path, resp.Status)
+}
+
+// words returns what a service says of its refusal, and whether it is a service
+// that refuses.
+func words(resp *http.Response) (said string, own bool) {
+	var body errorsBody
+	err := json.NewDecoder(io.LimitReader(resp.Body, maxRefusal)).Decode(&body)
+	if err != nil || len(body.Errors) == 0 {
+		return "", false
+	}
+	return body.Errors[0].Message, true
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"lockstep/event"
 	"lockstep/replica"
 	"lockstep/ticket"
 )
@@ -148,6 +149,48 @@ func TestATransientRefusalDecidesNothing(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestATicketThatItsOwnerDoesNotHaveCostsOneRequest, in a repair and in a
+// comparison beside many of them: the ops port's word needs no second look at what
+// the address serves. Case 11.4.
+func TestATicketThatItsOwnerDoesNotHaveCostsOneRequest(t *testing.T) {
+	t.Parallel()
+	const ghosts, lists = 50, 5 // requests for lists, however many ghosts there are
+	f, ops := newOps(t, nil)
+	f.create(t, "u1")
+	o, a, _ := at(t, ops.ServeHTTP)
+	var writes []replica.Write
+	for i := range ghosts {
+		writes = append(writes, replica.Write{From: event.None, Row: replica.Row{ID: fmt.Sprintf("%024x", i), Title: "forged"}})
+	}
+	if _, err := f.db.Replica().Write(t.Context(), writes); err != nil {
+		t.Fatal(err)
+	}
+	repairer := replica.NewRepairer(f.db.Replica(), o, replica.RepairOptions{})
+	if _, err := repairer.Repair(t.Context(), writes[0].Row.ID, replica.ByGap); !errors.Is(err, replica.ErrNotFound) {
+		t.Errorf("repair: %v, want ErrNotFound", err)
+	}
+	if n := a.asked.Load(); n != 2 { // what the address serves, and the ticket
+		t.Errorf("%d requests for the first ghost, want 2", n)
+	}
+	a.asked.Store(0)
+	verifier := replica.NewVerifier(f.db.Replica(), o, time.Millisecond)
+	found, err := verifier.Verify(t.Context(), func(int) {}, func(replica.Drift) error { return nil })
+	if err != nil || found.Drifted[replica.Extra] != ghosts {
+		t.Errorf("compared: %+v, %v; want %d extra", found, err, ghosts)
+	}
+	if n := a.asked.Load(); n > ghosts+lists {
+		t.Errorf("%d requests of a comparison for %d ghosts, want one for each", n, ghosts)
+	}
+	a.asked.Store(0)
+	mended, err := replica.NewVerifier(f.db.Replica(), o, 0).Mend(t.Context(), replica.MendOptions{TrustOwner: true})
+	if err != nil || mended.Removed != ghosts {
+		t.Errorf("mended: %+v, %v; want %d removed", mended, err, ghosts)
+	}
+	if n := a.asked.Load(); n > ghosts+lists {
+		t.Errorf("%d requests of a mending for %d ghosts, want one for each", n, ghosts)
 	}
 }
 
