@@ -84,7 +84,7 @@ func (s *system) wantRequestsCutOff(t *testing.T) {
 	})
 	pause(t, time.Second) // it has arrived
 	s.tickets.Terminate(t)
-	within(t, 10*time.Second, "the tickets service ends", func() bool {
+	within(t, 15*time.Second, "the tickets service ends", func() bool {
 		select {
 		case <-s.tickets.Ended():
 			return true
@@ -138,7 +138,7 @@ func (s *system) wantRefusedInTime(t *testing.T, ticket string) {
 		asking.Go(func() {
 			began := time.Now()
 			status, err := fetch(t.Context(), newConnections, r.method, r.url, s.cookie(t, "ann@example.com"), r.body)
-			if took := time.Since(began); err != nil || status != http.StatusServiceUnavailable || took > 12*time.Second {
+			if took := time.Since(began); err != nil || status != http.StatusServiceUnavailable || took > 15*time.Second {
 				t.Errorf("%s %s: %d, %v after %v, want 503 after 10 s", r.method, r.url, status, err, took)
 			}
 		})
@@ -146,9 +146,11 @@ func (s *system) wantRefusedInTime(t *testing.T, ticket string) {
 	asking.Wait()
 }
 
-// probe asks as a kubelet and Prometheus do, until ctx ends.
+// probe asks as a kubelet and Prometheus do, until ctx ends: a page that is late
+// twice in a row is one that waits for the store, and not a busy machine.
 func (s *system) probe(ctx context.Context, t *testing.T) {
 	var slowest time.Duration
+	late := map[string]error{}
 	for ctx.Err() == nil {
 		for _, p := range []*process{s.tickets, s.orders} {
 			for _, page := range []string{"/healthz", "/readyz", "/metrics"} {
@@ -157,9 +159,10 @@ func (s *system) probe(ctx context.Context, t *testing.T) {
 				status, err := fetch(limited, newConnections, http.MethodGet, strings.TrimSuffix(p.Ready, "/readyz")+page, "", "")
 				cancel()
 				slowest = max(slowest, time.Since(began))
-				if err != nil || status != http.StatusOK && page != "/readyz" {
+				if err != nil && late[p.Name+page] != nil || err == nil && status != http.StatusOK && page != "/readyz" {
 					t.Errorf("%s%s: %d, %v", p.Name, page, status, err)
 				}
+				late[p.Name+page] = err
 			}
 		}
 		pause(t, 50*time.Millisecond)
