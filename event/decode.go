@@ -76,13 +76,22 @@ func (o object) id(key string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if s == "" || len(s) > maxID {
-		return "", fmt.Errorf("%w: %s must have 1 to %d bytes", ErrInvalid, key, maxID)
-	}
-	if strings.ContainsFunc(s, unseen) {
-		return "", fmt.Errorf("%w: %s holds a space, or what is not seen or was no text", ErrInvalid, key)
+	if err := CheckID(s); err != nil {
+		return "", fmt.Errorf("%w: %s %w", ErrInvalid, key, err)
 	}
 	return s, nil
+}
+
+// CheckID returns an error, to be read behind the name of what has the id, if no
+// event can be of a record with it.
+func CheckID(id string) error {
+	switch {
+	case id == "" || len(id) > maxID:
+		return fmt.Errorf("must have 1 to %d bytes", maxID)
+	case strings.ContainsFunc(id, unseen):
+		return errors.New("holds a space, or what is not seen or was no text")
+	}
+	return nil
 }
 
 // unseen reports whether a character of an id would make a line of a log or a

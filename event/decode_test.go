@@ -238,6 +238,19 @@ func TestPayloadOverTheLimitIsRefused(t *testing.T) {
 	}
 }
 
+// Case 10.7: no consumer would take it.
+func TestAVersionThatNobodyCountsOnFromIsRefused(t *testing.T) {
+	t.Parallel()
+	made := event.Ticket{ID: "a", Title: "t", Price: 1, Version: event.MaxVersion}
+	if _, err := made.Updated(time.Now()); err != nil {
+		t.Errorf("the last version: %v", err)
+	}
+	made.Version++
+	if _, err := made.Updated(time.Now()); !errors.Is(err, event.ErrInvalid) {
+		t.Errorf("error = %v, want ErrInvalid", err)
+	}
+}
+
 func FuzzDecode(f *testing.F) {
 	for _, s := range []string{
 		`{"id":"a","title":"t","price":1,"version":1}`, `{"id":"a","version":1,"ticket":{"id":"b","price":2}}`,

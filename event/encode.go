@@ -24,6 +24,9 @@ func encode(v any) ([]byte, error) {
 
 // build completes an event whose payload is v.
 func build(s Subject, key string, version int64, at time.Time, v any) (Event, error) {
+	if version > MaxVersion {
+		return Event{}, fmt.Errorf("%w: version %d is above 2^53, and no consumer takes it", ErrInvalid, version)
+	}
 	payload, err := encode(v)
 	if err != nil {
 		return Event{}, err

@@ -6,8 +6,10 @@ package unreadable
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"maps"
+	"strings"
 	"sync"
 	"time"
 
@@ -43,8 +45,23 @@ func New(log *slog.Logger, reg prometheus.Registerer, tables ...string) *Records
 	return r
 }
 
+// maxID bounds the id of what is listed, in bytes: a list goes on behind an id,
+// and an entry is asked for by it, in the head of a request.
+const maxID = 2000
+
+// CheckID returns an error if a record has an id that nobody can ask for.
+func CheckID(id string) error {
+	if len(id) > maxID {
+		return fmt.Errorf("the id has more than %d bytes", maxID)
+	}
+	return nil
+}
+
 // Note remembers a record that was met; err is why it cannot be read.
 func (r *Records) Note(ctx context.Context, table, id string, err error) {
+	if CheckID(id) != nil {
+		id = fmt.Sprintf("%s… (%d bytes)", strings.ToValidUTF8(id[:maxID/10], ""), len(id))
+	}
 	if r.news(table, id) {
 		r.log.ErrorContext(ctx, "a record of the store cannot be read and is left out: correct or remove it",
 			slog.String("table", table), slog.String("id", id), "err", err)

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"lockstep/event"
 )
 
 // Values that other hands wrote in another type are read as mongoose casts
@@ -164,6 +166,19 @@ func (c *count) UnmarshalBSONValue(typ byte, data []byte) error {
 		return fmt.Errorf("%s is no whole number of at least 0", v)
 	}
 	return nil
+}
+
+// version is a count that goes on: beyond event.MaxVersion nobody has come, and
+// nobody can count on.
+type version count
+
+// UnmarshalBSONValue implements bson.ValueUnmarshaler.
+func (n *version) UnmarshalBSONValue(typ byte, data []byte) error {
+	err := (*count)(n).UnmarshalBSONValue(typ, data)
+	if err == nil && *n > event.MaxVersion {
+		err = fmt.Errorf("version %d is above 2^53", *n)
+	}
+	return err
 }
 
 // spelled is the condition that a field is s, however it was written.

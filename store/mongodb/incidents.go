@@ -25,7 +25,7 @@ func (s *Incidents) incidents() collection { return s.db.collection(incidentsNam
 
 // incidentDoc is an incident as it lies in the database.
 type incidentDoc struct {
-	ID       word           `bson:"_id"` // sorts by age
+	ID       entryID        `bson:"_id"` // sorts by age
 	Key      string         `bson:"key"` // the same for every opening
 	Cause    incident.Cause `bson:"cause"`
 	Service  string         `bson:"service"`
@@ -46,7 +46,7 @@ type incidentDoc struct {
 
 func newIncidentDoc(i incident.Incident) incidentDoc {
 	return incidentDoc{
-		ID: word(i.ID), Key: i.Key(), Cause: i.Cause, Service: i.Service, Subject: payload(i.Subject), Summary: i.Summary,
+		ID: entryID(i.ID), Key: i.Key(), Cause: i.Cause, Service: i.Service, Subject: payload(i.Subject), Summary: i.Summary,
 		Opened: i.Opened, Raised: i.Raised, Open: i.Open(), Closed: i.Closed, Ending: i.Ending, Count: i.Count,
 		Told: i.Told, Tries: i.Tries, Due: !i.NotifyAt.IsZero(), NotifyAt: i.NotifyAt, Revision: i.Revision + 1,
 	}

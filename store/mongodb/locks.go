@@ -16,13 +16,13 @@ import (
 type lockDoc struct {
 	ID       ownID     `bson:"_id"`
 	TicketID recordID  `bson:"ticketId"`
-	Version  count     `bson:"version"`
+	Version  version   `bson:"version"`
 	State    word      `bson:"state"`
 	Since    time.Time `bson:"since"`
 }
 
 func newLockDoc(l ticket.Lock) lockDoc {
-	return lockDoc{ID: ownID(l.OrderID), TicketID: recordID(l.TicketID), Version: count(l.Version), State: word(l.State), Since: instant(l.Since)}
+	return lockDoc{ID: ownID(l.OrderID), TicketID: recordID(l.TicketID), Version: version(l.Version), State: word(l.State), Since: instant(l.Since)}
 }
 
 func (d lockDoc) lock() ticket.Lock {

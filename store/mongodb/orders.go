@@ -33,7 +33,7 @@ type orderDoc struct {
 	ExpiresAt moment   `bson:"expiresAt"`
 	Ticket    recordID `bson:"ticket"`
 	Price     amount   `bson:"price"`
-	Version   count    `bson:"version"`
+	Version   version  `bson:"version"`
 	LockFrom  count    `bson:"lockFrom,omitempty"`
 	PaidBy    text     `bson:"paidBy,omitempty"`
 	CreatedAt stamp    `bson:"createdAt,omitempty"`
@@ -42,7 +42,7 @@ type orderDoc struct {
 func newOrderDoc(o order.Order) orderDoc {
 	return orderDoc{
 		ID: ownID(o.ID), UserID: text(o.UserID), Status: word(o.Status), ExpiresAt: moment{instant(o.ExpiresAt)},
-		Ticket: recordID(o.TicketID), Price: amount(o.Price), Version: count(o.Version), LockFrom: count(o.LockFrom), PaidBy: text(o.PaidBy),
+		Ticket: recordID(o.TicketID), Price: amount(o.Price), Version: version(o.Version), LockFrom: count(o.LockFrom), PaidBy: text(o.PaidBy),
 	}
 }
 

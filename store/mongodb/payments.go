@@ -14,7 +14,7 @@ func (s *Orders) payments() collection { return s.db.collection(paymentsName) }
 
 // paymentDoc is what became of a payment, by orderId:paymentId.
 type paymentDoc struct {
-	ID        string       `bson:"_id"`
+	ID        entryID      `bson:"_id"`
 	OrderID   recordID     `bson:"orderId"`
 	PaymentID text         `bson:"paymentId"`
 	StripeID  text         `bson:"stripeId,omitempty"`
@@ -29,7 +29,7 @@ type paymentDoc struct {
 
 func newPaymentDoc(p order.Payment) paymentDoc {
 	return paymentDoc{
-		ID: p.ID(), OrderID: recordID(p.OrderID), PaymentID: text(p.PaymentID), StripeID: text(p.StripeID), TicketID: recordID(p.TicketID),
+		ID: entryID(p.ID()), OrderID: recordID(p.OrderID), PaymentID: text(p.PaymentID), StripeID: text(p.StripeID), TicketID: recordID(p.TicketID),
 		UserID: text(p.UserID), Price: amount(p.Price), Reason: p.Reason, Open: p.Reason != "" && p.SettledAt.IsZero(),
 		At: instant(p.At), SettledAt: instant(p.SettledAt),
 	}
@@ -37,7 +37,7 @@ func newPaymentDoc(p order.Payment) paymentDoc {
 
 // check implements checked: pages go on behind the id that a payment tells.
 func (d paymentDoc) check() error {
-	if d.ID != order.PaymentKey(string(d.OrderID), string(d.PaymentID)) {
+	if string(d.ID) != order.PaymentKey(string(d.OrderID), string(d.PaymentID)) {
 		return errors.New("_id is not orderId:paymentId")
 	}
 	return nil

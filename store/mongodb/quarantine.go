@@ -26,7 +26,7 @@ func (s *Quarantine) messages() collection { return s.db.collection(quarantineNa
 
 // quarantineDoc is a message as it lies in the database.
 type quarantineDoc struct {
-	ID       string           `bson:"_id"`
+	ID       entryID          `bson:"_id"`
 	Group    string           `bson:"queueGroup"`
 	Subject  event.Subject    `bson:"subject"`
 	Sequence int64            `bson:"sequence"`
@@ -42,7 +42,7 @@ type quarantineDoc struct {
 
 func (d quarantineDoc) message() listeners.Quarantined {
 	q := listeners.Quarantined{
-		ID: d.ID, Group: d.Group, Subject: d.Subject, Sequence: uint64(d.Sequence), Key: string(d.Key), Version: d.Version,
+		ID: string(d.ID), Group: d.Group, Subject: d.Subject, Sequence: uint64(d.Sequence), Key: string(d.Key), Version: d.Version,
 		Predecessor: d.Version - 1, Payload: d.Payload, Reason: d.Reason, Detail: string(d.Detail), At: d.At.UTC(),
 	}
 	if d.After != nil {
@@ -53,7 +53,7 @@ func (d quarantineDoc) message() listeners.Quarantined {
 
 func quarantineDocOf(q listeners.Quarantined) quarantineDoc {
 	return quarantineDoc{
-		ID: q.ID, Group: q.Group, Subject: q.Subject, Sequence: int64(q.Sequence), Key: payload(q.Key), Version: q.Version,
+		ID: entryID(q.ID), Group: q.Group, Subject: q.Subject, Sequence: int64(q.Sequence), Key: payload(q.Key), Version: q.Version,
 		After: &q.Predecessor, Payload: q.Payload, Size: int64(len(q.Payload)), Reason: q.Reason, Detail: payload(q.Detail), At: instant(q.At),
 	}
 }
@@ -201,8 +201,8 @@ func (s *Quarantine) page(ctx context.Context, filter bson.D, limit int) (found 
 		}
 		q := d.message()
 		if d.Size > largePayload {
-			if q, err = s.Get(ctx, d.ID); errors.Is(err, listeners.ErrNotFound) {
-				continue // applied or discarded meanwhile
+			if q, err = s.Get(ctx, string(d.ID)); errors.Is(err, listeners.ErrNotFound) || errors.Is(err, errUnreadable) {
+				continue // applied or discarded meanwhile, or it has been made known
 			} else if err != nil {
 				return nil, err
 			}

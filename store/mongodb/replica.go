@@ -28,12 +28,12 @@ func (db *DB) copies() collection { return db.collection(db.opts.Replica) }
 
 // rowDoc is a row of the replica as it lies in the database.
 type rowDoc struct {
-	ID      ownID  `bson:"_id"`
-	Version count  `bson:"version"`
-	Title   text   `bson:"title"`
-	Price   amount `bson:"price"`
-	OrderID text   `bson:"orderId,omitempty"`
-	Deleted flag   `bson:"deleted,omitempty"`
+	ID      ownID   `bson:"_id"`
+	Version version `bson:"version"`
+	Title   text    `bson:"title"`
+	Price   amount  `bson:"price"`
+	OrderID text    `bson:"orderId,omitempty"`
+	Deleted flag    `bson:"deleted,omitempty"`
 }
 
 func (d rowDoc) row() replica.Row {
@@ -158,7 +158,7 @@ func model(w replica.Write) mongo.WriteModel {
 		return mongo.NewDeleteOneModel().SetFilter(append(id, bson.E{Key: "version", Value: counted(w.From)}))
 	}
 	if w.From == event.None {
-		doc := rowDoc{ID: ownID(r.ID), Version: count(r.Version), Title: text(r.Title), Price: amount(r.Price), OrderID: text(r.OrderID), Deleted: flag(r.Deleted)}
+		doc := rowDoc{ID: ownID(r.ID), Version: version(r.Version), Title: text(r.Title), Price: amount(r.Price), OrderID: text(r.OrderID), Deleted: flag(r.Deleted)}
 		return mongo.NewUpdateOneModel().SetFilter(id).SetUpdate(is("$setOnInsert", doc)).SetUpsert(true)
 	}
 	return mongo.NewUpdateOneModel().SetFilter(append(id, bson.E{Key: "version", Value: counted(w.From)})).SetUpdate(replacement(r))

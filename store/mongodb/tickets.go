@@ -26,15 +26,15 @@ func (s *Tickets) tickets() collection { return s.db.collection(ticketsName) }
 // ticketDoc is a ticket as it lies in the database. Node services wrote it
 // without createdAt, deleted and rev.
 type ticketDoc struct {
-	ID        ownID  `bson:"_id"`
-	Title     text   `bson:"title"`
-	Price     amount `bson:"price"`
-	UserID    text   `bson:"userId"`
-	Version   count  `bson:"version"`
-	OrderID   text   `bson:"orderId,omitempty"`
-	Deleted   flag   `bson:"deleted,omitempty"`
-	Rev       count  `bson:"rev,omitempty"` // raised by every write and every guard
-	CreatedAt stamp  `bson:"createdAt,omitempty"`
+	ID        ownID   `bson:"_id"`
+	Title     text    `bson:"title"`
+	Price     amount  `bson:"price"`
+	UserID    text    `bson:"userId"`
+	Version   version `bson:"version"`
+	OrderID   text    `bson:"orderId,omitempty"`
+	Deleted   flag    `bson:"deleted,omitempty"`
+	Rev       version `bson:"rev,omitempty"` // raised by every write and every guard
+	CreatedAt stamp   `bson:"createdAt,omitempty"`
 }
 
 func (d ticketDoc) ticket() ticket.Ticket {
@@ -87,7 +87,7 @@ func (c *change) ticket(was, now *ticket.Ticket, at time.Time) {
 	case was == nil && now == nil:
 	case was == nil:
 		c.insert(ticketsName, recordID(now.ID), ticketDoc{
-			ID: ownID(now.ID), Title: text(now.Title), Price: amount(now.Price), UserID: text(now.UserID), Version: count(now.Version),
+			ID: ownID(now.ID), Title: text(now.Title), Price: amount(now.Price), UserID: text(now.UserID), Version: version(now.Version),
 			OrderID: text(now.OrderID), Deleted: flag(now.Deleted), CreatedAt: stamp{instant(at)},
 		})
 	case now == nil:

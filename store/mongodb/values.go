@@ -7,6 +7,9 @@ import (
 	"unicode/utf8"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"lockstep/event"
+	"lockstep/internal/unreadable"
 )
 
 // recordID is the id of a record: an ObjectId in the database if it has the
@@ -51,7 +54,9 @@ func (id *recordID) UnmarshalBSONValue(typ byte, data []byte) error {
 }
 
 // ownID is the _id of a record. It must lie there as a recordID is written, for
-// no query finds it otherwise.
+// no query finds it otherwise, and be one that an event can have: no other
+// service takes it otherwise, and one that is too long for the head of a request
+// can be asked for by nobody.
 type ownID recordID
 
 // MarshalBSONValue implements bson.ValueMarshaler.
@@ -62,8 +67,11 @@ func (id *ownID) UnmarshalBSONValue(typ byte, data []byte) error {
 	if err := (*recordID)(id).UnmarshalBSONValue(typ, data); err != nil {
 		return err
 	}
-	if _, is := recordID(*id).objectID(); *id == "" || is && bson.Type(typ) == bson.TypeString {
+	if _, is := recordID(*id).objectID(); is && bson.Type(typ) == bson.TypeString {
 		return fmt.Errorf("%q is no _id: that is an ObjectId, or another text", string(*id))
+	}
+	if err := event.CheckID(string(*id)); err != nil {
+		return fmt.Errorf("_id %w", err)
 	}
 	return nil
 }
@@ -90,6 +98,17 @@ func (w *word) UnmarshalBSONValue(typ byte, data []byte) error {
 		return fmt.Errorf("a word is a %s, and no text", v.Type)
 	}
 	return nil
+}
+
+// entryID is the _id of what is no record and is listed all the same.
+type entryID string
+
+// UnmarshalBSONValue implements bson.ValueUnmarshaler.
+func (id *entryID) UnmarshalBSONValue(typ byte, data []byte) error {
+	if err := (*word)(id).UnmarshalBSONValue(typ, data); err != nil {
+		return err
+	}
+	return unreadable.CheckID(string(*id))
 }
 
 func recordIDs(ids []string) []recordID {

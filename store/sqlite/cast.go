@@ -7,6 +7,9 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"lockstep/event"
+	records "lockstep/internal/unreadable"
 )
 
 // A column keeps a value of any type, whatever the schema says. What other hands
@@ -64,6 +67,36 @@ func (id *recordID) Scan(v any) error {
 	}
 	*id = recordID(literal(v))
 	return mismatch(v, "text, as what is looked for must be")
+}
+
+// ownID is the id of a record. It must be one that an event can have: no other
+// service takes it otherwise, and one that is too long for the head of a request
+// can be asked for by nobody.
+type ownID string
+
+// Scan implements sql.Scanner. It sets the id in any case, for the log.
+func (id *ownID) Scan(v any) error {
+	if err := (*recordID)(id).Scan(v); err != nil {
+		return err
+	}
+	if err := event.CheckID(string(*id)); err != nil {
+		return &errForeign{fmt.Sprint("the id ", err)}
+	}
+	return nil
+}
+
+// entryID is the id of what is no record and is listed all the same.
+type entryID string
+
+// Scan implements sql.Scanner. It sets the id in any case, for the log.
+func (id *entryID) Scan(v any) error {
+	if err := (*recordID)(id).Scan(v); err != nil {
+		return err
+	}
+	if err := records.CheckID(string(*id)); err != nil {
+		return &errForeign{err.Error()}
+	}
+	return nil
 }
 
 // text is a string. A number, and a blob that is one, is read as its text.
@@ -149,14 +182,15 @@ func digits(s string) (int64, bool) {
 	return n, err == nil && strconv.FormatInt(n, 10) == s
 }
 
-// version is a whole number of at least 0.
+// version is a whole number of at least 0. Beyond event.MaxVersion nobody has
+// counted, and nobody can count on.
 type version int64
 
 // Scan implements sql.Scanner.
 func (v *version) Scan(value any) error {
 	err := (*count)(v).Scan(value)
-	if err == nil && *v < 0 {
-		err = mismatch(value, "version of at least 0")
+	if err == nil && (*v < 0 || *v > event.MaxVersion) {
+		err = mismatch(value, "version from 0 to 2^53")
 	}
 	return err
 }

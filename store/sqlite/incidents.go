@@ -30,7 +30,7 @@ const (
 
 func scanIncident(row scanner) (i incident.Incident, err error) {
 	var opened, raised, closed, notifyAt, times, told, tries int64
-	err = row.Scan((*recordID)(&i.ID), (*text)(&i.Cause), (*text)(&i.Service), (*text)(&i.Subject), (*text)(&i.Summary), (*count)(&opened),
+	err = row.Scan((*entryID)(&i.ID), (*text)(&i.Cause), (*text)(&i.Service), (*text)(&i.Subject), (*text)(&i.Summary), (*count)(&opened),
 		(*count)(&raised), (*count)(&closed), (*text)(&i.Ending), (*count)(&times), (*count)(&told), (*count)(&tries), (*count)(&notifyAt), (*count)(&i.Revision))
 	i.Count, i.Told, i.Tries = int(times), incident.Told(told), int(tries)
 	i.Opened, i.Raised, i.Closed, i.NotifyAt = timeOf(opened), timeOf(raised), timeOf(closed), timeOf(notifyAt)

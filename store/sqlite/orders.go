@@ -36,7 +36,7 @@ type orderRow struct {
 
 func scanOrder(row scanner) (o orderRow, err error) {
 	var expiresAt int64
-	err = row.Scan(&o.seq, (*recordID)(&o.ID), (*text)(&o.UserID), (*recordID)(&o.Status), (*count)(&expiresAt), (*recordID)(&o.TicketID),
+	err = row.Scan(&o.seq, (*ownID)(&o.ID), (*text)(&o.UserID), (*recordID)(&o.Status), (*count)(&expiresAt), (*recordID)(&o.TicketID),
 		(*amount)(&o.Price), (*version)(&o.Version), (*count)(&o.LockFrom), (*text)(&o.PaidBy))
 	o.ExpiresAt = timeOf(expiresAt)
 	if err == nil && !o.Status.Known() {

@@ -14,7 +14,7 @@ const selectPayment = "SELECT id, orderId, paymentId, stripeId, ticketId, userId
 
 func scanPayment(row scanner) (p order.Payment, err error) {
 	var at, settledAt int64
-	var id recordID
+	var id entryID
 	err = row.Scan(&id, (*text)(&p.OrderID), (*text)(&p.PaymentID), (*text)(&p.StripeID), (*text)(&p.TicketID), (*text)(&p.UserID),
 		(*amount)(&p.Price), (*text)(&p.Reason), (*count)(&at), (*count)(&settledAt))
 	p.At, p.SettledAt = timeOf(at), timeOf(settledAt)

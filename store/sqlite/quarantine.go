@@ -35,7 +35,7 @@ const (
 
 func scanQuarantined(row scanner) (q listeners.Quarantined, err error) {
 	var sequence, at int64
-	err = row.Scan((*recordID)(&q.ID), (*text)(&q.Group), (*text)(&q.Subject), (*count)(&sequence), (*recordID)(&q.Key), (*count)(&q.Version),
+	err = row.Scan((*entryID)(&q.ID), (*text)(&q.Group), (*text)(&q.Subject), (*count)(&sequence), (*recordID)(&q.Key), (*count)(&q.Version),
 		(*count)(&q.Predecessor), (*payload)(&q.Payload), (*text)(&q.Reason), (*text)(&q.Detail), (*count)(&at))
 	q.Sequence, q.At = uint64(sequence), timeOf(at)
 	return q, named("quarantine", q.ID, err)

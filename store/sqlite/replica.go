@@ -23,7 +23,7 @@ func (db *DB) Replica() *Replica { return &Replica{db} }
 const selectReplica = "SELECT id, version, title, price, orderId, deleted FROM replica "
 
 func scanReplica(row scanner) (r replica.Row, err error) {
-	err = row.Scan((*recordID)(&r.ID), (*version)(&r.Version), (*text)(&r.Title), (*amount)(&r.Price), (*text)(&r.OrderID), (*flag)(&r.Deleted))
+	err = row.Scan((*ownID)(&r.ID), (*version)(&r.Version), (*text)(&r.Title), (*amount)(&r.Price), (*text)(&r.OrderID), (*flag)(&r.Deleted))
 	return r, named("replica", r.ID, err)
 }
 
@@ -40,7 +40,7 @@ func (s *Replica) Versions(ctx context.Context, ids []string) (map[string]int64,
 		return nil, err
 	}
 	rows, err := all(ctx, s.db.read, func(row scanner) (r replica.Row, err error) {
-		err = row.Scan((*recordID)(&r.ID), (*version)(&r.Version))
+		err = row.Scan((*ownID)(&r.ID), (*version)(&r.Version))
 		return r, named("replica", r.ID, err)
 	}, "SELECT id, version FROM replica WHERE id IN (SELECT value FROM json_each(?))", set)
 	if err != nil {
@@ -137,7 +137,7 @@ func (db *DB) OrderTickets() *OrderTickets { return &OrderTickets{db} }
 // TicketIDs implements order.Tickets.
 func (s *OrderTickets) TicketIDs(ctx context.Context, after string, limit int) ([]string, error) {
 	return first(ctx, s.db.read, func(row scanner) (id string, err error) {
-		err = row.Scan((*recordID)(&id))
+		err = row.Scan((*ownID)(&id))
 		return id, named("replica", id, err)
 	}, limit, "SELECT id FROM replica WHERE id > ? ORDER BY id", after)
 }
@@ -208,7 +208,7 @@ func (b behind) Scan(dest ...any) error { return b.scanner.Scan(append(b.before,
 const selectOrderTicket = "SELECT id, title, price, version, orderId FROM replica "
 
 func scanOrderTicket(row scanner) (t order.Ticket, err error) {
-	err = row.Scan((*recordID)(&t.ID), (*text)(&t.Title), (*amount)(&t.Price), (*version)(&t.Version), (*text)(&t.OrderID))
+	err = row.Scan((*ownID)(&t.ID), (*text)(&t.Title), (*amount)(&t.Price), (*version)(&t.Version), (*text)(&t.OrderID))
 	return t, named("replica", t.ID, err)
 }
 

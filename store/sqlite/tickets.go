@@ -29,8 +29,8 @@ type ticketRow struct {
 }
 
 func scanTicket(row scanner) (t ticketRow, err error) {
-	err = row.Scan(&t.seq, (*recordID)(&t.ID), (*text)(&t.Title), (*amount)(&t.Price), (*text)(&t.UserID), (*version)(&t.Version),
-		(*text)(&t.OrderID), (*flag)(&t.Deleted), (*count)(&t.Revision))
+	err = row.Scan(&t.seq, (*ownID)(&t.ID), (*text)(&t.Title), (*amount)(&t.Price), (*text)(&t.UserID), (*version)(&t.Version),
+		(*text)(&t.OrderID), (*flag)(&t.Deleted), (*version)(&t.Revision))
 	return t, named("tickets", t.ID, err)
 }
 
@@ -76,7 +76,7 @@ const selectLock = "SELECT orderId, ticketId, version, state, since FROM locks "
 
 func scanLock(row scanner) (l ticket.Lock, err error) {
 	var since int64
-	err = row.Scan((*recordID)(&l.OrderID), (*recordID)(&l.TicketID), (*version)(&l.Version), (*recordID)(&l.State), (*count)(&since))
+	err = row.Scan((*ownID)(&l.OrderID), (*recordID)(&l.TicketID), (*version)(&l.Version), (*recordID)(&l.State), (*count)(&since))
 	l.Since = timeOf(since)
 	if err == nil && !slices.Contains(ticket.LockStates(), l.State) {
 		err = mismatch(string(l.State), "state")

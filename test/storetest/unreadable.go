@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
+	"strings"
 	"testing"
 	"time"
 
@@ -34,6 +36,9 @@ var unreadableCases = []testCase{
 	{"an incident that cannot be read is in no list", unreadableIncident},
 	{"a mark that cannot be read is not taken for none", unreadableMark},
 	{"a lease that cannot be read is taken", unreadableLease},
+	{"a record whose id no event can have is in no list", unreadableIDs},
+	{"a record that nobody can count on from is not read", unreadableVersions},
+	{"what has an id that nobody can ask for is in no list", unreadableEntryIDs},
 }
 
 func unreadableTicket(t *testing.T, b Backend) {
@@ -382,4 +387,89 @@ func unreadableLease(t *testing.T, b Backend) {
 	if l := mustAcquire(t, b, "relay", "b", time.Hour); l.Epoch < 1 || l.Settled {
 		t.Errorf("lease %+v, want one that looks for what the holder left", l)
 	}
+}
+
+// unreadableIDs: a comparison asks for what it lists by its id.
+func unreadableIDs(t *testing.T, b Backend) {
+	for _, id := range []string{strings.Repeat("1", 200_000), "a b", "a\nb", "\u202e", "zz"} {
+		made, o, r := newTicket(), newOrder(), newRow()
+		made.ID, o.ID, r.ID = id, id, id
+		l := ticket.Lock{OrderID: id, TicketID: objectid.New(), State: ticket.Waiting, Since: noon}
+		must(t, "create ticket", b.Tickets.Commit(t.Context(), ticket.Change{Now: &made, Locks: []ticket.LockChange{{Now: l}}}))
+		must(t, "create order", b.Orders.Commit(t.Context(), reserve(o)))
+		writeRows(t, b, 1, insertRow(r))
+	}
+	want := []string{"zz"}
+	tickets, err := b.Tickets.Page(t.Context(), "", 10)
+	must(t, "tickets", err)
+	same(t, "tickets", namesOf(tickets, func(t ticket.Ticket) string { return t.ID }), want)
+	locks, err := b.Tickets.Locks(t.Context(), "", 10)
+	must(t, "locks", err)
+	same(t, "locks", namesOf(locks, func(l ticket.Lock) string { return l.OrderID }), want)
+	orders, err := b.Orders.Page(t.Context(), "", 10)
+	must(t, "orders", err)
+	same(t, "orders", namesOf(orders, func(o order.Order) string { return o.ID }), want)
+	rows, err := b.Replica.Page(t.Context(), "", 10)
+	must(t, "rows", err)
+	same(t, "rows", namesOf(rows, func(r replica.Row) string { return r.ID }), want)
+	ids, err := b.OrderTickets.TicketIDs(t.Context(), "", 10)
+	must(t, "ids of rows", err)
+	same(t, "ids of rows", ids, want)
+	_, err = b.Tickets.Ticket(t.Context(), "a b")
+	wants(t, "read", err, ticket.ErrUnreadable)
+}
+
+// unreadableVersions: an edit would be answered, and its event be none; that of the
+// highest number that an engine keeps would be the lowest one.
+func unreadableVersions(t *testing.T, b Backend) {
+	for _, version := range []int64{event.MaxVersion + 1, math.MaxInt64} {
+		made, o, r := newTicket(), newOrder(), newRow()
+		made.Version, o.Version, r.Version = version, version, version
+		must(t, "create ticket", b.Tickets.Commit(t.Context(), ticket.Change{Now: &made}))
+		must(t, "create order", b.Orders.Commit(t.Context(), order.Change{Now: o}))
+		writeRows(t, b, 1, insertRow(r))
+		_, err := b.Tickets.Ticket(t.Context(), made.ID)
+		wants(t, "read ticket", err, ticket.ErrUnreadable)
+		_, err = b.Orders.Order(t.Context(), o.ID)
+		wants(t, "read order", err, order.ErrUnreadable)
+		_, err = b.Replica.Row(t.Context(), r.ID)
+		wants(t, "read row", err, replica.ErrUnreadable)
+	}
+	last := newTicket()
+	last.Version = event.MaxVersion
+	must(t, "create ticket", b.Tickets.Commit(t.Context(), ticket.Change{Now: &last}))
+	same(t, "ticket", load(t, b, last.ID), last, asWritten)
+}
+
+// unreadableEntryIDs: a list goes on behind an id that the head of a request holds.
+func unreadableEntryIDs(t *testing.T, b Backend) {
+	long := strings.Repeat("0", 20_000)
+	p := newPayment(newOrder(), "pay", order.RefundCancelled)
+	good := p
+	p.OrderID = long
+	for _, p := range []order.Payment{p, good} {
+		must(t, "refund", b.Orders.Commit(t.Context(), order.Change{Payment: &p}))
+	}
+	q, i := newEntry(1), newIncident(1)
+	q.ID, i.ID, i.Subject = long, long, "long"
+	put(t, b, q)
+	record(t, b, i)
+	known, open := put(t, b, newEntry(2)), record(t, b, newIncident(2))
+	refunds, err := b.Orders.Refunds(t.Context(), true, "", 10)
+	must(t, "refunds", err)
+	same(t, "refunds", refunds, []order.Payment{good})
+	entries, _, err := b.Quarantine.List(t.Context(), listeners.Filter{}, "", 10)
+	must(t, "quarantine", err)
+	same(t, "quarantine", entries, []listeners.Quarantined{listed(known)})
+	incidents, err := b.Incidents.List(t.Context(), incident.Query{Limit: 10})
+	must(t, "incidents", err)
+	same(t, "incidents", incidents, []incident.Incident{open})
+}
+
+func namesOf[T any](all []T, name func(T) string) []string {
+	var names []string
+	for _, v := range all {
+		names = append(names, name(v))
+	}
+	return names
 }
