@@ -15,7 +15,7 @@ import (
 var ErrNoToken = errors.New("OPS_TOKEN must be defined: the ops address is not loopback")
 
 // open are the paths that need no token: what probes and scrapes read, which
-// says nothing of any record.
+// says nothing of any record. One slash more is no matter.
 var open = []string{"/healthz", "/readyz", "/metrics"}
 
 // guarded lets calls through that carry the token, ask for one of the hosts, and
@@ -29,7 +29,7 @@ func guarded(token string, allowed hosts.Allowed, next http.Handler) http.Handle
 		w.Header().Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 		w.Header().Set("Cache-Control", "no-store")
 		reads := r.Method == http.MethodGet || r.Method == http.MethodHead
-		free := reads && (allowed.Loopback || slices.Contains(open, r.URL.Path))
+		free := reads && (allowed.Loopback || slices.Contains(open, strings.TrimSuffix(r.URL.Path, "/")))
 		switch {
 		case !allowed.Has(r.Host):
 			_ = respond(w, http.StatusMisdirectedRequest, errorBody("Unknown host: use an address, or name the host in OPS_HOSTS"))

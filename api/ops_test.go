@@ -289,6 +289,26 @@ func TestWhoMayChangeState(t *testing.T) {
 	}
 }
 
+// TestProbesNeedNoToken, with a slash at their end either: the route is the same,
+// and the answer of METRICS_ADDR. Case 11.9.
+func TestProbesNeedNoToken(t *testing.T) {
+	t.Parallel()
+	_, h := newOps(t, func(o *OpsOptions) { o.Address, o.Token = "0.0.0.0:9464", "secret" })
+	for path, status := range map[string]int{
+		"/metrics": 200, "/metrics/": 200, "/healthz": 200, "/healthz/": 200, "/readyz/": 503,
+		"/metrics//": 401, "//metrics": 401, "/metrics/x": 401, "/": 401, "/metrics;/ops/replica/status": 401, "/metrics/../ops/replica/status": 401,
+	} {
+		for _, method := range []string{http.MethodGet, http.MethodHead} {
+			if got := ask(t, h, "", method, "http://10.1.2.3:9464"+path, ""); got.status != status {
+				t.Errorf("%s %s = %d, want %d", method, path, got.status, status)
+			}
+		}
+		if got := ask(t, h, "", http.MethodPost, "http://10.1.2.3:9464"+path, ""); got.status != 401 {
+			t.Errorf("POST %s = %d, want 401", path, got.status)
+		}
+	}
+}
+
 // foreignEntry is an outbox with an entry that is no event.
 type foreignEntry struct {
 	Outbox
