@@ -131,7 +131,7 @@ func newMux(log *slog.Logger, routes []route, before ...func(http.Handler) http.
 	mux.Use(before...)
 	sent := &bodies{}
 	for _, rt := range routes {
-		h := handle(log, sent, rt.serve)
+		h := handle(log, sent, named(rt))
 		mux.Method(rt.method, rt.pattern, h)
 		if rt.method == http.MethodGet {
 			mux.Method(http.MethodHead, rt.pattern, h)
@@ -141,6 +141,21 @@ func newMux(log *slog.Logger, routes []route, before ...func(http.Handler) http.
 	mux.NotFound(unmatched)
 	mux.MethodNotAllowed(unmatched)
 	return mux
+}
+
+// named returns how a route answers: if it is of one record, nothing is found
+// without an id. chi takes an empty segment for one, and whoever is asked for it
+// further on would be asked for the list of all.
+func named(rt route) endpoint {
+	if !strings.Contains(rt.pattern, "{id}") {
+		return rt.serve
+	}
+	return func(w http.ResponseWriter, r request) error {
+		if r.id() == "" {
+			return errNotFound
+		}
+		return rt.serve(w, r)
+	}
 }
 
 // handle reads the body, calls serve and answers with its error.

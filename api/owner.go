@@ -143,6 +143,9 @@ var errVague = errors.New("no such ticket, or no such path")
 
 // ask asks for one ticket in the way that the address serves.
 func (o *Owner) ask(ctx context.Context, public bool, id string) (replica.Row, error) {
+	if id == "" { // an owner of an earlier release lists all
+		return replica.Row{}, replica.ErrNotFound
+	}
 	path := "/ops/tickets/"
 	if public {
 		path = "/api/tickets/"

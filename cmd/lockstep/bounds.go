@@ -74,6 +74,18 @@ func (m malformed) outOfBounds(flags []*kong.Flag) []string {
 	return wrong
 }
 
+// emptyArguments returns a sentence for each argument that is empty, as a
+// script's variable that was not set: no record has such an id.
+func emptyArguments(c *kong.Context) []string {
+	var wrong []string
+	for _, p := range c.Path {
+		if p.Positional != nil && p.Positional.Target.Kind() == reflect.String && p.Positional.Target.String() == "" {
+			wrong = append(wrong, strings.ToUpper(p.Positional.Name)+" must not be empty")
+		}
+	}
+	return wrong
+}
+
 // settingName is what a flag is called in the environment, or else on the
 // command line.
 func settingName(f *kong.Flag) string {
@@ -85,7 +97,8 @@ func settingName(f *kong.Flag) string {
 
 // within reports whether the value of a flag is within its bounds. A text that
 // is empty is not set, which is another question; on a command line alone it is
-// a script's variable that was not set, and would mean more than was wanted.
+// a script's variable that was not set, and would mean more than was wanted, and
+// instead of an address it would be any.
 func within(f *kong.Flag) bool {
 	switch f.Target.Kind() {
 	case reflect.Int, reflect.Int64:
@@ -97,7 +110,7 @@ func within(f *kong.Flag) bool {
 		return n >= bound("min") && n <= bound("max") && (!f.Tag.Has("step") || n%bound("step") == 0)
 	case reflect.String:
 		text := f.Target.String()
-		if text == "" && f.Set && len(f.Envs) == 0 {
+		if text == "" && (f.Set && len(f.Envs) == 0 || f.Default != "" && (f.Tag.Get("form") == "address" || f.Tag.Get("form") == "url")) {
 			return false
 		}
 		if f.Tag.Has("oneof") {

@@ -50,7 +50,7 @@ func parse(c *cli, args []string, s streams) (*commandLine, error) {
 		return nil, &usageError{err.Error()}
 	}
 	chooseOps(parsed)
-	return &commandLine{Context: parsed, wrong: unread.outOfBounds(parsed.Flags())}, nil
+	return &commandLine{Context: parsed, wrong: append(emptyArguments(parsed), unread.outOfBounds(parsed.Flags())...)}, nil
 }
 
 // missing returns what the command cannot do without.

@@ -42,6 +42,29 @@ func operating() [][]string {
 	return all
 }
 
+// TestAnEmptyArgumentIsRefused, as a script's variable that was not set: no record
+// has such an id, and no process such an address. Case 11.13.
+func TestAnEmptyArgumentIsRefused(t *testing.T) {
+	for _, args := range operating() {
+		last := len(args) - 1
+		if args[last] != "x" {
+			continue
+		}
+		args[last] = ""
+		if _, errs, code := output(t, args...); code != exitUsage || errs != "ID must not be empty\n" {
+			t.Errorf("lockstep %q: exit %d: %q", args, code, errs)
+		}
+	}
+	t.Setenv("OPS_URL", "")
+	if _, errs, code := output(t, "replica", "status"); code != exitUsage || !strings.HasPrefix(errs, "OPS_URL must be http://host:port") {
+		t.Errorf("no OPS_URL: exit %d: %s", code, errs)
+	}
+	t.Setenv("TICKETS_ADDR", "") // would be any port
+	if _, errs, code := output(t, "config", "--check", "tickets"); code != exitUsage || !strings.Contains(errs, "TICKETS_ADDR must be host:port") {
+		t.Errorf("no TICKETS_ADDR: exit %d: %s", code, errs)
+	}
+}
+
 // answers serves one function at an address.
 func answers(t *testing.T, serve http.HandlerFunc) string {
 	t.Helper()
