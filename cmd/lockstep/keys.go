@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -27,12 +26,12 @@ func (f jwtFlags) named() ([]sessionKey, error) {
 	if f.JWTKey != "" {
 		return nil, &usageError{"JWT_KEY and JWT_KEYS_FILE are both set: unset one of them"}
 	}
-	data, err := os.ReadFile(f.JWTKeysFile)
+	text, err := readSecret(f.JWTKeysFile)
 	if err != nil {
 		return nil, &usageError{"JWT_KEYS_FILE: " + err.Error()}
 	}
 	var keys []sessionKey
-	for i, line := range strings.Split(string(data), "\n") {
+	for i, line := range strings.Split(text, "\n") {
 		key := strings.TrimRight(line, "\r")
 		if strings.TrimSpace(key) == "" {
 			continue

@@ -75,6 +75,30 @@ func TestAnEmptySecretFileIsRefused(t *testing.T) {
 	}
 }
 
+// TestAFileThatIsNoSecretIsRefused, at once and however large it is: a device, a
+// database that was named by mistake. Case 11.9.
+func TestAFileThatIsNoSecretIsRefused(t *testing.T) {
+	large, marked := secret(t, strings.Repeat("a", maxSecret+1)), secret(t, "\ufeffthe key of the services")
+	for _, tt := range []struct{ name, path, want string }{
+		{"JWT_KEY_FILE", large, "is it another file?"},
+		{"JWT_KEYS_FILE", large, "is it another file?"},
+		{"JWT_KEY_FILE", marked, "begins with a byte order mark"},
+		{"JWT_KEYS_FILE", marked, "line 1 is not a key alone"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Setenv(tt.name, tt.path)
+			_, errs, code := output(t, "token", "--user", "ann@example.com")
+			if code != exitUsage || !strings.Contains(errs, tt.name) || !strings.Contains(errs, tt.want) {
+				t.Errorf("exit %d: %s, want %s refused: %s", code, errs, tt.name, tt.want)
+			}
+		})
+	}
+	t.Setenv("MONGO_URI_FILE", "/dev/zero")
+	if _, errs, code := output(t, "config", "orders"); code != exitUsage || !strings.Contains(errs, "MONGO_URI_FILE: /dev/zero has more than 65536 bytes") {
+		t.Errorf("exit %d: %s, want the file refused", code, errs)
+	}
+}
+
 // TestWeakSecretsAreAWarning, or with --strict the end of a start. Case 11.7.
 func TestWeakSecretsAreAWarning(t *testing.T) {
 	t.Parallel()
