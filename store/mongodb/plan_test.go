@@ -10,7 +10,10 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
 	"lockstep/event"
+	"lockstep/internal/objectid"
+	"lockstep/order"
 	"lockstep/outbox"
+	"lockstep/replica"
 	"lockstep/store/mongodb"
 	"lockstep/test/mongotest"
 	"lockstep/ticket"
@@ -130,6 +133,49 @@ func TestAPageExaminesWhatItReturns(t *testing.T) {
 	if len(profiled) == 0 || examined > 10*limit {
 		t.Errorf("%d documents and keys were examined by %d queries for %d of %d tickets", examined, len(profiled), limit, stored)
 	}
+}
+
+// TestASoldTicketCostsNoLookAtItsOrder beyond which one has it: of what is looked
+// at for wrong locks, most is sold, and right. Case 11.4.
+func TestASoldTicketCostsNoLookAtItsOrder(t *testing.T) {
+	t.Parallel()
+	set := mongotest.Shared(t)
+	name := set.Database(t)
+	db, data := open(t, set.URI(name), mongodb.Options{}), set.Client().Database(name)
+	ids := []string{objectid.New(), objectid.New()}
+	for i, id := range ids {
+		c := reservation(id)
+		c.Now.Status = order.Complete
+		row := replica.Row{ID: id, Title: "a chair", Price: 5}
+		if i == 0 {
+			row.OrderID = c.Now.ID
+		}
+		if err := db.Orders().Commit(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := db.Replica().Write(t.Context(), []replica.Write{{From: event.None, Row: row}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := data.RunCommand(t.Context(), bson.D{{Key: "profile", Value: 2}}).Err(); err != nil {
+		t.Fatal(err)
+	}
+	for of, want := range map[string]int64{ids[0]: 1, ids[1]: 2} { // questions about orders
+		before := questions(t, data, name+".orders")
+		locks, err := db.OrderTickets().Locks(t.Context(), []string{of})
+		if n := questions(t, data, name+".orders") - before; err != nil || n != want || len(locks) != int(want)-1 {
+			t.Errorf("%d questions about orders and %d wrong locks, %v; want %d and %d", n, len(locks), err, want, want-1)
+		}
+	}
+}
+
+func questions(t *testing.T, data *mongo.Database, of string) int64 {
+	t.Helper()
+	n, err := data.Collection("system.profile").CountDocuments(t.Context(), bson.D{{Key: "ns", Value: of}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 func explain(t *testing.T, data *mongo.Database, pipeline mongo.Pipeline, hint string) bson.Raw {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"iter"
-	"maps"
 	"slices"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -199,19 +198,20 @@ func (s *OrderTickets) Locks(ctx context.Context, ticketIDs []string) ([]order.L
 	if err != nil || len(rows) == 0 {
 		return nil, err
 	}
-	tickets, ids := make([]recordID, len(rows)), make([]recordID, 0, 2*len(rows))
+	tickets := make([]recordID, len(rows))
 	for i, r := range rows {
 		tickets[i] = recordID(r.ID)
-		if r.OrderID != "" {
-			ids = append(ids, recordID(r.OrderID))
-		}
 	}
 	active, err := s.db.holders(ctx, tickets)
-	if err != nil {
+	rows = slices.DeleteFunc(rows, func(r replica.Row) bool { return r.OrderID == string(active[recordID(r.ID)]) })
+	if err != nil || len(rows) == 0 {
 		return nil, err
 	}
-	filter = is("_id", is("$in", append(ids, slices.Collect(maps.Values(active))...)))
-	found, err := list(ctx, s.db.collection(ordersName), filter, orderDoc.order)
+	ids := make([]recordID, 0, 2*len(rows))
+	for _, r := range rows {
+		ids = append(ids, recordID(r.OrderID), active[recordID(r.ID)])
+	}
+	found, err := list(ctx, s.db.collection(ordersName), is("_id", is("$in", ids)), orderDoc.order)
 	if err != nil {
 		return nil, err
 	}
@@ -228,16 +228,13 @@ func (s *OrderTickets) Locks(ctx context.Context, ticketIDs []string) ([]order.L
 	return locks, nil
 }
 
-// lockOf returns what is wrong with the lock of a row whose ticket the active
-// order has, if any. An order that cannot be read has its id.
+// lockOf returns the lock of a row whose ticket another order than it says has,
+// or none. An order that cannot be read has its id.
 func lockOf(r replica.Row, active string, orders map[string]order.Order) order.Lock {
-	l := order.Lock{TicketID: r.ID, Version: r.Version}
+	l := order.Lock{TicketID: r.ID, Version: r.Version, Active: orders[active]}
+	l.Active.ID = active
 	if o := orders[r.OrderID]; o.Status == order.Cancelled {
 		l.Left = o
-	}
-	if active != r.OrderID {
-		l.Active = orders[active]
-		l.Active.ID = active
 	}
 	return l
 }
