@@ -1,12 +1,9 @@
 package listeners_test
 
 import (
-	"context"
 	"path/filepath"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 
 	"lockstep/event"
 	"lockstep/listeners"
@@ -96,32 +93,4 @@ func must(e event.Event, err error) event.Event {
 		panic(err) // plain strings and numbers always encode
 	}
 	return e
-}
-
-// projected applies every second change.
-type projected struct{}
-
-func (projected) Apply(_ context.Context, changes []event.TicketChange) ([]event.Outcome, error) {
-	outcomes := make([]event.Outcome, len(changes))
-	for i := range changes {
-		outcomes[i] = []event.Outcome{event.Applied, event.Duplicate}[i%2]
-	}
-	return outcomes, nil
-}
-
-// TestTicketsThatChangeAreTold, the free ones too: a paid order may have lost its
-// lock. Case 9.2.
-func TestTicketsThatChangeAreTold(t *testing.T) {
-	t.Parallel()
-	h := listeners.NewTickets(projected{}, event.Scheme{})
-	var told []string
-	h.OnApplied = func(id string) { told = append(told, id) }
-	var items []listeners.Item
-	for _, id := range []string{"a", "b", "c", "d"} {
-		items = append(items, listeners.Item{Event: event.TicketChange{Ticket: event.Ticket{ID: id}}})
-	}
-	h.Handle(t.Context(), items)
-	if diff := cmp.Diff([]string{"a", "c"}, told); diff != "" {
-		t.Errorf("told of (-want +got):\n%s", diff)
-	}
 }

@@ -15,11 +15,6 @@ type Projector interface {
 
 // Tickets keeps the replica of tickets in the orders service.
 type Tickets struct {
-	// OnApplied is told of each ticket that a change was applied to. It must not
-	// block and may be called from many goroutines; nil to tell nobody. It is
-	// set before the listener runs.
-	OnApplied func(ticketID string)
-
 	projector Projector
 	scheme    event.Scheme
 }
@@ -55,9 +50,6 @@ func (t *Tickets) Handle(ctx context.Context, items []Item) []Verdict {
 	verdicts := make([]Verdict, len(items))
 	for i, outcome := range outcomes {
 		verdicts[i].Outcome = outcome
-		if outcome == event.Applied && t.OnApplied != nil {
-			t.OnApplied(changes[i].ID)
-		}
 	}
 	return verdicts
 }

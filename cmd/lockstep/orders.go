@@ -64,9 +64,10 @@ func (p *program) newOrders(st *store, f orderFlags) (*service, error) {
 	s.lookout.recorded = append(s.lookout.recorded, s.refunds(), s.wrongLocks())
 	locks := order.NewLockWatch(orders, order.LockWatchOptions{OnGivenUp: s.raiseWrongLock, Metrics: metrics, Log: s.log})
 	s.jobs = append(s.jobs, locks.Run)
+	st.replica = watched{st.replica, locks.Saw}
 	ended := listeners.NewOrders(orders)
 	s.lookForLosses(listeners.OrdersService, slices.Concat(event.TicketSubjects(), ended.Subjects()), event.TicketSubjects())
-	if err := p.listenToTickets(s, f.VersionStep, locks.Saw); err != nil {
+	if err := p.listenToTickets(s, f.VersionStep); err != nil {
 		return nil, err
 	}
 	if err := p.listen(s, "orders listener of payments", ended, listeners.Options{Group: listeners.OrdersService}); err != nil {
@@ -81,6 +82,22 @@ func (p *program) newOrders(st *store, f orderFlags) (*service, error) {
 	return s, err
 }
 
+// watched is a replica of which somebody is told what is written, whoever writes
+// it: the listener, a repair, a comparison, the operator.
+type watched struct {
+	replica.Store
+	wrote func(ticketID string)
+}
+
+// Write implements replica.Store.
+func (w watched) Write(ctx context.Context, writes []replica.Write) (int, error) {
+	n, err := w.Store.Write(ctx, writes)
+	for _, c := range writes {
+		w.wrote(c.Row.ID)
+	}
+	return n, err
+}
+
 // expire adds the job that cancels overdue orders once payments are received.
 // Orders that it leaves behind make the service degraded.
 func (p *program) expire(s *service, orders *order.Service, metrics *order.Metrics) {
@@ -93,9 +110,8 @@ func (p *program) expire(s *service, orders *order.Service, metrics *order.Metri
 }
 
 // listenToTickets adds the listener that keeps the replica, and if it is known
-// whom to ask, the repair of its gaps and of what the broker lost. saw is told of
-// tickets that changed.
-func (p *program) listenToTickets(s *service, step int64, saw func(ticketID string)) error {
+// whom to ask, the repair of its gaps and of what the broker lost.
+func (p *program) listenToTickets(s *service, step int64) error {
 	metrics := replica.NewMetrics(s.reg)
 	o := listeners.Options{Group: listeners.OrdersService}
 	if p.listening.CanonicalURL != "" {
@@ -110,9 +126,7 @@ func (p *program) listenToTickets(s *service, step int64, saw func(ticketID stri
 	s.jobs = append(s.jobs, s.countRows(metrics))
 	projector := replica.NewProjector(s.store.replica)
 	projector.Metrics, projector.Log = metrics, s.log
-	handler := listeners.NewTickets(projector, event.Scheme{Step: step})
-	handler.OnApplied = saw
-	return p.listen(s, "orders listener", handler, o)
+	return p.listen(s, "orders listener", listeners.NewTickets(projector, event.Scheme{Step: step}), o)
 }
 
 // What a store holds is counted every countEvery, and where that takes long
