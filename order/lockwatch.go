@@ -14,11 +14,11 @@ import (
 
 const (
 	// lookEvery is how often tickets that were told of are looked at, and
-	// lookAllEvery how often all are, unless that takes more than a twentieth
-	// of the time.
+	// lookAllEvery how often all are, unless that takes more than a hundredth
+	// of the time: it finds what only a process that died was told of.
 	lookEvery    = time.Second
 	lookAllEvery = time.Minute
-	lookAllShare = 20
+	lookAllShare = 100
 
 	// firstAgain is how long a cancellation is given to be heard before it is
 	// announced again, twice as long with every further one.
@@ -112,8 +112,8 @@ type wrong struct {
 	givenUp bool
 }
 
-// NewLockWatch returns the job, and has s tell it of payments. It is made before
-// s is used, and once.
+// NewLockWatch returns the job, and has s tell it of the orders that it changes.
+// It is made before s is used, and once.
 func NewLockWatch(s *Service, o LockWatchOptions) *LockWatch {
 	if o.First == 0 {
 		o.First = firstAgain
@@ -125,12 +125,12 @@ func NewLockWatch(s *Service, o LockWatchOptions) *LockWatch {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	w := &LockWatch{service: s, opts: o, wrong: map[string]wrong{}, seen: map[string]bool{}}
-	s.onPaid = w.Saw
+	s.onChange = w.Saw
 	return w
 }
 
-// Saw is told that the replica shows a change of the ticket. It does not block
-// and may be called from many goroutines.
+// Saw is told that the replica shows a change of the ticket, or that an order of
+// it has changed. It does not block and may be called from many goroutines.
 func (w *LockWatch) Saw(ticketID string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

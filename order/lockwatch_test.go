@@ -258,6 +258,70 @@ func TestAPaidOrderThatLostItsLockIsAnnouncedAgain(t *testing.T) {
 	}
 }
 
+// TestALockIsLookedAtWhenItsOrderIsCancelled: a tickets service that loses the
+// release changes nothing that could be seen. Case 9.2.
+func TestALockIsLookedAtWhenItsOrderIsCancelled(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	v := f.reserve(t, "ann")
+	f.lockedBy(t, v.ID)
+	synctest.Test(t, func(t *testing.T) {
+		w := order.NewLockWatch(f.Service, order.LockWatchOptions{})
+		if err := f.Cancel(t.Context(), "ann", v.ID); err != nil {
+			t.Fatal(err)
+		}
+		for range 10 {
+			if err := w.Look(t.Context(), false); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second)
+		}
+	})
+	if events := f.payloads(t, v.ID); len(events) != 3 || !strings.HasPrefix(events[2], `order:cancelled {"id":"`+v.ID+`","version":2,`) {
+		t.Errorf("events = %q, want the cancellation announced again", events)
+	}
+}
+
+type unused interface{ order.Tickets }
+
+// slowTickets are two pages of tickets that take some time each.
+type slowTickets struct {
+	unused
+	page  time.Duration
+	looks int // at all of them
+}
+
+func (s *slowTickets) TicketIDs(_ context.Context, after string, _ int) ([]string, error) {
+	time.Sleep(s.page)
+	if after != "" {
+		return nil, nil
+	}
+	s.looks++
+	return []string{ticketID}, nil
+}
+
+func (s *slowTickets) Locks(context.Context, []string) ([]order.Lock, error) { return nil, nil }
+
+// TestLookingAtAllTicketsTakesAHundredthOfTheTime at most, however many there are,
+// and is done once a minute while that is less. Case 11.4.
+func TestLookingAtAllTicketsTakesAHundredthOfTheTime(t *testing.T) {
+	t.Parallel()
+	for took, want := range map[time.Duration]int{0: 60, 200 * time.Millisecond: 60, 2 * time.Second: 18, time.Minute: 1} {
+		t.Run(took.String(), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Hour-time.Second)
+				defer cancel()
+				s := &slowTickets{page: took / 2}
+				w := order.NewLockWatch(order.NewService(nil, s, order.Options{}), order.LockWatchOptions{})
+				if err := w.Run(ctx); err != nil || s.looks != want {
+					t.Errorf("%d looks in an hour, %v; want %d", s.looks, err, want)
+				}
+			})
+		})
+	}
+}
+
 // TestAPaymentAfterReleasesStillLocksAgain: the versions go on. Case 9.2.
 func TestAPaymentAfterReleasesStillLocksAgain(t *testing.T) {
 	t.Parallel()

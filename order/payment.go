@@ -114,7 +114,6 @@ func (s *Service) commitPayment(ctx context.Context, d Decision, p event.Paid) e
 		return err
 	}
 	s.report(ctx, payment)
-	s.onPaid(payment.TicketID)
 	return nil
 }
 

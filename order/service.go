@@ -51,7 +51,7 @@ type Service struct {
 
 	gate     *gate
 	onRefund func(context.Context, Payment)
-	onPaid   func(ticketID string) // a LockWatch looks at it
+	onChange func(ticketID string) // of an order of it: a LockWatch looks at it
 	metrics  *Metrics
 	log      *slog.Logger
 }
@@ -60,7 +60,7 @@ type Service struct {
 func NewService(store Store, tickets Tickets, o Options) *Service {
 	s := &Service{
 		store: store, tickets: tickets, window: o.Window, now: o.Now, newID: o.NewID,
-		onRefund: o.OnRefund, onPaid: func(string) {}, metrics: o.Metrics, log: o.Log,
+		onRefund: o.OnRefund, onChange: func(string) {}, metrics: o.Metrics, log: o.Log,
 	}
 	if s.window == 0 {
 		s.window = DefaultWindow
@@ -237,7 +237,9 @@ func (s *Service) commit(ctx context.Context, d Decision, p *Payment) error {
 	if c.Was == nil && p == nil {
 		return nil
 	}
-	return s.store.Commit(ctx, c)
+	err = s.store.Commit(ctx, c)
+	s.onChange(d.Now.TicketID) // with an error, too: it may be stored all the same
+	return err
 }
 
 // owned returns the order if it is userID's.
