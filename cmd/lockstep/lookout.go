@@ -29,11 +29,12 @@ type lookout struct {
 	s     *service
 	alert int // messages in quarantine that are too many
 
-	quarantined atomic.Int64 // as of the last look
-	over        time.Time    // since when they are too many; zero if they are not
-	grown       *bool        // whether that was raised; nil before the first look
-	writes      *bool        // whether the store took writes; nil before the first look
-	since       time.Time    // when it ceased to
+	quarantined atomic.Int64          // as of the last look
+	over        time.Time             // since when they are too many; zero if they are not
+	grown       *bool                 // whether that was raised; nil before the first look
+	writes      *bool                 // whether the store took writes; nil before the first look
+	since       time.Time             // when it ceased to
+	refusal     atomic.Pointer[error] // why it has not for long, as of the last look
 	recorded    []*recorded
 }
 
@@ -78,18 +79,33 @@ func (l *lookout) store(ctx context.Context) error {
 	switch {
 	case err == nil:
 		l.since = time.Time{}
+		l.refusal.Store(nil)
 		if changed(&l.writes, true) {
 			l.raiseStopped()
 			l.s.incidents.Resolve(incident.StoreStopped, "store", "the store takes writes again")
 		}
 	case l.since.IsZero():
 		l.since = time.Now()
-	case time.Since(l.since) >= storeSilence && changed(&l.writes, false):
-		l.s.incidents.Raise(incident.StoreStopped, "store", fmt.Sprintf(
-			"the store has refused writes since %s: %v. Requests that change something fail. See /readyz and the runbook, \"A store takes no more writes\"",
-			l.since.UTC().Format(time.RFC3339), err))
+	case time.Since(l.since) >= storeSilence:
+		refusal := fmt.Errorf("the store has refused writes since %s: %w", l.since.UTC().Format(time.RFC3339), err)
+		l.refusal.Store(&refusal)
+		if changed(&l.writes, false) {
+			l.s.incidents.Raise(incident.StoreStopped, "store", fmt.Sprintf(
+				"%v. Requests that change something fail. See /readyz and the runbook, \"A store takes no more writes\"", refusal))
+		}
 	}
 	return err
+}
+
+// storeWritten is a check of readiness: the store is well, and takes writes.
+func (l *lookout) storeWritten(ctx context.Context) error {
+	if err := l.s.store.ping(ctx); err != nil {
+		return err
+	}
+	if refusal := l.refusal.Load(); refusal != nil {
+		return *refusal
+	}
+	return nil
 }
 
 // raiseStopped raises what the last process told of and could not record, so that

@@ -20,6 +20,7 @@ import (
 	"lockstep/internal/objectid"
 	"lockstep/listeners"
 	"lockstep/order"
+	"lockstep/outbox"
 	"lockstep/replica"
 	"lockstep/store/sqlite"
 )
@@ -258,7 +259,7 @@ func TestAStoreThatStopsIsAnIncident(t *testing.T) {
 			t.Fatalf("look: %v, want what the store says", err)
 		}
 	}
-	if l.writes != nil {
+	if l.writes != nil || l.refusal.Load() != nil {
 		t.Error("a short silence is taken for the end")
 	}
 	l.since = l.since.Add(-storeSilence)
@@ -269,8 +270,35 @@ func TestAStoreThatStopsIsAnIncident(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "it is over", func() bool { return open() == 0 })
+
+	// Case 10.16, its kind: a store that answers and takes no writes is not ready.
+	ready := l.storeWritten
+	s.store.outbox = refusing{db.Outbox(), refused}
+	_ = l.store(ctx)
+	if err := ready(ctx); err != nil {
+		t.Errorf("ready after a short silence: %v", err)
+	}
+	l.since = l.since.Add(-storeSilence)
+	_ = l.store(ctx)
+	if err := ready(ctx); !errors.Is(err, refused) || !strings.Contains(err.Error(), "has refused writes since") {
+		t.Errorf("ready: %v, want since when writes are refused and why", err)
+	}
+	s.store.outbox = db.Outbox()
+	if err := errors.Join(l.store(ctx), ready(ctx)); err != nil {
+		t.Errorf("ready after the store takes writes again: %v", err)
+	}
 	stop()
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
+}
+
+// refusing is a store that answers all but writes.
+type refusing struct {
+	eventStore
+	why error
+}
+
+func (r refusing) Acquire(context.Context, string, string, time.Duration) (outbox.Lease, bool, error) {
+	return outbox.Lease{}, false, r.why
 }

@@ -91,7 +91,7 @@ func (b *bench) newService(name string, st *store, published []event.Subject) (*
 	}
 	s.gauges = outbox.NewGauges(s.reg)
 	s.checks = []api.Check{
-		{Name: name + " store", Probe: st.ping},
+		{Name: name + " store", Probe: s.lookout.storeWritten},
 		{Name: name + " broker", Probe: s.connected, Optional: true},
 		{Name: name + " quarantine", Probe: s.lookout.quarantineEmpty, Optional: true},
 		{Name: name + " outbox", Probe: s.outboxReadable, Optional: true},
