@@ -204,7 +204,7 @@ func blame(batch []*change, err error) {
 // verdict says what the failure of a transaction means to its only member.
 func verdict(err error) error {
 	if !mongo.IsDuplicateKeyError(err) {
-		return err
+		return outage(err, err)
 	}
 	if violates(err, "ticket") {
 		return errTaken

@@ -119,9 +119,12 @@ func (db *DB) open(ctx context.Context, uri string) error {
 	if err := db.recognize(ctx); err != nil {
 		return err
 	}
-	there, err := db.there(ctx)
+	if err := db.checkRights(ctx, writing()); err != nil {
+		return err
+	}
+	there, err := db.fit(ctx)
 	if err != nil {
-		return fmt.Errorf("look at the collections: %w", err)
+		return err
 	}
 	if _, err := db.prepare(ctx, there, nil); err != nil {
 		return err
@@ -136,7 +139,7 @@ func (db *DB) open(ctx context.Context, uri string) error {
 		return err
 	}
 	if there, err = db.there(ctx); err != nil {
-		return fmt.Errorf("look at the collections: %w", err)
+		return err
 	}
 	db.condition.uuids = db.irreplaceable(there)
 	db.condition.set(nil, nil)

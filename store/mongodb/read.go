@@ -48,7 +48,7 @@ func (c collection) count(ctx context.Context, filter bson.D, o *options.CountOp
 		_ = c.db.restore(ctx) // as in find
 		n, err = c.CountDocuments(ctx, filter, o)
 	}
-	return n, err
+	return read(n, err)
 }
 
 // exactly is how many documents are counted one by one; a count that is
@@ -221,7 +221,7 @@ func (c collection) small(ctx context.Context, q query) (*mongo.Cursor, error) {
 		_ = c.db.restore(ctx) // as in find
 		cursor, err = c.Aggregate(ctx, pipeline, o)
 	}
-	return cursor, err
+	return read(cursor, err)
 }
 
 func isStub(doc bson.Raw) (id bson.RawValue, is bool) {

@@ -49,7 +49,7 @@ func (db *DB) recognize(ctx context.Context) error {
 	}
 	c, err := db.contents(ctx)
 	if err != nil {
-		return fmt.Errorf("look at database %s: %w", db.data.Name(), err)
+		return db.denied(fmt.Errorf("look at database %s: %w", db.data.Name(), err))
 	}
 	if db.opts.Service == TicketService {
 		return c.forTickets(db.data.Name())

@@ -94,12 +94,30 @@ func (db *DB) restore(ctx context.Context) error {
 }
 
 func (db *DB) mend(ctx context.Context) error {
-	there, err := db.there(ctx)
-	if err != nil {
-		return fmt.Errorf("look at the collections: %w", err)
+	lost, err := db.repair(ctx)
+	if err == nil || errors.Is(err, ErrSetUp) {
+		db.condition.set(lost, err)
 	}
-	lost := db.lost(there)
-	made, err := db.prepare(ctx, there, lost)
+	return err
+}
+
+// repair makes what is missing, as far as it can be made. It returns the
+// collections that are lost, and an ErrSetUp for what a person must do.
+func (db *DB) repair(ctx context.Context) (lost map[string]error, err error) {
+	there, err := db.there(ctx)
+	if err == nil {
+		err = db.checkRights(ctx, writing())
+	}
+	if err != nil {
+		return db.condition.lost, err // nobody else sets it
+	}
+	lost = db.lost(there)
+	refusals, err := db.unwritable(ctx, there)
+	if err != nil {
+		return lost, err
+	}
+	maps.Copy(refusals, lost)
+	made, err := db.prepare(ctx, there, refusals)
 	if len(made) > 0 {
 		db.metrics.remade.Add(float64(len(made)))
 		slices.Sort(made)
@@ -107,19 +125,24 @@ func (db *DB) mend(ctx context.Context) error {
 			" what a dropped collection held is lost unless it is restored from a backup",
 			slog.String("database", db.data.Name()), slog.String("made", strings.Join(made, ", ")))
 	}
-	err = errors.Join(append(slices.Collect(maps.Values(lost)), err)...)
-	if err == nil || errors.Is(err, ErrSetUp) {
-		db.condition.set(lost, err)
+	return lost, errors.Join(all(refusals), err)
+}
+
+// all joins errors in the order of their names.
+func all(errs map[string]error) error {
+	var sorted []error
+	for _, name := range slices.Sorted(maps.Keys(errs)) {
+		sorted = append(sorted, errs[name])
 	}
-	return err
+	return errors.Join(sorted...)
 }
 
 // lost returns an ErrSetUp for each collection whose loss cannot be made good
 // and that is another one than at start.
-func (db *DB) lost(there map[string]bson.Binary) map[string]error {
+func (db *DB) lost(there map[string]mongo.CollectionSpecification) map[string]error {
 	lost := map[string]error{}
 	for name, was := range db.condition.uuids {
-		if is, ok := there[name]; !ok || !is.Equal(was) {
+		if is := there[name].UUID; is == nil || !is.Equal(was) { // a view has none
 			lost[name] = refused("collection %s of database %s was dropped, renamed or replaced while the service runs, and with it what was sold:"+
 				" give it its name back, or restore it from a backup and start the service again, which takes it as it is", name, db.data.Name())
 		}
@@ -127,27 +150,30 @@ func (db *DB) lost(there map[string]bson.Binary) map[string]error {
 	return lost
 }
 
-// there returns the UUIDs of the collections that exist.
-func (db *DB) there(ctx context.Context) (map[string]bson.Binary, error) {
+// there returns the collections that exist, and views.
+func (db *DB) there(ctx context.Context) (map[string]mongo.CollectionSpecification, error) {
 	specs, err := db.data.ListCollectionSpecifications(ctx, bson.D{})
-	uuids := map[string]bson.Binary{}
-	for _, s := range specs {
-		if s.UUID != nil { // a view has none
-			uuids[s.Name] = *s.UUID
-		}
+	if err != nil {
+		return nil, db.denied(fmt.Errorf("look at the collections: %w", err))
 	}
-	return uuids, err
+	named := make(map[string]mongo.CollectionSpecification, len(specs))
+	for _, s := range specs {
+		named[s.Name] = s
+	}
+	return named, nil
 }
 
 // irreplaceable returns those of the collections whose loss cannot be made good.
-func (db *DB) irreplaceable(there map[string]bson.Binary) map[string]bson.Binary {
+func (db *DB) irreplaceable(there map[string]mongo.CollectionSpecification) map[string]bson.Binary {
 	names := []string{ordersName, paymentsName}
 	if db.opts.Replica != ticketsName {
 		names = append(names, ticketsName, locksName)
 	}
 	uuids := map[string]bson.Binary{}
 	for _, name := range names {
-		uuids[name] = there[name]
+		if is := there[name].UUID; is != nil {
+			uuids[name] = *is
+		}
 	}
 	return uuids
 }

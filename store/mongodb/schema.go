@@ -58,6 +58,9 @@ const (
 	codeNamespaceExists = 48
 	codeIndexOptions    = 85
 	codeIndexKeySpecs   = 86
+	codeValidation      = 121
+	codeView            = 166
+	codeNoTransaction   = 263 // OperationNotSupportedInTransaction
 	codeDuplicateKey    = 11000
 	codeWriteConflict   = 112
 	codeOtherCollection = 361 // CollectionUUIDMismatch
@@ -129,7 +132,7 @@ func (db *DB) schema() map[string][]index {
 // prepare makes what is missing, but for the collections in except, and returns
 // what it made, as "orders" or "orders.active": at start, before the first
 // transaction, for two that created a collection at once would conflict.
-func (db *DB) prepare(ctx context.Context, there map[string]bson.Binary, except map[string]error) (made []string, err error) {
+func (db *DB) prepare(ctx context.Context, there map[string]mongo.CollectionSpecification, except map[string]error) (made []string, err error) {
 	var g errgroup.Group
 	g.SetLimit(4)
 	var mu sync.Mutex
@@ -149,7 +152,7 @@ func (db *DB) prepare(ctx context.Context, there map[string]bson.Binary, except 
 	return made, err
 }
 
-func (db *DB) make(ctx context.Context, collection string, indexes []index, there map[string]bson.Binary) (made []string, err error) {
+func (db *DB) make(ctx context.Context, collection string, indexes []index, there map[string]mongo.CollectionSpecification) (made []string, err error) {
 	if _, ok := there[collection]; !ok {
 		err = db.data.CreateCollection(ctx, collection)
 		if err == nil {
@@ -260,8 +263,7 @@ func (db *DB) explain(ctx context.Context, err error, collection, index string) 
 	name := db.data.Name()
 	switch {
 	case hasCode(err, codeUnauthorized):
-		return refused("the user may not prepare collection %s of database %s: grant readWrite on that database,"+
-			" as in db.grantRolesToUser(user, [{role: \"readWrite\", db: %q}]): %w", collection, name, name, err)
+		return db.denied(fmt.Errorf("prepare collection %s: %w", collection, err))
 	case hasCode(err, codeIndexOptions, codeIndexKeySpecs):
 		return refused("collection %s of database %s has another index in the place of %q:"+
 			" drop that one with db.%s.dropIndex(…), and start the service if it does not run: %w", collection, name, index, collection, err)
@@ -271,6 +273,17 @@ func (db *DB) explain(ctx context.Context, err error, collection, index string) 
 			" {$match: {\"orders.1\": {$exists: true}}}]) lists them: %w", name, db.soldTwice(ctx), err)
 	}
 	return fmt.Errorf("prepare collection %s of database %s: %w", collection, name, err)
+}
+
+// denied turns the refusal of what the user may not do into a sentence that says
+// what to do.
+func (db *DB) denied(err error) error {
+	if !hasCode(err, codeUnauthorized) {
+		return err
+	}
+	name := db.data.Name()
+	return refused("the user may not do in database %s what the service needs: grant readWrite on that database,"+
+		" as in db.grantRolesToUser(user, [{role: \"readWrite\", db: %q}]): %w", name, name, err)
 }
 
 // soldTwice names tickets with several active orders, a few if there are many.

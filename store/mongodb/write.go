@@ -55,11 +55,12 @@ func written[R any](result R, err error) (R, error) { return result, outage(err,
 
 func read[R any](result R, err error) (R, error) { return result, outage(err, group.ErrRefused) }
 
-// outage says group.ErrRefused of a server that is not the primary, and what
-// broken says where the connection or the primary broke.
+// outage says group.ErrRefused of a server that is not the primary, of a user who
+// may not and of a collection that does not take it, and what broken says where
+// the connection or the primary broke.
 func outage(err, broken error) error {
 	switch {
-	case hasCode(err, codeNotPrimary, codeNotPrimaryNoChoice):
+	case hasCode(err, codeNotPrimary, codeNotPrimaryNoChoice, codeUnauthorized, codeValidation, codeView, codeNoTransaction):
 		return fmt.Errorf("%w: %w", group.ErrRefused, err)
 	case mongo.IsNetworkError(err), hasCode(err, codeShutdown, codeSteppedDown, codeAtShutdown, codeStateChange):
 		return fmt.Errorf("%w: %w", broken, err)
