@@ -46,6 +46,7 @@ type Owner struct {
 	mu       sync.Mutex
 	public   bool      // the address serves the public API
 	examined time.Time // when that was seen; zero if it is not known
+	shown    string    // a ticket that the public API has shown; "" if none yet
 }
 
 // NewOwner returns an Owner at an address, whose ops port wants the token; "" if
@@ -125,6 +126,9 @@ func (o *Owner) snapshot(ctx context.Context, id string) (replica.Row, error) {
 	if !errors.Is(err, errVague) {
 		return row, err
 	}
+	if public && o.showsAgain(ctx) {
+		return replica.Row{}, replica.ErrNotFound
+	}
 	now, err := o.serves(ctx, true)
 	if err != nil {
 		return replica.Row{}, err
@@ -140,6 +144,26 @@ func (o *Owner) snapshot(ctx context.Context, id string) (replica.Row, error) {
 // errVague: there is no such ticket, or no such path. What the address serves
 // tells which.
 var errVague = errors.New("no such ticket, or no such path")
+
+// showsAgain reports whether the address shows a ticket that the public API has
+// shown before. To look at what it serves would cost that API a list of all.
+func (o *Owner) showsAgain(ctx context.Context) bool {
+	o.mu.Lock()
+	id := o.shown
+	o.mu.Unlock()
+	if id == "" {
+		return false
+	}
+	_, err := o.ask(ctx, true, id)
+	return err == nil
+}
+
+// hasShown remembers a ticket that the public API has shown.
+func (o *Owner) hasShown(id string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.shown = id
+}
 
 // ask asks for one ticket in the way that the address serves.
 func (o *Owner) ask(ctx context.Context, public bool, id string) (replica.Row, error) {
@@ -161,6 +185,8 @@ func (o *Owner) ask(ctx context.Context, public bool, id string) (replica.Row, e
 		return replica.Row{}, replica.ErrNotFound
 	case row.ID != id:
 		return replica.Row{}, fmt.Errorf("%s answered with ticket %q", o.base, row.ID)
+	case public:
+		o.hasShown(id)
 	}
 	return row.row(), nil
 }

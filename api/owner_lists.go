@@ -76,6 +76,7 @@ func (o *Owner) OnSale(ctx context.Context) iter.Seq2[replica.Row, error] {
 			if !yield(w.row(), nil) {
 				return
 			}
+			o.hasShown(w.ID)
 			idle.Reset(askWithin)
 		}
 	}

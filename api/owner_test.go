@@ -194,6 +194,37 @@ func TestATicketThatItsOwnerDoesNotHaveCostsOneRequest(t *testing.T) {
 	}
 }
 
+// TestATicketThatAPublicAPIDoesNotHaveCostsNoList, but each time two requests: for
+// it, and for one that the API has, which tells that it is still that. Case 11.4.
+func TestATicketThatAPublicAPIDoesNotHaveCostsNoList(t *testing.T) {
+	t.Parallel()
+	const ghosts, others = 20, 8 // other requests, however many ghosts there are
+	f := newTickets(t)
+	o, a, _ := at(t, nodeAPI)
+	writes := []replica.Write{{From: event.None, Row: replica.Row{ID: "b", Version: 5, Title: "t", Price: 1, OrderID: "o"}}}
+	for i := range ghosts {
+		writes = append(writes, replica.Write{From: event.None, Row: replica.Row{ID: fmt.Sprintf("%024x", i), Title: "forged"}})
+	}
+	if _, err := f.db.Replica().Write(t.Context(), writes); err != nil {
+		t.Fatal(err)
+	}
+	verifier := replica.NewVerifier(f.db.Replica(), o, time.Millisecond)
+	found, err := verifier.Verify(t.Context(), func(int) {}, func(replica.Drift) error { return nil })
+	if err != nil || found.Drifted[replica.Extra] != ghosts || found.Drifts() != ghosts+1 { // a is missing
+		t.Errorf("compared: %+v, %v; want %d extra, 1 missing", found, err, ghosts)
+	}
+	if n := a.asked.Load(); n > 3*2*ghosts+others || a.listing.Load() > 2 {
+		t.Errorf("%d requests for %d ghosts that are asked for three times, %d of them lists; want two each time, and a list for the comparison and one for what the address serves",
+			n, ghosts, a.listing.Load())
+	}
+	a.role.Store(refuseAll)
+	if _, err := o.Snapshot(t.Context(), writes[1].Row.ID); err == nil || errors.Is(err, replica.ErrNotFound) {
+		t.Errorf("snapshot through a refusal: %v, want an error that says nothing of the ticket", err)
+	}
+	a.role.Store(opsPort) // the Node service was replaced by ours
+	wantVersion(t, o, "a", 3)
+}
+
 // Case 9.11: a public API is recognized once, and looked at again.
 func TestAPublicAPIIsRecognizedOnceAndLookedAtAgain(t *testing.T) {
 	t.Parallel()
