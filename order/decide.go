@@ -23,7 +23,7 @@ type Reason string
 
 // The reasons of refunds.
 const (
-	RefundCancelled Reason = "cancelled"  // the order was cancelled and its ticket is somebody else's
+	RefundCancelled Reason = "cancelled"  // the order was cancelled and its ticket is somebody else's, or gone
 	RefundPaidTwice Reason = "paid_twice" // the order is complete by another payment
 )
 
@@ -56,8 +56,8 @@ func (d Decision) events(at time.Time) ([]event.Event, error) {
 }
 
 // Decide is the life of an order. payment names the payment that was made, if
-// one was; taken says that another active order has the ticket, which only the
-// store's refusal can tell.
+// one was; taken says that a cancelled order cannot have its ticket again: another
+// active order has it, which only the store's refusal can tell, or it is gone.
 //
 //	status               cancelled, expired   paid by P
 //	created, awaiting    cancelled            complete by P

@@ -93,11 +93,31 @@ func (s *Service) completeOnce(ctx context.Context, p event.Paid, unsure bool) (
 	if err != nil {
 		return 0, err
 	}
-	err = s.commitPayment(ctx, Decide(was, Paid, p.Name(), false), p)
+	gone, err := s.gone(ctx, was)
+	if err != nil {
+		return 0, err
+	}
+	err = s.commitPayment(ctx, Decide(was, Paid, p.Name(), gone), p)
 	if errors.Is(err, ErrReserved) {
 		err = s.commitPayment(ctx, Decide(was, Paid, p.Name(), true), p)
 	}
 	return event.Applied, err
+}
+
+// gone reports whether there is no ticket any more for an order that has lost its
+// own: it was deleted, or its owner never had it. An order that has one keeps it.
+func (s *Service) gone(ctx context.Context, o Order) (bool, error) {
+	if o.Status != Cancelled {
+		return false, nil
+	}
+	_, err := s.tickets.Ticket(ctx, o.TicketID)
+	if errors.Is(err, ErrNotFound) {
+		return true, nil
+	}
+	if errors.Is(err, ErrUnreadable) {
+		return false, nil
+	}
+	return false, err
 }
 
 // commitPayment stores what follows from a payment, and the payment with it:

@@ -13,6 +13,7 @@ import (
 
 	"lockstep/event"
 	"lockstep/order"
+	"lockstep/replica"
 )
 
 // refunds returns what the store keeps to be given back.
@@ -118,6 +119,42 @@ lockstep_orders_refunds_total{reason="paid_twice"} 0
 	}
 	if got := f.stored(t, v.ID); got.Status != order.Cancelled || got.Version != 1 {
 		t.Errorf("order = %+v, want it cancelled as it was", got)
+	}
+}
+
+// TestAPaymentForATicketThatIsGoneIsARefund: nothing locks it any more. Cases 9.1
+// and 11.6, where the ticket was a forged one.
+func TestAPaymentForATicketThatIsGoneIsARefund(t *testing.T) {
+	t.Parallel()
+	for name, gone := range map[string]replica.Write{
+		"deleted":                   {From: 3, Row: replica.Row{ID: ticketID, Version: 4, Deleted: true}},
+		"never its owner's, forged": {From: 3, Row: replica.Row{ID: ticketID}, Remove: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t)
+			v := f.reserve(t, "ann")
+			if err := f.Cancel(t.Context(), "ann", v.ID); err != nil {
+				t.Fatal(err)
+			}
+			if n, err := f.db.Replica().Write(t.Context(), []replica.Write{gone}); n != 1 || err != nil {
+				t.Fatal(n, err)
+			}
+			for _, want := range []event.Outcome{event.Applied, event.Duplicate} {
+				if got := f.pay(t, v.ID, "p1"); got != want {
+					t.Errorf("payment: %v, want %v", got, want)
+				}
+			}
+			if got := f.refunds(t); len(got) != 1 || got[0].OrderID != v.ID || got[0].Reason != order.RefundCancelled {
+				t.Errorf("refunds = %+v, want that of the order", got)
+			}
+			if got := f.stored(t, v.ID); got.Status != order.Cancelled || got.Version != 1 {
+				t.Errorf("order = %+v, want it cancelled as it was", got)
+			}
+			if events := f.payloads(t, v.ID); len(events) != 2 {
+				t.Errorf("events = %q, want nothing announced again", events)
+			}
+		})
 	}
 }
 
