@@ -66,7 +66,7 @@ func (o *ops) reconcile(w http.ResponseWriter, r request) error {
 		},
 	})
 	o.Log.InfoContext(r.Context(), "locks compared with the orders service for an operator", "trust_owner", trust, "compared", sum.Compared,
-		"locked", sum.Locked, "released", sum.Released, "forged", sum.Forged, "no_order", sum.NoOrder, "freed", sum.Freed)
+		"locked", sum.Locked, "released", sum.Released, "forged", sum.Forged, "no_order", sum.NoOrder, "no_ticket", sum.NoTicket, "freed", sum.Freed)
 	if err != nil {
 		_ = out.say(comparison{Locks: &sum}) // from there it can go on
 	}

@@ -205,3 +205,30 @@ func TestAnOwnerWithAPublicAPIOnlyIsCompared(t *testing.T) {
 		t.Errorf("an empty replica got %d rows, want all 4997 on sale", m.Repaired)
 	}
 }
+
+// TestAForgedDeletionBesideAPublicAPI: one of a ticket that the owner shows is
+// found and mended by trust; one of an id that nobody has cannot be told from a
+// deletion, sells nothing, and goes by a reset. Case 11.6.
+func TestAForgedDeletionBesideAPublicAPI(t *testing.T) {
+	t.Parallel()
+	ours, owners := pair(10)
+	owners.public = true
+	for _, id := range []string{"t00003", "ghost"} {
+		ours.rows[id] = replica.Row{ID: id, Version: 9, Deleted: true}
+	}
+	found, _ := drifts(t, replica.NewVerifier(ours, owners, 0))
+	if diff := cmp.Diff(map[string]replica.Kind{"t00003": replica.Ahead}, found); diff != "" {
+		t.Errorf("drifts (-want +got):\n%s", diff)
+	}
+	sum, err := replica.NewVerifier(ours, owners, 0).Mend(t.Context(), replica.MendOptions{TrustOwner: true})
+	if err != nil || sum.Repaired != 1 || sum.Removed != 0 || ours.rows["t00003"].Deleted {
+		t.Errorf("mended %+v, %v: %+v, want the ticket back and nothing removed", sum, err, ours.rows["t00003"])
+	}
+	repairer := replica.NewRepairer(ours, owners, replica.RepairOptions{})
+	if before, after, err := repairer.Reset(t.Context(), "ghost"); err != nil || before == nil || after != nil {
+		t.Errorf("reset: %+v, %+v, %v, want it removed", before, after, err)
+	}
+	if row, still := ours.rows["ghost"]; still {
+		t.Errorf("the reset left %+v", row)
+	}
+}

@@ -47,6 +47,36 @@ func TestLocksOfOrdersThatTheirOwnerDoesNotHave(t *testing.T) {
 	f.reconciled(t, owner, ticket.ReconcileOptions{TrustOwner: true}, ticket.Reconciled{Compared: 2, After: "o2"})
 }
 
+// TestOrdersOfTicketsThatAreNotHere are reported: of one that was forged into the
+// replica, and of one that was deleted before its order was heard of. Case 11.6.
+func TestOrdersOfTicketsThatAreNotHere(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	gone, other := f.create(t).ID, f.create(t).ID
+	if err := f.Delete(t.Context(), gone, "ann"); err != nil {
+		t.Fatal(err)
+	}
+	f.lock(t, "o1", gone)  // waits for ever
+	f.lock(t, "o2", other) // has it
+	f.lock(t, "o3", other) // waits for o2
+	const ghost = "6b0300000000000000000001"
+	owner := orders{
+		{OrderID: "o1", TicketID: gone}, {OrderID: "o2", TicketID: other}, {OrderID: "o3", TicketID: other},
+		{OrderID: "o4", TicketID: ghost}, {OrderID: "o5", TicketID: ghost, Version: 1, Cancelled: true},
+	}
+	want := ticket.Reconciled{
+		Compared: 5, NoTicket: 2, After: "o5",
+		WithoutTicket: []ticket.Left{{OrderID: "o1", TicketID: gone}, {OrderID: "o4", TicketID: ghost}},
+	}
+	for _, trust := range []bool{false, true} {
+		f.reconciled(t, owner, ticket.ReconcileOptions{TrustOwner: trust}, want)
+	}
+	owner[0].Version, owner[0].Cancelled = 1, true // both come to an end
+	owner[3].Version, owner[3].Cancelled = 1, true
+	f.reconciled(t, owner, ticket.ReconcileOptions{}, ticket.Reconciled{Compared: 5, Released: 1, Lost: 1, After: "o5"})
+	f.reconciled(t, owner, ticket.ReconcileOptions{}, ticket.Reconciled{Compared: 5, After: "o5"})
+}
+
 // asked is an orders service that makes an order between two questions.
 type asked struct {
 	orders

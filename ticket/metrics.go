@@ -20,6 +20,8 @@ const (
 	driftLost    = "lost"     // an event never came
 	driftForged  = "forged"   // something is known that it never said
 	driftNoOrder = "no_order" // it has no such order
+
+	driftNoTicket = "no_ticket" // its order takes a ticket that is not here
 )
 
 // NewMetrics registers the metrics of this package with reg; nil registers
@@ -36,14 +38,14 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		}),
 		drift: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "lockstep_lock_drift",
-			Help: "Locks that differed from the orders service in the last whole comparison, before it mended them; those of kind no_order it leaves. NaN if there was none.",
+			Help: "Locks that differed from the orders service in the last whole comparison, before it mended them; those of the kinds no_order and no_ticket it leaves. NaN if there was none.",
 		}, []string{"kind"}),
 		compared: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "lockstep_lock_compared_timestamp_seconds",
 			Help: "When the last whole comparison with the orders service ended, in seconds since 1970; 0 if there was none.",
 		}),
 	}
-	for _, kind := range []string{driftLost, driftForged, driftNoOrder} {
+	for _, kind := range []string{driftLost, driftForged, driftNoOrder, driftNoTicket} {
 		m.drift.WithLabelValues(kind).Set(math.NaN())
 	}
 	m.waiting.Set(math.NaN())
@@ -63,5 +65,6 @@ func (m *Metrics) Reconciled(r Reconciled) {
 	m.drift.WithLabelValues(driftLost).Set(float64(r.Lost))
 	m.drift.WithLabelValues(driftForged).Set(float64(r.Forged))
 	m.drift.WithLabelValues(driftNoOrder).Set(float64(r.NoOrder))
+	m.drift.WithLabelValues(driftNoTicket).Set(float64(r.NoTicket))
 	m.compared.SetToCurrentTime()
 }

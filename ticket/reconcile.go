@@ -35,7 +35,11 @@ type Reconciled struct {
 	Released int `json:"released"` // releases that were missing
 	Lost     int `json:"lost"`     // of both, those that nothing stood against
 	Forged   int `json:"forged"`   // orders of which something was known that their owner never said; it is what the owner says now
-	Unknown  int `json:"unknown"`  // orders of tickets that this service never had
+
+	// Orders that take a ticket which this service never had, or deleted. Nothing
+	// locks it for them.
+	NoTicket      int    `json:"noTicket"`                // left as they are
+	WithoutTicket []Left `json:"withoutTicket,omitempty"` // the first of those, 100 at most
 
 	// Locks of orders that the orders service does not have. Either somebody
 	// else published them, or its database was restored from a backup.
@@ -46,13 +50,13 @@ type Reconciled struct {
 	After string `json:"after"` // the last order that was compared
 }
 
-// Left is a lock that only a person can judge.
+// Left is a lock, or an order, that only a person can judge.
 type Left struct {
 	OrderID  string `json:"orderId"`
 	TicketID string `json:"ticketId"`
 }
 
-// maxLeft bounds Reconciled.Left.
+// maxLeft bounds the lists of a Reconciled.
 const maxLeft = 100
 
 // Add adds what a later part of the same comparison did.
@@ -62,12 +66,24 @@ func (r *Reconciled) Add(part Reconciled) {
 	r.Released += part.Released
 	r.Lost += part.Lost
 	r.Forged += part.Forged
-	r.Unknown += part.Unknown
+	r.NoTicket += part.NoTicket
 	r.NoOrder += part.NoOrder
 	r.Freed += part.Freed
-	r.Left = append(r.Left, part.Left...)
-	r.Left = r.Left[:min(len(r.Left), maxLeft)]
+	r.Left = firstOf(r.Left, part.Left...)
+	r.WithoutTicket = firstOf(r.WithoutTicket, part.WithoutTicket...)
 	r.After = part.After
+}
+
+// firstOf appends to a list that is bounded.
+func firstOf(list []Left, more ...Left) []Left {
+	list = append(list, more...)
+	return list[:min(len(list), maxLeft)]
+}
+
+// noTicket counts an order that has no ticket.
+func (r *Reconciled) noTicket(o OrderState) {
+	r.NoTicket++
+	r.WithoutTicket = firstOf(r.WithoutTicket, Left{o.OrderID, o.TicketID})
 }
 
 // ReconcileOptions say how a reconciliation is done.
@@ -173,7 +189,7 @@ func (r *reconciliation) compare(ctx context.Context, p pair) error {
 	}
 	r.sum.Compared++
 	if !p.said.differs(p.known) {
-		return nil
+		return r.waits(ctx, p)
 	}
 	if p.said.Cancelled == p.known.takes() { // most likely its event was lost
 		outcome, err := r.apply(ctx, *p.said)
@@ -181,7 +197,7 @@ func (r *reconciliation) compare(ctx context.Context, p pair) error {
 		case err != nil:
 			return err
 		case outcome == event.Early:
-			r.sum.Unknown++
+			r.sum.noTicket(*p.said)
 			return nil
 		case outcome == event.Applied:
 			r.sum.count(*p.said)
@@ -190,6 +206,20 @@ func (r *reconciliation) compare(ctx context.Context, p pair) error {
 		}
 	}
 	return r.settle(ctx, p.id)
+}
+
+// waits notes an order that waits for a ticket which was deleted: the order was
+// made before that was heard of, and is never given it.
+func (r *reconciliation) waits(ctx context.Context, p pair) error {
+	if p.said.Cancelled || p.known.State != Waiting {
+		return nil
+	}
+	t, err := r.store.Ticket(ctx, p.said.TicketID)
+	if err == nil && t.Deleted || errors.Is(err, ErrNotFound) {
+		r.sum.noTicket(*p.said)
+		return nil
+	}
+	return err
 }
 
 // differs reports whether the owner's word is another than what is known, but
@@ -243,9 +273,7 @@ func (r *reconciliation) settleNoOrder(ctx context.Context, known Lock) error {
 		return nil
 	case !r.trust:
 		r.sum.NoOrder++
-		if len(r.sum.Left) < maxLeft {
-			r.sum.Left = append(r.sum.Left, Left{known.OrderID, known.TicketID})
-		}
+		r.sum.Left = firstOf(r.sum.Left, Left{known.OrderID, known.TicketID})
 		return nil
 	}
 	_, err := r.end(ctx, known, known.released())
@@ -282,7 +310,7 @@ func (r *reconciliation) correct(ctx context.Context, known Lock, said OrderStat
 	}
 	switch {
 	case outcome == event.Early:
-		r.sum.Unknown++
+		r.sum.noTicket(said)
 	case took == said.Cancelled:
 		r.sum.count(said)
 	}

@@ -65,7 +65,8 @@ func TestReconcileBringsBackLostLocksAndReleases(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := ticket.Reconciled{Compared: 8, Locked: 2, Released: 1, Lost: 3, Unknown: 1, After: "o8"}
+	want := ticket.Reconciled{Compared: 8, Locked: 2, Released: 1, Lost: 3, NoTicket: 1, After: "o8",
+		WithoutTicket: []ticket.Left{{OrderID: "o4", TicketID: "6b0300000000000000000001"}}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("reconciled (-want +got):\n%s", diff)
 	}

@@ -71,8 +71,10 @@ func (s *service) raiseDrift(sum replica.Mended) {
 		sum.LeftOver, example))
 }
 
-// raiseLockDrift raises locks that a comparison left, or resolves it.
+// raiseLockDrift raises locks, and orders without a ticket, that a comparison
+// left, or resolves it.
 func (s *service) raiseLockDrift(sum ticket.Reconciled) {
+	s.raiseNoTicket(sum)
 	if sum.NoOrder == 0 {
 		s.incidents.Resolve(incident.DriftUnmended, "locks", "every lock has an order")
 		return
@@ -82,6 +84,19 @@ func (s *service) raiseLockDrift(sum ticket.Reconciled) {
 		"%d locks are of orders that the orders service does not have, as that of ticket %s by order %s: somebody else published them, or its database"+
 			" was restored from a backup. Only a person can judge. To release one: lockstep locks reset %s. All: lockstep locks reconcile --trust-owner",
 		sum.NoOrder, first.TicketID, first.OrderID, word(first.OrderID)))
+}
+
+// raiseNoTicket raises orders that a comparison found to take no ticket.
+func (s *service) raiseNoTicket(sum ticket.Reconciled) {
+	if sum.NoTicket == 0 {
+		s.incidents.Resolve(incident.DriftUnmended, "orders", "every order has a ticket")
+		return
+	}
+	first := sum.WithoutTicket[0]
+	s.incidents.Raise(incident.DriftUnmended, "orders", fmt.Sprintf(
+		"%d orders are of tickets that the tickets service does not have, as order %s of ticket %s: the ticket was deleted, or somebody else published it."+
+			" Who ordered gets nothing. What is not paid ends with its time; give back what is paid. To see them: lockstep locks reconcile",
+		sum.NoTicket, first.OrderID, first.TicketID))
 }
 
 // raiseRefund raises a payment that must be given back.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"lockstep/api"
 	"lockstep/ticket"
@@ -112,9 +113,17 @@ func (c comparing) reconcileLocks(ctx context.Context, s streams, trust bool) er
 	if !c.JSON {
 		printReconciled(s, sum)
 	}
+	var left []string
 	if sum.NoOrder > 0 {
-		return driftError(fmt.Sprintf("%d locks are of orders that the orders service does not have and were left as they are: "+
+		left = append(left, fmt.Sprintf("%d locks are of orders that the orders service does not have and were left as they are: "+
 			"lockstep locks reset ID or locks reconcile --trust-owner releases them", sum.NoOrder))
+	}
+	if sum.NoTicket > 0 {
+		left = append(left, fmt.Sprintf("%d orders are of tickets that the tickets service does not have: "+
+			"what is not paid ends with its time, give back what is paid", sum.NoTicket))
+	}
+	if len(left) > 0 {
+		return driftError(strings.Join(left, "\n"))
 	}
 	return nil
 }
@@ -125,11 +134,16 @@ func printReconciled(s streams, sum ticket.Reconciled) {
 	if sum.Freed > 0 {
 		fmt.Fprintf(s.out, "%d locks released of orders that the orders service does not have\n", sum.Freed)
 	}
-	if sum.NoOrder == 0 {
+	printLeft(s, sum.Left, sum.NoOrder, "locks are of orders that the orders service does not have; releasing them is a decision, look at them")
+	printLeft(s, sum.WithoutTicket, sum.NoTicket, "orders are of tickets that the tickets service never had, or deleted")
+}
+
+func printLeft(s streams, first []ticket.Left, n int, what string) {
+	if n == 0 {
 		return
 	}
-	fmt.Fprintf(s.out, "%d locks are of orders that the orders service does not have; releasing them is a decision, look at them:\n", sum.NoOrder)
-	for _, l := range sum.Left {
+	fmt.Fprintf(s.out, "%d %s:\n", n, what)
+	for _, l := range first {
 		fmt.Fprintf(s.out, "  order %s  ticket %s\n", printable(l.OrderID), printable(l.TicketID))
 	}
 }

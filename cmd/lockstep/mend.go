@@ -235,8 +235,8 @@ func (p *program) mendLocks(s *service, tickets *ticket.Service, metrics *ticket
 		}
 		if err == nil {
 			r.reconciled(sum)
-			s.log.Log(ctx, level(cause, sum.Locked+sum.Released+sum.Forged+sum.NoOrder), "locks compared with the orders service", "compared", sum.Compared,
-				"locked", sum.Locked, "released", sum.Released, "forged", sum.Forged, "no_order", sum.NoOrder)
+			s.log.Log(ctx, level(cause, sum.Locked+sum.Released+sum.Forged+sum.NoOrder+sum.NoTicket), "locks compared with the orders service", "compared", sum.Compared,
+				"locked", sum.Locked, "released", sum.Released, "forged", sum.Forged, "no_order", sum.NoOrder, "no_ticket", sum.NoTicket)
 			sum = ticket.Reconciled{}
 			s.mending.done()
 		}
