@@ -25,6 +25,11 @@ const (
 	// every process out of service at once.
 	patience = 3
 
+	// settling is how long after it was ready first a process says nothing of
+	// what has not succeeded yet and is not needed: it is looked at for the first
+	// time, or connecting.
+	settling = 10 * time.Second
+
 	// staleAfter is when a look counts as too old to be believed: longer than
 	// patience, for a check that hangs takes checkWithin.
 	staleAfter = 10 * time.Second
@@ -32,10 +37,21 @@ const (
 
 // Check is one thing that readiness looks at.
 type Check struct {
-	Name     string                      // what is checked, as "tickets store"; a label of metrics
-	Probe    func(context.Context) error // nil error: it is well. It must end with its context
-	Optional bool                        // the service is ready without it, but degraded
+	Name  string                      // what is checked, as "tickets store"; a label of metrics
+	Probe func(context.Context) error // nil error: it is well now. It must end with its context
+	Need  Need
 }
+
+// Need says when a process is not ready without a check. Otherwise it is
+// degraded.
+type Need int
+
+// The needs.
+const (
+	Always  Need = iota
+	ToStart      // until the process has been ready once
+	Never
+)
 
 // Status is what became of a check.
 type Status string
@@ -60,15 +76,16 @@ type Readiness struct {
 	mu    sync.Mutex
 	last  Ready
 	at    time.Time     // of last
-	once  sync.Once     // closes first
+	since time.Time     // when the process was ready first; zero if it never was
 	first chan struct{} // closed once the process has been ready
 }
 
 // watched is a check with its history.
 type watched struct {
 	Check
-	failures int // in a row
-	was      Status
+	failures  int // in a row
+	was       Status
+	succeeded bool // ever
 }
 
 // NewReadiness returns a readiness made of checks; nothing is known of them
@@ -152,27 +169,28 @@ func (r *Readiness) look(ctx context.Context) {
 		answer.Ready = answer.Ready && result.Status != Failed
 		r.note(ctx, r.checks[i], result)
 	}
-	if answer.Ready {
-		r.once.Do(func() { close(r.first) })
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.last, r.at = answer, r.now()
+	if answer.Ready && r.since.IsZero() {
+		r.since = r.at
+		close(r.first)
+	}
 }
 
 // look runs the check once. A process that starts is not ready before every
-// check has succeeded; later a check has to fail several times in a row.
+// check that it needs has succeeded; later one has to fail several times in a row.
 func (c *watched) look(ctx context.Context, starting bool) CheckResult {
 	ctx, cancel := context.WithTimeout(ctx, checkWithin)
 	defer cancel()
 	err := c.Probe(ctx)
 	if err == nil {
-		c.failures = 0
+		c.failures, c.succeeded = 0, true
 		return CheckResult{Name: c.Name, Status: OK}
 	}
 	c.failures++
 	status := Failed
-	if c.Optional || !starting && c.failures < patience {
+	if c.Need == Never || !starting && (c.Need == ToStart || c.failures < patience) {
 		status = Degraded
 	}
 	return CheckResult{Name: c.Name, Status: status, Reason: err.Error()}
@@ -181,7 +199,7 @@ func (c *watched) look(ctx context.Context, starting bool) CheckResult {
 // note shows what became of a check, and logs it if that has changed.
 func (r *Readiness) note(ctx context.Context, c *watched, now CheckResult) {
 	r.ok.WithLabelValues(c.Name).Set(number(now.Status == OK))
-	if now.Status == c.was || !closed(r.first) {
+	if now.Status == c.was || !closed(r.first) || !c.succeeded && now.Status == Degraded && r.now().Sub(r.since) < settling {
 		return
 	}
 	c.was = now.Status

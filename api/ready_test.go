@@ -27,7 +27,7 @@ func newProbes() *probes {
 	p := &probes{reg: prometheus.NewRegistry()}
 	p.Readiness = NewReadiness(p.reg, slog.New(slog.DiscardHandler),
 		Check{Name: "store", Probe: func(context.Context) error { return p.store }},
-		Check{Name: "broker", Optional: true, Probe: func(context.Context) error { return p.bus }},
+		Check{Name: "broker", Need: Never, Probe: func(context.Context) error { return p.bus }},
 	)
 	return p
 }
@@ -75,6 +75,58 @@ lockstep_ready 0
 	want(t, local(t, h, http.MethodGet, "/healthz"), 200, `{"status":"ok"}`)
 	if got := local(t, h, http.MethodGet, "/metrics"); !strings.Contains(got.body, "lockstep_http_request_duration_seconds") {
 		t.Errorf("metrics = %d %.200s", got.status, got.body)
+	}
+}
+
+// TestReadinessNeedsSomeChecksOnlyToStart: such a one keeps a process that starts
+// from being ready, and says afterwards what is true. Case 11.10.
+func TestReadinessNeedsSomeChecksOnlyToStart(t *testing.T) {
+	t.Parallel()
+	connecting := errors.New("connecting")
+	var subscribed, counted error = connecting, connecting
+	var log strings.Builder
+	reg := prometheus.NewRegistry()
+	r := NewReadiness(reg, slog.New(slog.NewTextHandler(&log, nil)),
+		Check{Name: "listener", Need: ToStart, Probe: func(context.Context) error { return subscribed }},
+		Check{Name: "outbox", Need: Never, Probe: func(context.Context) error { return counted }},
+	)
+	now := time.Now()
+	r.now = func() time.Time { return now }
+	after := func(ready bool, status Status, ok string) {
+		t.Helper()
+		r.look(t.Context())
+		now = now.Add(lookEvery)
+		if got := r.Answer(); got.Ready != ready || got.Checks[0].Status != status {
+			t.Errorf("%+v, want ready %t and the listener %s", got, ready, status)
+		}
+		if err := testutil.GatherAndCompare(reg, strings.NewReader(`
+# HELP lockstep_check_ok 1 while a check of readiness succeeds.
+# TYPE lockstep_check_ok gauge
+lockstep_check_ok{check="listener"} `+ok+`
+lockstep_check_ok{check="outbox"} 0
+`), "lockstep_check_ok"); err != nil {
+			t.Error(err)
+		}
+	}
+	after(false, Failed, "0")
+	subscribed = nil
+	after(true, OK, "1")
+	if log.String() != "" {
+		t.Errorf("it tells of what it looks at for the first time: %s", log.String())
+	}
+	subscribed = errors.New("gone")
+	for range patience + 1 {
+		after(true, Degraded, "0")
+	}
+	if !strings.Contains(log.String(), "gone") || strings.Contains(log.String(), "connecting") {
+		t.Errorf("log: %s, want the listener alone", log.String())
+	}
+	subscribed = nil
+	after(true, OK, "1")
+	now = now.Add(settling)
+	after(true, OK, "1")
+	if !strings.Contains(log.String(), "connecting") {
+		t.Errorf("log: %s, want what does not succeed for long", log.String())
 	}
 }
 

@@ -66,11 +66,14 @@ func NewExpiry(s *Service, o ExpiryOptions) *Expiry {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Expiry{service: s, opts: o, failing: map[string]failing{}}
+	return &Expiry{service: s, opts: o, failing: map[string]failing{}, last: errNoLook}
 }
 
-// Check returns why overdue orders were left behind at the last look; nil if
-// none were. It may be called from many goroutines.
+// errNoLook: nothing is cancelled before payments are received.
+var errNoLook = errors.New("overdue orders were not looked for yet: that begins some seconds after payments are received")
+
+// Check returns why overdue orders were left behind at the last look, or that
+// there was none yet; nil if none were. It may be called from many goroutines.
 func (e *Expiry) Check() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -213,7 +216,7 @@ func (e *Expiry) note(ctx context.Context, l *look) {
 		err = fmt.Errorf("%d overdue orders are not cancelled: %w", l.left, l.err)
 	}
 	e.mu.Lock()
-	news := (err == nil) != (e.last == nil)
+	news := (err == nil) != (e.last == nil || errors.Is(e.last, errNoLook))
 	e.last = err
 	e.mu.Unlock()
 	switch {

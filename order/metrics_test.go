@@ -27,13 +27,22 @@ func TestOverdueOrdersAreUnknownWhileTheStoreDoesNotTell(t *testing.T) {
 	f := newFixture(t)
 	reg := prometheus.NewRegistry()
 	metrics := order.NewMetrics(reg)
+	expiry := order.NewExpiry(f.Service, order.ExpiryOptions{Metrics: metrics})
 	for _, tc := range []struct {
 		what string
 		look func()
 		want float64
 	}{
-		{"before the first look", func() {}, math.NaN()},
-		{"after a look", func() { order.NewExpiry(f.Service, order.ExpiryOptions{Metrics: metrics}).Sweep(t.Context()) }, 0},
+		{"before the first look", func() {
+			if expiry.Check() == nil {
+				t.Error("before the first look all is well")
+			}
+		}, math.NaN()},
+		{"after a look", func() {
+			if expiry.Sweep(t.Context()); expiry.Check() != nil {
+				t.Errorf("after a look: %v", expiry.Check())
+			}
+		}, 0},
 		{"after one that broke off", func() {
 			gone := order.NewService(breaking{f.db.Orders()}, f.db.OrderTickets(), order.Options{})
 			order.NewExpiry(gone, order.ExpiryOptions{Metrics: metrics}).Sweep(t.Context())

@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -101,10 +102,12 @@ func (g *Gauges) refresh(ctx context.Context, i Inspector) error {
 func (g *Gauges) Check() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.err != nil {
+	switch n := g.stats.Unreadable; {
+	case g.err != nil:
 		return fmt.Errorf("what waits to be published cannot be read: %w", g.err)
-	}
-	if n := g.stats.Unreadable; n > 0 {
+	case g.read.IsZero():
+		return errors.New("what waits to be published was not read yet")
+	case n > 0:
 		return fmt.Errorf("%d entries of the outbox are no events: see lockstep outbox list, then discard them", n)
 	}
 	return nil

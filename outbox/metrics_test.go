@@ -94,6 +94,9 @@ func TestGaugesShowWhatWaitsAndKeepTheLastFigures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		reg := prometheus.NewRegistry()
 		g := outbox.NewGauges(reg)
+		if g.Check() == nil { // Case 11.10
+			t.Error("an outbox that nobody has looked at is well")
+		}
 		i := &inspector{stats: outbox.Stats{Pending: 7, Oldest: time.Now(), BlockedKeys: 2}}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync/atomic"
@@ -29,13 +30,19 @@ type lookout struct {
 	s     *service
 	alert int // messages in quarantine that are too many
 
-	quarantined atomic.Int64          // as of the last look
-	over        time.Time             // since when they are too many; zero if they are not
-	grown       *bool                 // whether that was raised; nil before the first look
-	writes      *bool                 // whether the store took writes; nil before the first look
-	since       time.Time             // when it ceased to
-	refusal     atomic.Pointer[error] // why it has not for long, as of the last look
-	recorded    []*recorded
+	counted  atomic.Pointer[counted] // messages in quarantine as of the last look; nil before the first one
+	over     time.Time               // since when they are too many; zero if they are not
+	grown    *bool                   // whether that was raised; nil before the first look
+	writes   *bool                   // whether the store took writes; nil before the first look
+	since    time.Time               // when it ceased to
+	refusal  atomic.Pointer[error]   // why it has not for long, as of the last look
+	recorded []*recorded
+}
+
+// counted is a number, or why it is not known.
+type counted struct {
+	n   int
+	err error
 }
 
 func newLookout(s *service, alert int) *lookout {
@@ -120,10 +127,10 @@ func (l *lookout) raiseStopped() {
 // quarantine counts what was set aside.
 func (l *lookout) quarantine(ctx context.Context) error {
 	n, err := l.s.store.quarantine.Count(ctx)
+	l.counted.Store(&counted{n, err})
 	if err != nil {
 		return err
 	}
-	l.quarantined.Store(int64(n))
 	switch {
 	case n <= l.alert:
 		l.over = time.Time{}
@@ -142,8 +149,13 @@ func (l *lookout) quarantine(ctx context.Context) error {
 
 // quarantineEmpty is a check of readiness.
 func (l *lookout) quarantineEmpty(context.Context) error {
-	if n := l.quarantined.Load(); n > 0 {
-		return fmt.Errorf("%d messages are in quarantine and were not applied: see lockstep replica quarantine", n)
+	switch c := l.counted.Load(); {
+	case c == nil:
+		return errors.New("messages in quarantine were not counted yet")
+	case c.err != nil:
+		return fmt.Errorf("messages in quarantine cannot be counted: %w", c.err)
+	case c.n > 0:
+		return fmt.Errorf("%d messages are in quarantine and were not applied: see lockstep replica quarantine", c.n)
 	}
 	return nil
 }

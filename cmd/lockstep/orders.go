@@ -70,13 +70,12 @@ func (p *program) newOrders(st *store, f orderFlags) (*service, error) {
 	if err := p.listenToTickets(s, f.VersionStep); err != nil {
 		return nil, err
 	}
-	if err := p.listen(s, "orders listener of payments", ended, listeners.Options{Group: listeners.OrdersService}); err != nil {
+	if err := p.listen(s, "orders listener of payments", api.ToStart, ended, listeners.Options{Group: listeners.OrdersService}); err != nil {
 		return nil, err
 	}
 	if err := p.lag(s, listeners.OrdersService, slices.Concat(event.TicketSubjects(), ended.Subjects())); err != nil {
 		return nil, err
 	}
-	s.checks = append(s.checks, s.onceSubscribed())
 	p.expire(s, orders, metrics)
 	s.door, err = api.NewOrders(orders, api.Options{Sessions: p.sessions, Log: s.log, Registerer: s.reg, Limits: p.doors.limits()})
 	return s, err
@@ -104,9 +103,7 @@ func (p *program) expire(s *service, orders *order.Service, metrics *order.Metri
 	payments := s.listeners[len(s.listeners)-1]
 	e := order.NewExpiry(orders, order.ExpiryOptions{Ready: payments.Check, Metrics: metrics, Log: s.log})
 	s.jobs = append(s.jobs, e.Run, s.countRefunds(metrics))
-	s.checks = append(s.checks, api.Check{
-		Name: "orders expiry", Probe: func(context.Context) error { return e.Check() }, Optional: true,
-	})
+	s.checks = append(s.checks, api.Check{Name: "orders expiry", Probe: func(context.Context) error { return e.Check() }, Need: api.Never})
 }
 
 // listenToTickets adds the listener that keeps the replica, and if it is known
@@ -126,7 +123,7 @@ func (p *program) listenToTickets(s *service, step int64) error {
 	s.jobs = append(s.jobs, s.countRows(metrics))
 	projector := replica.NewProjector(s.store.replica)
 	projector.Metrics, projector.Log = metrics, s.log
-	return p.listen(s, "orders listener", listeners.NewTickets(projector, event.Scheme{Step: step}), o)
+	return p.listen(s, "orders listener", api.ToStart, listeners.NewTickets(projector, event.Scheme{Step: step}), o)
 }
 
 // What a store holds is counted every countEvery, and where that takes long

@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -92,9 +91,9 @@ func (b *bench) newService(name string, st *store, published []event.Subject) (*
 	s.gauges = outbox.NewGauges(s.reg)
 	s.checks = []api.Check{
 		{Name: name + " store", Probe: s.lookout.storeWritten},
-		{Name: name + " broker", Probe: s.connected, Optional: true},
-		{Name: name + " quarantine", Probe: s.lookout.quarantineEmpty, Optional: true},
-		{Name: name + " outbox", Probe: s.outboxReadable, Optional: true},
+		{Name: name + " broker", Probe: s.connected, Need: api.Never},
+		{Name: name + " quarantine", Probe: s.lookout.quarantineEmpty, Need: api.Never},
+		{Name: name + " outbox", Probe: s.outboxReadable, Need: api.Never},
 	}
 	return s, nil
 }
@@ -108,8 +107,8 @@ func (b *bench) client(service string) string {
 	return b.nats.NATSClientID
 }
 
-// listen adds a listener of the group. Its absence makes the service degraded.
-func (b *bench) listen(s *service, name string, h listeners.Handler, o listeners.Options) error {
+// listen adds a listener of the group. Without it the service is degraded.
+func (b *bench) listen(s *service, name string, need api.Need, h listeners.Handler, o listeners.Options) error {
 	o.AckWait, o.MaxInFlight, o.HoldFor = b.listening.AckWait, b.listening.MaxInFlight, b.listening.HoldFor
 	o.QuarantineLimit, o.QuarantineBytes = b.listening.QuarantineLimit, b.listening.QuarantineBytes
 	o.StopWait, o.Marks, o.Losses, o.Metrics, o.Log = listenerWithin, s.store.marks, s.losses, s.counters, s.log
@@ -118,9 +117,7 @@ func (b *bench) listen(s *service, name string, h listeners.Handler, o listeners
 		return &usageError{err.Error()}
 	}
 	s.listeners = append(s.listeners, l)
-	s.checks = append(s.checks, api.Check{
-		Name: name, Probe: func(context.Context) error { return l.Check() }, Optional: true,
-	})
+	s.checks = append(s.checks, api.Check{Name: name, Probe: func(context.Context) error { return l.Check() }, Need: need})
 	return nil
 }
 
@@ -166,24 +163,6 @@ func everyGroup() []listeners.Watched {
 func (s *service) outboxReadable(context.Context) error { return s.gauges.Check() }
 
 func (s *service) connected(context.Context) error { return s.session.State().Err }
-
-// onceSubscribed returns a check that fails until every listener has been
-// subscribed once.
-func (s *service) onceSubscribed() api.Check {
-	var seen atomic.Bool
-	return api.Check{Name: s.name + " subscribed", Probe: func(context.Context) error {
-		if seen.Load() {
-			return nil
-		}
-		for _, l := range s.listeners {
-			if err := l.Check(); err != nil {
-				return err
-			}
-		}
-		seen.Store(true)
-		return nil
-	}}
-}
 
 // ops is what the operator sees of the service.
 func (s *service) ops() api.Service {

@@ -58,7 +58,11 @@ func (p *program) newTickets(st *store, f ticketFlags) (*service, error) {
 		return nil, err
 	}
 	s.lookForLosses(listeners.TicketsService, event.OrderSubjects(), event.OrderSubjects())
-	if err := p.listen(s, "tickets listener", listeners.NewLocks(tickets), listeners.Options{Group: listeners.TicketsService}); err != nil {
+	need := api.Never // alone it is ready without a broker
+	if p.shared {
+		need = api.ToStart // a newcomer is told of a system that works from end to end
+	}
+	if err := p.listen(s, "tickets listener", need, listeners.NewLocks(tickets), listeners.Options{Group: listeners.TicketsService}); err != nil {
 		return nil, err
 	}
 	if err := p.lag(s, listeners.TicketsService, event.OrderSubjects()); err != nil {

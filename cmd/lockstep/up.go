@@ -81,15 +81,7 @@ func (s *system) assembleUp(ctx context.Context) error {
 			return err
 		}
 	}
-	err := s.assemble(settings{doors: c.doorFlags, jwt: c.jwtFlags, weak: weak, strict: c.strictFlag, nats: c.natsFlags, listening: c.listenerFlags, notify: c.notifyFlags, tickets: c.ticketFlags, orders: c.orderFlags})
-	if err != nil {
-		return err
-	}
-	// The tickets service alone is ready without a broker; a newcomer is told
-	// of a system that works from end to end.
-	tickets := s.services[0]
-	tickets.checks = append(tickets.checks, tickets.onceSubscribed())
-	return nil
+	return s.assemble(settings{doors: c.doorFlags, jwt: c.jwtFlags, weak: weak, strict: c.strictFlag, nats: c.natsFlags, listening: c.listenerFlags, notify: c.notifyFlags, tickets: c.ticketFlags, orders: c.orderFlags})
 }
 
 // ensureBroker starts a broker of the system's own unless one was named.

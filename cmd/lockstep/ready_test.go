@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"lockstep/incident"
+	"lockstep/listeners"
+	"lockstep/store/sqlite"
+	"lockstep/test/brokertest"
+)
+
+// succeeding returns the checks that succeed now.
+func (r *running) succeeding() (names []string) {
+	r.t.Helper()
+	var ready struct {
+		Checks []struct{ Name, Status string }
+	}
+	if err := json.Unmarshal([]byte(r.get("/readyz")), &ready); err != nil {
+		r.t.Fatal(err)
+	}
+	for _, c := range ready.Checks {
+		if c.Status == "ok" {
+			names = append(names, c.Name)
+		}
+	}
+	return names
+}
+
+// shown returns the checks whose metric is 1.
+func (r *running) shown() (names []string) {
+	r.t.Helper()
+	for line := range strings.Lines(r.get("/metrics")) {
+		name, good := strings.CutSuffix(strings.TrimSpace(line), `"} 1`)
+		name, is := strings.CutPrefix(name, `lockstep_check_ok{check="`)
+		if good && is {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// TestNoCheckSucceedsByWhatWasBefore: without a broker only those succeed that
+// need none, as their metrics say, and with it all of them again. Case 11.10.
+func TestNoCheckSucceedsByWhatWasBefore(t *testing.T) {
+	t.Parallel()
+	bus := brokertest.Start(t)
+	r := startUp(t, t.TempDir(), "--nats-url="+bus.URL(), "--nats-cluster-id="+brokertest.ClusterID)
+	var all []string
+	for _, s := range r.services {
+		for _, c := range s.checks {
+			all = append(all, c.Name)
+		}
+	}
+	wants := func(what string, want []string) {
+		t.Helper()
+		slices.Sort(want)
+		eventually(t, what, func() bool {
+			ready, metrics := r.succeeding(), r.shown()
+			slices.Sort(ready)
+			return slices.Equal(ready, want) && slices.Equal(slices.Sorted(slices.Values(metrics)), want)
+		})
+	}
+	wants("everything succeeds", slices.Clone(all))
+	bus.Stop()
+	wants("nothing that needs a broker succeeds", slices.DeleteFunc(slices.Clone(all), func(name string) bool {
+		return !slices.ContainsFunc([]string{"store", "quarantine", "outbox", "replica", "expiry"}, func(kind string) bool { return strings.HasSuffix(name, " "+kind) })
+	}))
+	bus.Restart()
+	wants("everything succeeds again", all)
+	r.end()
+}
+
+// TestAnUncountedQuarantineIsNotEmpty: nobody knows what is in it before the first
+// look, and while the store does not tell. Case 11.10.
+func TestAnUncountedQuarantineIsNotEmpty(t *testing.T) {
+	t.Parallel()
+	db, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "store.db"), sqlite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	uncounted := &uncounted{Quarantine: db.Quarantine()}
+	incidents, err := incident.New(db.Incidents(), incident.Options{Service: "tickets"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := newLookout(&service{incidents: incidents, store: &store{quarantine: uncounted}}, 100)
+	check := func(what, want string) {
+		t.Helper()
+		if err := l.quarantineEmpty(t.Context()); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", what, err, want)
+		}
+	}
+	check("before the first look", "not counted yet")
+	uncounted.err = errors.New("gone")
+	_ = l.quarantine(t.Context()) // it says the same
+	check("while the store is away", "cannot be counted: gone")
+	uncounted.err = nil
+	if err := l.quarantine(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	check("empty", "")
+}
+
+type uncounted struct {
+	listeners.Quarantine
+	err error
+}
+
+func (u *uncounted) Count(ctx context.Context) (int, error) {
+	if u.err != nil {
+		return 0, u.err
+	}
+	return u.Quarantine.Count(ctx)
+}
