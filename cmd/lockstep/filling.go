@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"lockstep/event"
@@ -25,37 +23,38 @@ const (
 // beginPause is how long a store that did not answer is left alone.
 const beginPause = time.Second
 
-// filling knows whether a replica that was empty when a process began has been
-// filled from its owner since, by any process, over restarts. Until then a
+// filling knows whether a replica that was found empty, at a start or later, has
+// been filled from its owner since, by any process, over restarts. Until then a
 // process is not ready: it would refuse what others sell.
 type filling struct {
 	marks listeners.Marks
 	count func(context.Context) (int, error)
 
-	ended atomic.Bool
+	turn    chan struct{} // holds one while the mark is read and changed, so that nobody acts on an old one
+	decided bool          // whether the replica is empty
+	failed  error         // why the last attempt failed
+}
 
-	mu      sync.Mutex // held while the mark is read and changed, so that nobody acts on an old one
-	decided bool       // whether the replica was empty
-	failed  error      // why the last attempt failed
+func newFilling(marks listeners.Marks, count func(context.Context) (int, error)) *filling {
+	return &filling{marks: marks, count: count, turn: make(chan struct{}, 1)}
 }
 
 // check is a check of readiness.
 func (f *filling) check(ctx context.Context) error {
-	if f.ended.Load() {
+	var ended bool
+	var failed error
+	err := f.alone(ctx, func() (err error) {
+		failed = f.failed
+		ended, err = f.look(ctx)
+		return err
+	})
+	switch {
+	case err != nil:
+		return fmt.Errorf("it is not known whether the replica was filled: %w", err)
+	case ended:
 		return nil
-	}
-	if !f.mu.TryLock() {
-		return errors.New("it is being looked up whether the replica was filled")
-	}
-	defer f.mu.Unlock()
-	if err := f.look(ctx); err != nil {
-		return fmt.Errorf("it is not known yet whether the replica was filled: %w", err)
-	}
-	if f.ended.Load() {
-		return nil
-	}
-	if f.failed != nil {
-		return fmt.Errorf("the replica was not filled from its owner yet: see that CANONICAL_URL answers; the last attempt: %w", f.failed)
+	case failed != nil:
+		return fmt.Errorf("the replica was not filled from its owner yet: see that CANONICAL_URL answers; the last attempt: %w", failed)
 	}
 	return errors.New("the replica was empty and is being filled from its owner")
 }
@@ -63,24 +62,46 @@ func (f *filling) check(ctx context.Context) error {
 // begin reports whether the replica has been filled. The first call decides
 // whether it has to be, so it comes before any message does.
 func (f *filling) begin(ctx context.Context) (ended bool, err error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	err = f.look(ctx)
-	return f.ended.Load(), err
+	err = f.alone(ctx, func() (err error) {
+		ended, err = f.look(ctx)
+		return err
+	})
+	return ended, err
 }
 
-// look is begin for who holds mu.
-func (f *filling) look(ctx context.Context) error {
+// emptied is told that the replica has lost its rows: whether it has to be
+// filled is decided again.
+func (f *filling) emptied(ctx context.Context) {
+	_ = f.alone(ctx, func() error { f.decided = false; return nil }) // its error is ctx's
+}
+
+// tried is told how a comparison with the owner ended.
+func (f *filling) tried(ctx context.Context, err error) {
+	_ = f.alone(ctx, func() error { f.failed = f.end(ctx, err); return nil }) // its error is ctx's
+}
+
+// alone calls do while nobody else reads or changes anything.
+func (f *filling) alone(ctx context.Context, do func() error) error {
+	select {
+	case f.turn <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-f.turn }()
+	return do()
+}
+
+// look is begin for who is alone.
+func (f *filling) look(ctx context.Context) (ended bool, err error) {
 	m, err := f.mark(ctx)
 	if err == nil && !f.decided {
 		m, err = f.decide(ctx, m)
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
 	f.decided = true
-	f.ended.Store(m.Sequence != fillBegun)
-	return nil
+	return m.Sequence != fillBegun, nil
 }
 
 func (f *filling) mark(ctx context.Context) (listeners.Mark, error) {
@@ -103,23 +124,17 @@ func (f *filling) decide(ctx context.Context, m listeners.Mark) (listeners.Mark,
 	return f.mark(ctx) // another process may have been faster
 }
 
-// tried is told how a comparison with the owner ended.
-func (f *filling) tried(ctx context.Context, err error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.ended.Load() {
-		return
+// end takes note that the replica was filled, unless a comparison failed.
+func (f *filling) end(ctx context.Context, failed error) error {
+	if failed != nil {
+		return failed
 	}
-	if err == nil {
-		var m listeners.Mark
-		if m, err = f.mark(ctx); err == nil {
-			m.Sequence = fillEnded
-			_, err = f.marks.Store(ctx, m) // if another process was faster, it is the same
-		}
+	m, err := f.mark(ctx)
+	if err == nil && m.Sequence == fillBegun {
+		m.Sequence = fillEnded
+		_, err = f.marks.Store(ctx, m) // if another process was faster, it is the same
 	}
-	if f.failed = err; err == nil {
-		f.failed = f.look(ctx)
-	}
+	return err
 }
 
 // before returns a part that runs once it is decided whether the replica has to

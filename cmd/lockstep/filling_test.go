@@ -41,7 +41,7 @@ func TestAFilledReplicaIsReady(t *testing.T) {
 	t.Parallel()
 	for range 5000 {
 		marks := &marksOfOne{}
-		f := &filling{marks: marks, count: func(context.Context) (int, error) { return 0, nil }}
+		f := newFilling(marks, func(context.Context) (int, error) { return 0, nil })
 		var looking sync.WaitGroup
 		look := func() {
 			if _, err := f.begin(t.Context()); err != nil {

@@ -165,7 +165,7 @@ func (p *program) mendReplica(s *service, owner *api.Owner, repairer *replica.Re
 	c := comparer{
 		look: replica.NewVerifier(s.store.replica, owner, replica.DefaultGrace),
 		mend: replica.NewVerifier(s.store.replica, owner, 0), repairer: repairer, metrics: metrics, mended: s.raiseDrift,
-		filling: &filling{marks: s.store.marks, count: s.store.replica.Count},
+		filling: newFilling(s.store.marks, s.store.replica.Count),
 	}
 	s.filling = c.filling
 	s.checks = append(s.checks, api.Check{Name: s.name + " replica", Probe: c.filling.check})

@@ -135,18 +135,28 @@ const (
 )
 
 // countRows keeps the number of rows up to date. If half of them are gone,
-// somebody has taken them away: they are asked for again.
+// they are asked for again, and if all of them are, the process is not ready
+// meanwhile.
 func (s *service) countRows(m *replica.Metrics) rungroup.Part {
 	was := 0
-	return s.counting("rows of the replica", s.store.replica.Count, m.Rows, func(n int) {
-		if n < was/2 {
-			s.log.Error("rows of the replica are gone: somebody else removed them", "were", was, "are", n)
-			if s.mending != nil {
-				s.mending.want()
-			}
+	return s.counting("rows of the replica", s.store.replica.Count, m.Rows, func(ctx context.Context, n int) {
+		if n < was/2 || n == 0 && was > 0 {
+			s.log.ErrorContext(ctx, "rows of the replica are gone: their tickets were deleted, or somebody else removed them", "were", was, "are", n)
+			s.refill(ctx, n)
 		}
 		was = n
 	})
+}
+
+// refill asks for rows that are gone, if there is somebody to ask.
+func (s *service) refill(ctx context.Context, left int) {
+	if s.mending == nil {
+		return
+	}
+	if left == 0 {
+		s.filling.emptied(ctx)
+	}
+	s.mending.want()
 }
 
 // countRefunds keeps the number of open refunds up to date.
@@ -156,7 +166,7 @@ func (s *service) countRefunds(m *order.Metrics) rungroup.Part {
 
 // counting counts now and then until ctx ends. show is given NaN while nobody
 // knows, and tell, if there is one, what is known.
-func (s *service) counting(what string, count func(context.Context) (int, error), show func(float64), tell func(int)) rungroup.Part {
+func (s *service) counting(what string, count func(context.Context) (int, error), show func(float64), tell func(context.Context, int)) rungroup.Part {
 	return func(ctx context.Context) error {
 		for {
 			began, rest := time.Now(), countEvery
@@ -166,7 +176,7 @@ func (s *service) counting(what string, count func(context.Context) (int, error)
 				rest = max(countEvery, min(countShare*time.Since(began), countRest))
 				show(float64(n))
 				if tell != nil {
-					tell(n)
+					tell(ctx, n)
 				}
 			case ctx.Err() == nil:
 				show(math.NaN())

@@ -34,6 +34,27 @@ func TestAnEmptiedReplicaIsFilledAgain(t *testing.T) {
 	})
 }
 
+// TestAnEmptiedReplicaIsNotReadyUntilItIsFilledAgain: nothing that was true before
+// is said of it. Case 11.10.
+func TestAnEmptiedReplicaIsNotReadyUntilItIsFilledAgain(t *testing.T) {
+	t.Parallel()
+	onMongoDBInSoaks(t, func(t *testing.T, e engine) {
+		s := newSystem(t, e)
+		id := s.create(t, "ann@example.com").id()
+		s.untilReplica(t, id, 0)
+		until(t, "the row is counted", func() bool { return s.orders.sum(t, "lockstep_replica_rows") == 1 })
+		s.tickets.stop(t)
+		s.orders.emptyReplica(t)
+		until(t, "it is not ready", func() bool {
+			status, body := s.readyz(t, s.orders)
+			return status == http.StatusServiceUnavailable && strings.Contains(body, "was not filled from its owner yet")
+		})
+		s.tickets.start(t)
+		s.untilReplica(t, id, 0)
+		until(t, "it is ready", func() bool { return ready(t, s.orders) })
+	})
+}
+
 // emptyReplica takes the rows away, past the service.
 func (p *process) emptyReplica(t *testing.T) {
 	t.Helper()
