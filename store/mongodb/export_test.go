@@ -9,6 +9,7 @@ var (
 	DuePipeline     = duePipeline
 	BlockedPipeline = blockedPipeline
 	StalePipeline   = stalePipeline
+	HiddenPipeline  = hiddenPipeline
 )
 
 // SetAnswerTimeout sets how long db asks for the answer of a commit.

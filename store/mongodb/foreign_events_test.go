@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"lockstep/outbox"
@@ -41,6 +43,40 @@ func TestForeignKeysHideNoEvent(t *testing.T) {
 	failed, err := db.Outbox().Fail(t.Context(), "z:1:s", outbox.Failure{Class: outbox.Rejected}, time.Now())
 	if err != nil || failed.Failures.Total != 1 {
 		t.Errorf("failed %+v, %v", failed, err)
+	}
+}
+
+// Case 10.3: an entry that is no event and not locked, at the head of a key, hides
+// no event behind it, and makes none that is not stale so.
+func TestAForeignHeadThatIsNotLockedHidesNoEvent(t *testing.T) {
+	t.Parallel()
+	set := mongotest.Shared(t)
+	name := set.Database(t)
+	db := open(t, set.URI(name), mongodb.Options{Log: slog.New(slog.DiscardHandler)})
+	now := time.Now()
+	entry := func(id any, key string, version int, locked bool, lockedAt time.Time, payload any) bson.D {
+		return bson.D{{Key: "_id", Value: id}, {Key: "key", Value: key}, {Key: "version", Value: version}, {Key: "subject", Value: "s"},
+			{Key: "payload", Value: payload}, {Key: "isLocked", Value: locked}, {Key: "lockedAt", Value: lockedAt}}
+	}
+	docs := []any{
+		entry(1, "own", 0, false, now, "{}"), entry("own:1:s", "own", 1, true, now.Add(-time.Hour), "{}"), entry("own:2:s", "own", 2, true, now.Add(-time.Hour), "{}"),
+		entry("x", "own", 3, false, now, "{}"),
+		entry("spoiled:0:s", "spoiled", 0, false, now, 5), entry("spoiled:1:s", "spoiled", 1, true, now.Add(-time.Hour), "{}"),
+		entry("plain:0:s", "plain", 0, true, now.Add(-time.Hour), "{}"), entry(2, "plain", 1, false, now, "{}"),
+		entry(3, "fresh", 0, false, now, "{}"), entry("fresh:1:s", "fresh", 1, true, now, "{}"),
+		entry(4, "failed", 0, false, now, "{}"), entry("failed:1:s", "failed", 1, false, now, "{}"), entry("failed:2:s", "failed", 2, true, now.Add(-time.Hour), "{}"),
+	}
+	for i := range 30 { // more than a page, of which nothing is an event
+		docs = append(docs, entry(fmt.Sprint(i), fmt.Sprint("alone", i), 0, false, now, "{}"))
+	}
+	insert(t, set, name, docs...)
+	for limit, want := range map[int][]string{10: {"own:1:s", "plain:0:s", "spoiled:1:s"}, 2: {"own:1:s", "plain:0:s"}, 1: {"own:1:s"}} {
+		got, err := db.Outbox().Stale(t.Context(), now.Add(-time.Minute), now.Add(time.Minute), limit)
+		ids := idsOf(got, func(r outbox.Record) string { return r.ID() })
+		slices.Sort(ids)
+		if diff := cmp.Diff(want, ids); err != nil || diff != "" {
+			t.Errorf("%d stale ones: %v (-want +got):\n%s", limit, err, diff)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package mongodb
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -66,9 +67,65 @@ type head struct {
 	Key bson.RawValue `bson:"_id"`
 }
 
-// Stale implements outbox.Store. Behind a page of keys of which none has a stale
-// event there may be others.
+// Stale implements outbox.Store. Half a page is for what is hidden behind entries
+// that are no events and not locked: to the index they are heads like those that
+// failed.
 func (s *Outbox) Stale(ctx context.Context, before, latest time.Time, limit int) ([]outbox.Record, error) {
+	cursor, err := s.events().Aggregate(ctx, hiddenPipeline(before, latest, max(1, limit/2)), options.Aggregate().SetHint(byDue))
+	if err != nil {
+		return nil, err
+	}
+	hidden, err := s.page(ctx, cursor)
+	if limit -= len(hidden); err != nil || limit == 0 {
+		return hidden, err
+	}
+	heads, err := s.staleHeads(ctx, before, latest, limit)
+	if err != nil {
+		return nil, err
+	}
+	for _, h := range hidden {
+		if !slices.ContainsFunc(heads, func(r outbox.Record) bool { return r.Key == h.Key }) {
+			heads = append(heads, h)
+		}
+	}
+	return heads, nil
+}
+
+// hiddenPipeline finds stale events of keys that have an entry which is no event
+// and not locked. There are few, and the index of what failed has them.
+func hiddenPipeline(before, latest time.Time, limit int) mongo.Pipeline {
+	first := mongo.Pipeline{
+		is("$match", is("$expr", is("$and", bson.A{is("$eq", bson.A{"$key", "$$key"}), readable()}))),
+		is("$sort", asc("version")),
+		is("$limit", 1),
+	}
+	return mongo.Pipeline{
+		is("$match", is("isLocked", false)),
+		is("$match", is("$expr", is("$not", bson.A{readable()}))),
+		is("$group", is("_id", "$key")),
+		is("$sort", asc("_id")),
+		is("$lookup", bson.D{
+			{Key: "from", Value: eventsName}, {Key: "let", Value: is("key", "$_id")}, {Key: "pipeline", Value: first}, {Key: "as", Value: "first"},
+		}),
+		is("$unwind", "$first"),
+		is("$replaceRoot", is("newRoot", "$first")),
+		is("$match", lockedOutside(before, latest)),
+		is("$limit", limit),
+	}
+}
+
+// lockedOutside matches what is locked, and not since a time between the two.
+func lockedOutside(before, latest time.Time) bson.D {
+	return bson.D{
+		{Key: "isLocked", Value: is("$ne", false)},
+		{Key: "lockedAt", Value: is("$not", bson.D{{Key: "$gte", Value: before}, {Key: "$lte", Value: latest}})},
+	}
+}
+
+// staleHeads returns stale events that the index shows to be the first of their
+// keys, or to be behind what can be none. Behind a page of keys of which none has
+// a stale event there may be others.
+func (s *Outbox) staleHeads(ctx context.Context, before, latest time.Time, limit int) ([]outbox.Record, error) {
 	for from := is("$gte", ""); ; {
 		cursor, err := s.events().Aggregate(ctx, stalePipeline(from, before, latest, limit), options.Aggregate().SetHint(byKey))
 		if err != nil {
@@ -138,10 +195,7 @@ func stalePipeline(from bson.D, before, latest time.Time, limit int) mongo.Pipel
 			{Key: "isLocked", Value: first("isLocked")}, {Key: "lockedAt", Value: first("lockedAt")},
 		}),
 		is("$match", is("$or", bson.A{
-			bson.D{
-				{Key: "isLocked", Value: is("$ne", false)},
-				{Key: "lockedAt", Value: is("$not", bson.D{{Key: "$gte", Value: before}, {Key: "$lte", Value: latest}})},
-			},
+			lockedOutside(before, latest),
 			is("version", is("$not", bson.D{{Key: "$gte", Value: event.First}, {Key: "$lte", Value: event.MaxVersion}})),
 		})),
 		is("$sort", asc("_id")),

@@ -70,6 +70,7 @@ func TestHeadsAreFoundWithoutReadingTheBacklog(t *testing.T) {
 	}{
 		"blocked": {mongodb.BlockedPipeline(), "byFailures", planFailed, planFailed, []string{"IXSCAN"}},
 		"due":     {mongodb.DuePipeline(time.Now(), time.Now().Add(time.Hour), 500), "byDue", planFailed, planFailed, []string{"IXSCAN"}},
+		"hidden":  {mongodb.HiddenPipeline(time.Now().Add(time.Hour), time.Now().Add(2*time.Hour), 250), "byDue", planFailed, planFailed, []string{"IXSCAN"}},
 		"stale":   {mongodb.StalePipeline(bson.D{{Key: "$gte", Value: ""}}, time.Now().Add(time.Hour), time.Now().Add(2*time.Hour), 500), "byKey", 0, planKeys + 1, []string{"DISTINCT_SCAN"}},
 	} {
 		t.Run(query, func(t *testing.T) {
