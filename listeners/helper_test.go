@@ -36,14 +36,15 @@ const patience = 30 * time.Second
 type world struct {
 	*brokertest.Broker
 	db      *sqlite.DB
+	path    string // of the store's file
 	clients atomic.Int64
 	pub     stan.Conn
 }
 
 func newWorld(t testing.TB, opts ...brokertest.Option) *world {
 	t.Helper()
-	w := &world{Broker: brokertest.Start(t, opts...)}
-	db, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "orders.db"), sqlite.Options{})
+	w := &world{Broker: brokertest.Start(t, opts...), path: filepath.Join(t.TempDir(), "orders.db")}
+	db, err := sqlite.Open(t.Context(), w.path, sqlite.Options{})
 	if err != nil {
 		t.Fatalf("open store: %v", err)
 	}

@@ -2,6 +2,7 @@ package listeners_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"math"
 	"path/filepath"
@@ -292,6 +293,47 @@ func TestWhatAKilledMemberHadHandledIsNoLoss(t *testing.T) {
 	until(t, "the mark is whole again", func() bool { return w.mark(t).Sequence == 10 })
 	if len(found.of()) > 0 {
 		t.Errorf("losses %v, want none", found.of())
+	}
+}
+
+// foreign changes the store as another program.
+func (w *world) foreign(t *testing.T, statement string) {
+	t.Helper()
+	other, err := sql.Open("sqlite", "file:"+w.path+"?_pragma=busy_timeout(10000)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	if _, err := other.ExecContext(t.Context(), statement); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Cases 10.5 and 10.7: a mark that another program spoiled, while the service
+// stood or under it, stops nothing, and hides nothing that was missed.
+func TestAMarkThatCannotBeReadIsBegunAnew(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	other := w.beside(t)
+	var found, elsewhere losses
+	m := w.join(t, w.watching(&found))
+	w.history(t, ticketID(0), 5)
+	w.settled(t, 1, 5)
+	m.stop()
+	m = other.join(t, other.watching(&elsewhere))
+	w.publish(t, ticket(ticketID(1), 0), ticket(ticketID(1), 1))
+	other.reaches(t, ticketID(1), 1)
+	m.stop()
+	w.foreign(t, "UPDATE marks SET sequence = 'dear'")
+	w.join(t, w.watching(&found))
+	w.reaches(t, ticketID(1), 1)
+	until(t, "the mark is whole", func() bool { return w.mark(t).Sequence == 6 })
+	w.foreign(t, "UPDATE marks SET beyond = '?'")
+	w.publish(t, ticket(ticketID(1), 2))
+	w.reaches(t, ticketID(1), 2)
+	until(t, "the mark is whole again", func() bool { return w.mark(t).Sequence == 7 })
+	if all := found.of(); len(all) != 1 || all[0].Cause != listeners.Elsewhere || all[0].From != 6 || all[0].Missing != 1 {
+		t.Errorf("losses %+v, want the message that another store had", all)
 	}
 }
 

@@ -142,8 +142,16 @@ type Mark struct {
 	Renumbered int64
 
 	Lost     uint64 // messages that were found to be lost since the mark was made
-	Revision int64  // of the stored mark; 0 if it was not stored, or by a release that kept none
+	Revision int64  // of the stored mark, or Spoiled; 0 if it was not stored, or by a release that kept none
 }
+
+// Spoiled is the revision of a stored mark that cannot be read, because another
+// program wrote into it. Nobody knows what was seen, so nothing was: what the
+// channel holds is read again, and what it has dropped is a loss.
+const Spoiled = -1
+
+// Next returns the revision that the mark has once it is stored.
+func (m Mark) Next() int64 { return max(m.Revision, 0) + 1 }
 
 // add counts sequences as seen.
 func (m *Mark) add(seen Spans) {
@@ -163,7 +171,13 @@ func (m *Mark) add(seen Spans) {
 }
 
 // reach returns the highest sequence that the mark knows of.
-func (m Mark) reach() uint64 { return max(m.Sequence, m.Last, m.Base) }
+func (m Mark) reach() uint64 {
+	highest := max(m.Sequence, m.Last, m.Base)
+	if n := len(m.Beyond); n > 0 {
+		highest = max(highest, m.Beyond[n-1].To)
+	}
+	return highest
+}
 
 // unseen returns what was not seen up to limit.
 func (m Mark) unseen(limit uint64) Spans {
@@ -185,9 +199,11 @@ func (m Mark) missing(limit uint64) Spans {
 // noticed. Its methods may be called from many goroutines and many processes.
 type Marks interface {
 	// Mark returns the stored mark; all but its names is zero if there is none.
+	// Of one that is spoiled the revision says so, and of the rest Renumbered
+	// alone may be told.
 	Mark(ctx context.Context, group string, channel event.Subject) (Mark, error)
 
-	// Store stores m, with the next revision, if the stored mark has the
-	// revision of m, and reports whether it did.
+	// Store stores m, with its next revision, if the stored mark has the
+	// revision of m, or is spoiled still, and reports whether it did.
 	Store(ctx context.Context, m Mark) (bool, error)
 }

@@ -4,9 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"time"
 
-	"lockstep/event"
 	"lockstep/listeners"
 )
 
@@ -159,57 +157,4 @@ func (s *Quarantine) Size(ctx context.Context, group string) (listeners.Size, er
 	return one(ctx, s.db.read, nil, func(row scanner) (size listeners.Size, err error) {
 		return size, row.Scan(&size.Messages, &size.Bytes)
 	}, "SELECT coalesce(sum(messages), 0), coalesce(sum(bytes), 0) FROM quarantineTotals WHERE queueGroup = ?", group)
-}
-
-// Marks is the table of how far queue groups have come.
-type Marks struct{ db *DB }
-
-var _ listeners.Marks = (*Marks)(nil)
-
-// Marks returns the port of package listeners.
-func (db *DB) Marks() *Marks { return &Marks{db} }
-
-// Mark implements listeners.Marks.
-func (s *Marks) Mark(ctx context.Context, group string, channel event.Subject) (listeners.Mark, error) {
-	none := listeners.Mark{Group: group, Channel: channel}
-	m, err := one(ctx, s.db.read, errNoMark, func(row scanner) (listeners.Mark, error) {
-		m := none
-		var sequence, last, sentAt, base, lost count
-		var beyond text
-		err := row.Scan(&sequence, &beyond, &last, &sentAt, &base, &lost, (*count)(&m.Revision), (*count)(&m.Renumbered))
-		if err != nil {
-			return m, named("marks", group+" "+string(channel), err)
-		}
-		m.Sequence, m.Last, m.Base, m.Lost = uint64(sequence), uint64(last), uint64(base), uint64(lost)
-		if sentAt != 0 {
-			m.SentAt = time.Unix(0, int64(sentAt)).UTC()
-		}
-		m.Beyond, err = listeners.ParseSpans(string(beyond))
-		return m, err
-	}, "SELECT sequence, beyond, last, sentAt, base, lost, revision, renumbered FROM marks WHERE queueGroup = ? AND channel = ?", group, string(channel))
-	if errors.Is(err, errNoMark) {
-		return none, nil
-	}
-	return m, err
-}
-
-var errNoMark = errors.New("no mark")
-
-const storeMark = "INSERT INTO marks (queueGroup, channel, sequence, beyond, last, sentAt, base, lost, revision, renumbered)" +
-	" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (queueGroup, channel) DO UPDATE SET" +
-	" sequence = excluded.sequence, beyond = excluded.beyond, last = excluded.last, sentAt = excluded.sentAt," +
-	" base = excluded.base, lost = excluded.lost, revision = excluded.revision, renumbered = excluded.renumbered" +
-	" WHERE CAST(revision AS INTEGER) = excluded.revision - 1"
-
-// Store implements listeners.Marks.
-func (s *Marks) Store(ctx context.Context, m listeners.Mark) (bool, error) {
-	var sentAt int64
-	if !m.SentAt.IsZero() {
-		sentAt = m.SentAt.UnixNano()
-	}
-	return ask(ctx, s.db, func(ctx context.Context, w *writer) (stored bool, err error) {
-		n, err := w.exec(ctx, storeMark, m.Group, string(m.Channel), int64(m.Sequence), m.Beyond.String(), int64(m.Last), sentAt,
-			int64(m.Base), int64(m.Lost), m.Revision+1, m.Renumbered)
-		return n == 1, err
-	})
 }

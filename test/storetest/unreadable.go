@@ -34,7 +34,7 @@ var unreadableCases = []testCase{
 	{"a refund that cannot be read is in no list", unreadableRefund},
 	{"entries of the quarantine that cannot be read fill no page", unreadableEntries},
 	{"an incident that cannot be read is in no list", unreadableIncident},
-	{"a mark that cannot be read is not taken for none", unreadableMark},
+	{"a mark that cannot be read has seen nothing, and is replaced", unreadableMark},
 	{"a lease that cannot be read is taken", unreadableLease},
 	{"a record whose id no event can have is in no list", unreadableIDs},
 	{"a record that nobody can count on from is not read", unreadableVersions},
@@ -373,12 +373,24 @@ func unreadableIncident(t *testing.T, b Backend) {
 	same(t, "due", got, all[1:2])
 }
 
+// unreadableMark: one that is taken for none would begin where the channel ends.
 func unreadableMark(t *testing.T, b Backend) {
-	storeMark(t, b, true, mark("spoiled", 5))
+	was := mark("spoiled", 5)
+	was.Renumbered = 3
+	storeMark(t, b, true, was)
 	b.Spoil(t, "marks", "spoiled")
-	if m, err := b.Marks.Mark(t.Context(), "spoiled", event.TicketUpdated); err == nil {
-		t.Errorf("the mark is %+v, want an error: what was lost meanwhile would not be noticed", m)
-	}
+	found := listeners.Mark{Group: was.Group, Channel: was.Channel, Renumbered: 3, Revision: listeners.Spoiled}
+	markIs(t, b, found)
+	storeMark(t, b, false, mark("spoiled", 6))
+	found.Sequence = 2
+	storeMark(t, b, true, found)
+	storeMark(t, b, false, found)
+	found.Revision = 1
+	markIs(t, b, found)
+	none := mark("none", 6)
+	none.Revision = listeners.Spoiled
+	storeMark(t, b, false, none)
+	markIs(t, b, listeners.Mark{Group: none.Group, Channel: none.Channel})
 }
 
 func unreadableLease(t *testing.T, b Backend) {
