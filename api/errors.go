@@ -64,7 +64,7 @@ var answers = []struct {
 	{ticket.ErrNotFound, http.StatusNotFound, "Not found"},
 	{ticket.ErrNotOwner, http.StatusUnauthorized, "Not authorized"},
 	{ticket.ErrReserved, http.StatusBadRequest, "Cannot edit a reserved ticket"},
-	{ticket.ErrOtherVersion, http.StatusPreconditionFailed, "The ticket has another version than If-Match names: read it again"},
+	{ticket.ErrOtherVersion, http.StatusPreconditionFailed, "The ticket's version is not one that If-Match and If-None-Match let be changed: read it again"},
 	{ticket.ErrConflict, http.StatusConflict, "Changed by somebody else meanwhile"},
 	{ticket.ErrUnreadable, http.StatusInternalServerError, unreadable},
 	{ticket.ErrUnknown, http.StatusServiceUnavailable, unknown},

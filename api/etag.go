@@ -5,7 +5,7 @@ import (
 	"strconv"
 	"strings"
 
-	"lockstep/event"
+	"lockstep/ticket"
 )
 
 // etag returns the entity tag of a version. It is a strong one: with every
@@ -23,26 +23,24 @@ func known(h http.Header, version int64) bool {
 	return false
 }
 
-// versionsAsked returns the versions that If-Match names: none if there is no
-// such header, or if any will do (*). A weak tag, or what was never a tag of
-// ours, is none of a ticket's versions, and there is none for who wants no ticket
-// to be there (If-None-Match: *).
-func versionsAsked(h http.Header) []int64 {
-	if strings.TrimSpace(h.Get("If-None-Match")) == "*" {
-		return []int64{event.None}
-	}
+// matched reports whether If-Match names the version, by a strong tag, or any (*),
+// or is not there.
+func matched(h http.Header, version int64) bool {
 	lines, asked := h["If-Match"]
 	list := strings.Join(lines, ",")
 	if !asked || strings.TrimSpace(list) == "*" {
-		return nil
+		return true
 	}
-	versions := []int64{event.None} // which no ticket has
 	for tag := range strings.SplitSeq(list, ",") {
-		tag = strings.TrimSpace(tag)
-		version, err := strconv.ParseInt(strings.Trim(tag, `"`), 10, 64)
-		if err == nil && tag == etag(version) {
-			versions = append(versions, version)
+		if strings.TrimSpace(tag) == etag(version) {
+			return true
 		}
 	}
-	return versions
+	return false
+}
+
+// precondition returns whether a version may be changed as far as the headers say:
+// it is one that If-Match names, and none that If-None-Match names.
+func precondition(h http.Header) ticket.Condition {
+	return func(version int64) bool { return matched(h, version) && !known(h, version) }
 }

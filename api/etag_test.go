@@ -7,7 +7,7 @@ import (
 	"lockstep/internal/objectid"
 )
 
-const otherVersion = `{"errors":[{"message":"The ticket has another version than If-Match names: read it again"}]}`
+const otherVersion = `{"errors":[{"message":"The ticket's version is not one that If-Match and If-None-Match let be changed: read it again"}]}`
 
 // Case 11.8.
 func TestAnswersSayWhichVersionTheyShow(t *testing.T) {
@@ -99,10 +99,39 @@ func TestWhatAClientHasIsNotSentAgain(t *testing.T) {
 			}
 		}
 	}
-	for _, method := range []string{http.MethodPut, http.MethodDelete} {
-		want(t, ask(t, f.door, "owner", method, path, `{"title":"new","price":"30"}`, "If-None-Match", "*"), 412, otherVersion)
-	}
 	want(t, ask(t, f.door, "", http.MethodGet, "/api/tickets/"+objectid.New(), "", "If-None-Match", "*"), 404, notFound)
+}
+
+// TestAnEditOfAVersionThatIsNotWantedIsRefused: RFC 9110, 13.1.2. Case 11.8.
+func TestAnEditOfAVersionThatIsNotWantedIsRefused(t *testing.T) {
+	t.Parallel()
+	f := newTickets(t)
+	for _, method := range []string{http.MethodPut, http.MethodDelete} {
+		for _, tt := range []struct {
+			headers  []string
+			accepted bool
+		}{
+			{[]string{"If-None-Match", "*"}, false},
+			{[]string{"If-None-Match", `"0"`}, false},
+			{[]string{"If-None-Match", `W/"0"`}, false},
+			{[]string{"If-None-Match", `"7", "0"`}, false},
+			{[]string{"If-None-Match", `"0"`, "If-Match", `"0"`}, false},
+			{[]string{"If-None-Match", `"0"`, "If-Match", "*"}, false},
+			{[]string{"If-None-Match", `"7"`, "If-Match", `"1"`}, false},
+			{[]string{"If-None-Match", `"7"`}, true},
+			{[]string{"If-None-Match", `W/"7", "8"`, "If-Match", `"0"`}, true},
+			{[]string{"If-None-Match", "0"}, true},
+			{[]string{"If-None-Match", ""}, true},
+		} {
+			path := "/api/tickets/" + f.create(t, "owner")
+			got := ask(t, f.door, "owner", method, path, `{"title":"new","price":"30"}`, tt.headers...)
+			if !tt.accepted {
+				want(t, got, 412, otherVersion)
+			} else if got.status/100 != 2 {
+				t.Errorf("%s with %v: %d %s", method, tt.headers, got.status, got.body)
+			}
+		}
+	}
 }
 
 func TestWhatIsRefusedAnywayIsNoMatterOfVersions(t *testing.T) {

@@ -104,7 +104,7 @@ func (t *tickets) update(w http.ResponseWriter, r request) error {
 	if !ok {
 		return errUnsuitable
 	}
-	updated, err := t.service.Update(r.Context(), id, user, draft, versionsAsked(r.Header)...)
+	updated, err := t.service.Update(r.Context(), id, user, draft, precondition(r.Header))
 	if err != nil {
 		return err
 	}
@@ -120,7 +120,7 @@ func (t *tickets) remove(w http.ResponseWriter, r request) error {
 	if !ok {
 		return errUnsuitable
 	}
-	if err := t.service.Delete(r.Context(), id, user, versionsAsked(r.Header)...); err != nil {
+	if err := t.service.Delete(r.Context(), id, user, precondition(r.Header)); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)

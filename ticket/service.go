@@ -79,33 +79,36 @@ func (s *Service) Free(ctx context.Context) iter.Seq2[Ticket, error] {
 	return s.store.Free(ctx)
 }
 
+// Condition says whether a version may be changed.
+type Condition func(version int64) bool
+
 // Update writes title and price and returns the ticket as stored. It returns
 // ErrNotFound, ErrNotOwner, ErrReserved, or ErrConflict when somebody else
-// changed the ticket meanwhile; the caller's words are then not applied. at are
-// the versions that the edit may be made of, any if there are none: with another
-// one the error is ErrOtherVersion.
-func (s *Service) Update(ctx context.Context, id, userID string, d Draft, at ...int64) (Ticket, error) {
-	return s.edit(ctx, id, userID, at, func(t *Ticket) { t.Title, t.Price = d.Title, d.Price })
+// changed the ticket meanwhile; the caller's words are then not applied. Where the
+// version that the edit is made of does not meet all conditions, the error is
+// ErrOtherVersion.
+func (s *Service) Update(ctx context.Context, id, userID string, d Draft, on ...Condition) (Ticket, error) {
+	return s.edit(ctx, id, userID, on, func(t *Ticket) { t.Title, t.Price = d.Title, d.Price })
 }
 
-// Delete hides the ticket from its users and keeps the record. Versions and
+// Delete hides the ticket from its users and keeps the record. Conditions and
 // errors are those of Update.
-func (s *Service) Delete(ctx context.Context, id, userID string, at ...int64) error {
-	_, err := s.edit(ctx, id, userID, at, func(t *Ticket) { t.Deleted = true })
+func (s *Service) Delete(ctx context.Context, id, userID string, on ...Condition) error {
+	_, err := s.edit(ctx, id, userID, on, func(t *Ticket) { t.Deleted = true })
 	return err
 }
 
 // edit applies change to the ticket on behalf of its owner. A conflict is
 // returned only if the ticket's version has moved; a guard that merely touched
 // it costs another round.
-func (s *Service) edit(ctx context.Context, id, userID string, at []int64, change func(*Ticket)) (Ticket, error) {
+func (s *Service) edit(ctx context.Context, id, userID string, on []Condition, change func(*Ticket)) (Ticket, error) {
 	first := event.None
 	for range maxDecisions {
 		was, err := s.editable(ctx, id, userID)
 		if err != nil {
 			return Ticket{}, fmt.Errorf("edit ticket %s: %w", id, err)
 		}
-		if len(at) > 0 && !slices.Contains(at, was.Version) {
+		if slices.ContainsFunc(on, func(met Condition) bool { return !met(was.Version) }) {
 			return Ticket{}, fmt.Errorf("edit ticket %s: version %d: %w", id, was.Version, ErrOtherVersion)
 		}
 		if first == event.None {

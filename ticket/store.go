@@ -26,8 +26,7 @@ var (
 	// ErrNotOwner: the ticket belongs to another user.
 	ErrNotOwner = errors.New("not the owner")
 
-	// ErrOtherVersion: the ticket has none of the versions that an edit may be
-	// made of.
+	// ErrOtherVersion: the ticket has a version that the edit may not be made of.
 	ErrOtherVersion = errors.New("at another version")
 
 	// ErrReserved: an order holds the ticket.

@@ -41,7 +41,7 @@ func crowdOneEditor(t *testing.T, b Backend) {
 	service := ticket.NewService(b.Tickets, ticket.Options{})
 	for range 15 {
 		errs := race(8, func(i int) error {
-			_, err := service.Update(t.Context(), was.ID, was.UserID, ticket.Draft{Title: "edited", Price: float64(i + 1)}, was.Version)
+			_, err := service.Update(t.Context(), was.ID, was.UserID, ticket.Draft{Title: "edited", Price: float64(i + 1)}, func(version int64) bool { return version == was.Version })
 			return err
 		})
 		winner := oneWinner(t, "editors of a version", errs, ticket.ErrOtherVersion)
