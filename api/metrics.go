@@ -54,12 +54,29 @@ func newMetrics(reg prometheus.Registerer, routes []route) *metrics {
 	return m
 }
 
+// refusals are the statuses of requests that reach no route: net/http's own, and
+// those of package accept.
+var refusals = []int{http.StatusBadRequest, http.StatusExpectationFailed, http.StatusRequestHeaderFieldsTooLarge, http.StatusNotImplemented, http.StatusHTTPVersionNotSupported}
+
 // connectionMetrics registers what is known of a server's connections.
 func connectionMetrics(reg prometheus.Registerer, l *accept.Listener) {
 	if reg == nil {
 		return
 	}
-	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+	refused := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "lockstep_http_refused_total",
+		Help: "Requests that were refused before any route saw them, for what is wrong with their heads, by the status of the answer.",
+	}, []string{"code"})
+	for _, status := range refusals {
+		refused.WithLabelValues(strconv.Itoa(status))
+	}
+	l.Refused = func(status int) {
+		if !slices.Contains(refusals, status) {
+			status = http.StatusBadRequest
+		}
+		refused.WithLabelValues(strconv.Itoa(status)).Inc()
+	}
+	reg.MustRegister(refused, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "lockstep_http_connections", Help: "Connections to the API that are open.",
 	}, func() float64 { return float64(l.Open()) }), prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "lockstep_http_connections_cut_total", Help: "Idle connections that were closed to make room, because MAX_CONNECTIONS were open.",

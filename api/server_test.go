@@ -10,6 +10,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
 func TestAStopLetsRequestsFinish(t *testing.T) {
@@ -117,6 +120,57 @@ func TestHeadsHaveALimit(t *testing.T) {
 		if err != nil || !strings.HasPrefix(got, "HTTP/1.1 "+status+" ") {
 			t.Errorf("a head of %d bytes: %.60q, %v; want %s", size, got, err, status)
 		}
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestRefusalsBeforeAnyRouteAreCounted, whoever refuses, and answers of routes are
+// not. Case 11.10.
+func TestRefusalsBeforeAnyRouteAreCounted(t *testing.T) {
+	t.Parallel()
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	reg := prometheus.NewRegistry()
+	s := NewServer(l, newTickets(t).door, ServerOptions{MaxConnections: 100, Within: time.Second, Log: slog.New(slog.DiscardHandler), Registerer: reg})
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	const good, bad = "GET /api/tickets HTTP/1.1\r\nHost: x\r\n\r\n", "POST /api/tickets HTTP/1.1\r\nHost: x\r\n"
+	sent := map[string]int{} // by the last answer
+	for request, status := range map[string]string{
+		"GET /api/tickets HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n":                       "200",
+		"GET /nowhere HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n":                           "404",
+		bad + "Connection: close\r\nContent-Type: application/json\r\nContent-Length: 1\r\n\r\n{": "400",
+		"nonsense\r\n\r\n":                  "400 refused",
+		"GET /api/tickets HTTP/1.1\r\n\r\n": "400 refused",
+		good + good + "nonsense\r\n\r\n":    "400 refused",
+		bad + "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n": "400 refused",
+		bad + "Transfer-Encoding: gzip\r\n\r\n":                                  "501 refused",
+		bad + "Expect: something\r\nContent-Length: 0\r\n\r\n":                   "417 refused",
+		"GET /api/tickets HTTP/3.0\r\nHost: x\r\n\r\n":                           "505 refused",
+		bad + "X: " + strings.Repeat("y", 17<<10) + "\r\n\r\n":                   "431 refused",
+		bad + "X: " + strings.Repeat("y", 64<<10) + "\r\n\r\n":                   "431 refused",
+	} {
+		got, err := sendAll(t, l.Addr().String(), request)
+		code, refused := strings.CutSuffix(status, " refused")
+		if last := got[max(strings.LastIndex(got, "HTTP/1.1 "), 0):]; err != nil || !strings.HasPrefix(last, "HTTP/1.1 "+code+" ") {
+			t.Errorf("%.60q: %.300q, %v; want %s", request, got, err, code)
+		}
+		if refused {
+			sent[code]++
+		}
+	}
+	want := "# HELP lockstep_http_refused_total Requests that were refused before any route saw them, for what is wrong with their heads, by the status of the answer.\n# TYPE lockstep_http_refused_total counter\n"
+	for code, n := range sent {
+		want += fmt.Sprintf("lockstep_http_refused_total{code=%q} %d\n", code, n)
+	}
+	if err := testutil.GatherAndCompare(reg, strings.NewReader(want), "lockstep_http_refused_total"); err != nil {
+		t.Error(err)
 	}
 	stop()
 	if err := <-ended; err != nil {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 )
 
 // connKey is where a request's context has its connection.
@@ -15,7 +16,10 @@ type conn struct {
 	net.Conn
 	of     *Listener
 	frames frames
-	served int // requests that reached the handler; the serving goroutine's own
+
+	// The serving goroutine's own.
+	served   int  // requests that reached the handler
+	answered bool // the request has reached the handler, or was answered by net/http
 
 	// Guarded by of.mu.
 	idle   *list.Element // nil while a request is served
@@ -28,6 +32,27 @@ func (c *conn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	c.frames.read(p[:n])
 	return n, err
+}
+
+// Write tells of answers that net/http gives by itself: to a request that does not
+// reach the handler.
+func (c *conn) Write(p []byte) (int, error) {
+	if !c.answered {
+		c.answered = true
+		c.of.refuse(statusOf(p))
+	}
+	return c.Conn.Write(p)
+}
+
+// statusOf returns the status of an answer; 400 if it cannot be read.
+func statusOf(answer []byte) int {
+	const before = len("HTTP/1.1 ")
+	if len(answer) >= before+3 {
+		if status, err := strconv.Atoi(string(answer[before : before+3])); err == nil {
+			return status
+		}
+	}
+	return http.StatusBadRequest
 }
 
 // CloseWrite lets net/http take leave of a client that still sends.
@@ -76,11 +101,12 @@ func (r *refusal) answer(w http.ResponseWriter) {
 func (a *Listener) checked(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := r.Context().Value(connKey{}).(*conn)
-		c.served++
+		c.served, c.answered = c.served+1, true
 		if c.cut() {
 			panic(http.ErrAbortHandler) // its client could not learn what became of it
 		}
 		if why := c.frames.refused(c.served); why != nil {
+			a.refuse(why.status)
 			why.answer(w)
 			return
 		}

@@ -15,6 +15,11 @@ import (
 // busy, it waits. Its methods may be called from many goroutines.
 type Listener struct {
 	net.Listener
+
+	// Refused is told the status of each answer to a request that did not reach
+	// the handler; nil tells nobody. It may not be set once Serve is called.
+	Refused func(status int)
+
 	max     int
 	maxHead int
 
@@ -107,6 +112,7 @@ func (a *Listener) note(nc net.Conn, s http.ConnState) {
 	defer a.mu.Unlock()
 	switch s {
 	case http.StateNew, http.StateIdle:
+		c.answered = false
 		if !c.gone {
 			c.idle = a.idle.PushBack(c)
 			a.changed.Signal()
@@ -115,6 +121,12 @@ func (a *Listener) note(nc net.Conn, s http.ConnState) {
 		a.wake(c)
 	case http.StateClosed, http.StateHijacked:
 		a.forget(c)
+	}
+}
+
+func (a *Listener) refuse(status int) {
+	if a.Refused != nil {
+		a.Refused(status)
 	}
 }
 
