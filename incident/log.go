@@ -49,6 +49,7 @@ type Log struct {
 
 	mu      sync.Mutex
 	pending map[string]*pending // by key
+	telling bool                // people are told of what cannot be recorded
 	dropped int                 // raises there was no room for, since that was last said
 }
 
@@ -65,7 +66,7 @@ func New(store Store, o Options) (*Log, error) {
 	}
 	return &Log{
 		store: store, opts: o, log: o.Log, metrics: newMetrics(o.Registerer),
-		changed: make(chan struct{}, 1), due: make(chan struct{}, 1), pending: map[string]*pending{},
+		changed: make(chan struct{}, 1), due: make(chan struct{}, 1), pending: map[string]*pending{}, telling: o.Notifier != nil,
 	}, nil
 }
 
@@ -115,6 +116,7 @@ func (l *Log) Run(ctx context.Context) error {
 		parts.Go(func() { l.tell(ctx) })
 	}
 	parts.Wait()
+	l.recordRest(ctx)
 	return nil
 }
 

@@ -133,6 +133,30 @@ func TestAStoreThatRefusesDoesNotKeepPeopleFromBeingTold(t *testing.T) {
 	}
 }
 
+// blocked is a notifier that is cut off in its first notice.
+type blocked chan struct{}
+
+func (b blocked) Notify(ctx context.Context, _ []incident.Incident) error {
+	close(b)
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// TestWhatIsBeingToldAtAStopIsRecorded, so that the next start tells it. Case 9.12.
+func TestWhatIsBeingToldAtAStopIsRecorded(t *testing.T) {
+	t.Parallel()
+	store, telling := newShelf(), make(blocked)
+	store.set(func(context.Context) error { return errors.New("read only") })
+	l, stop := run(t, store, telling)
+	l.Raise(incident.StoreStopped, "store", "it takes no more writes")
+	<-telling
+	store.set(nil)
+	stop()
+	if all := listed(t, store); len(all) != 1 || all[0].NotifyAt.IsZero() {
+		t.Errorf("recorded: %+v, want the incident, to be told", all)
+	}
+}
+
 // Case 9.12: raising never waits.
 func TestRaisingNeverWaits(t *testing.T) {
 	t.Parallel()

@@ -156,7 +156,7 @@ func (l *Log) claimUnwritten(limit int) []Incident {
 // toTell reports whether people are to be told of p from memory now. A store that
 // hangs would have it at every such moment, so it is told before it is recorded.
 func (l *Log) toTell(p *pending) bool {
-	return l.opts.Notifier != nil && p.unwritten && p.Told == ToldNothing && !p.NotifyAt.After(l.now())
+	return l.telling && p.unwritten && p.Told == ToldNothing && !p.NotifyAt.After(l.now())
 }
 
 func (l *Log) settleUnwritten(sent Incident, failed error) {

@@ -20,25 +20,32 @@ type pending struct {
 
 // record records what waits, until ctx ends.
 func (l *Log) record(ctx context.Context) {
-	for {
-		l.flush(ctx, (*Log).toTell)
-		if !wait(ctx, recordTick, l.changed) {
-			break
-		}
+	for more := true; more; more = wait(ctx, recordTick, l.changed) {
+		l.flush(ctx)
 	}
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+}
+
+// recordRest records what is left once nobody is told any more, also what was
+// being told when that ended: the next start tells it.
+func (l *Log) recordRest(ctx context.Context) {
+	l.mu.Lock()
+	l.telling = false
+	for _, p := range l.pending {
+		p.taken = false
+	}
+	l.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	l.flush(last, func(*Log, *pending) bool { return false })
+	l.flush(ctx)
 }
 
 // flush records what waits, the oldest first. When the store refuses, the rest
 // is left for the next time, and to be told from memory. An incident that is in
-// conflict with what other hands wrote keeps no other back, and what except names
-// is left alone.
-func (l *Log) flush(ctx context.Context, except func(*Log, *pending) bool) {
+// conflict with what other hands wrote keeps no other back.
+func (l *Log) flush(ctx context.Context) {
 	waiting := l.snapshot()
 	for _, p := range waiting {
-		p, ok := l.take(p.Key(), except)
+		p, ok := l.take(p.Key())
 		if !ok {
 			continue
 		}
@@ -61,11 +68,11 @@ func (l *Log) flush(ctx context.Context, except func(*Log, *pending) bool) {
 
 // take returns what waits under key, for the caller alone until it gives it
 // back; false if somebody else has it, or is to have it before.
-func (l *Log) take(key string, except func(*Log, *pending) bool) (pending, bool) {
+func (l *Log) take(key string) (pending, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	p := l.pending[key]
-	if p == nil || p.taken || except(l, p) {
+	if p == nil || p.taken || l.toTell(p) {
 		return pending{}, false
 	}
 	p.taken = true
