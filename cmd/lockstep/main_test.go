@@ -135,6 +135,23 @@ func TestTokensOfOneAddressAreOneUser(t *testing.T) {
 	}
 }
 
+// TestAURIThatNeverWorksIsAWrongSetting: what it leads to is not waited for. Case
+// 11.13.
+func TestAURIThatNeverWorksIsAWrongSetting(t *testing.T) {
+	t.Parallel()
+	for uri, want := range map[string]string{
+		"mongodb://127.0.0.1:1/?replicaSet=rs0":          "names no database",
+		"mongodb://127.0.0.1:99999/tickets":              "the URI cannot be used",
+		"mongodb://127.0.0.1/tickets?tlsCAFile=/nowhere": "/nowhere",
+	} {
+		code, _, errs := command(t, "tickets", "--tickets-addr=127.0.0.1:0", "--ops-addr=127.0.0.1:0", "--nats-url=nats://127.0.0.1:1",
+			"--nats-cluster-id=c", "--nats-client-id=i", "--jwt-key=k", "--mongo-uri="+uri)
+		if code != exitUsage || !strings.Contains(errs, "MONGO_URI: ") || !strings.Contains(errs, want) {
+			t.Errorf("%s: code %d, %s; want it refused: %s", uri, code, errs, want)
+		}
+	}
+}
+
 func TestVersion(t *testing.T) {
 	t.Parallel()
 	if code, out, _ := command(t, "version"); code != 0 || !strings.HasPrefix(out, "lockstep ") {

@@ -88,6 +88,9 @@ const askAgainAfter = time.Second
 func (p *program) awaitMongoDB(ctx context.Context, uri, service string) (*store, error) {
 	for said := ""; ; {
 		s, err := p.openMongoDB(ctx, uri, service)
+		if errors.Is(err, mongodb.ErrURI) {
+			return nil, &usageError{"MONGO_URI: " + err.Error()}
+		}
 		if err == nil || errors.Is(err, mongodb.ErrSetUp) || ctx.Err() != nil {
 			return s, err
 		}

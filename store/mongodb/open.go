@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"sync"
 	"time"
 
@@ -157,7 +158,10 @@ func (db *DB) connect(ctx context.Context, uri string) (err error) {
 	}
 	o := db.clientOptions(uri)
 	if err := o.Validate(); err != nil {
-		return fmt.Errorf("the URI cannot be used: %w", err)
+		if dns := (*net.DNSError)(nil); errors.As(err, &dns) { // of mongodb+srv, and it may come back
+			return fmt.Errorf("the URI cannot be used: %w", err)
+		}
+		return wrongURI("the URI cannot be used: %w", err)
 	}
 	if db.streams, err = mongo.Connect(o); err != nil {
 		return err

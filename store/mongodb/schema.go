@@ -55,6 +55,7 @@ const (
 const (
 	codeBadValue        = 2
 	codeUnauthorized    = 13
+	codeDatabaseCase    = 13297 // DatabaseDifferCase
 	codeNamespaceExists = 48
 	codeIndexOptions    = 85
 	codeIndexKeySpecs   = 86
@@ -264,6 +265,8 @@ func (db *DB) explain(ctx context.Context, err error, collection, index string) 
 	switch {
 	case hasCode(err, codeUnauthorized):
 		return db.denied(fmt.Errorf("prepare collection %s: %w", collection, err))
+	case hasCode(err, codeDatabaseCase):
+		return refused("the server has database %s in other letters: correct the URI: %w", name, err)
 	case hasCode(err, codeIndexOptions, codeIndexKeySpecs):
 		return refused("collection %s of database %s has another index in the place of %q:"+
 			" drop that one with db.%s.dropIndex(…), and start the service if it does not run: %w", collection, name, index, collection, err)

@@ -29,6 +29,17 @@ type setUpError struct{ error }
 func (e *setUpError) Is(target error) bool { return target == ErrSetUp }
 func (e *setUpError) Unwrap() error        { return errors.Unwrap(e.error) }
 
+// ErrURI: the URI itself is wrong, whatever it leads to. It is an ErrSetUp.
+var ErrURI = errors.New("the URI is wrong")
+
+// wrongURI returns an ErrURI that reads as the sentence alone.
+func wrongURI(format string, args ...any) error { return &uriError{fmt.Errorf(format, args...)} }
+
+type uriError struct{ error }
+
+func (e *uriError) Is(target error) bool { return target == ErrURI || target == ErrSetUp }
+func (e *uriError) Unwrap() error        { return errors.Unwrap(e.error) }
+
 // databaseName returns the database of the service.
 func databaseName(uri, override string) (string, error) {
 	name := override
@@ -42,11 +53,11 @@ func databaseName(uri, override string) (string, error) {
 	}
 	switch {
 	case name == "":
-		return "", refused("the URI names no database: add it to the path, as in mongodb://host:27017/tickets?replicaSet=rs0")
+		return "", wrongURI("the URI names no database: add it to the path, as in mongodb://host:27017/tickets?replicaSet=rs0")
 	case name == "admin" || name == "local" || name == "config":
-		return "", refused("database %q belongs to the server: name one of the service's own", name)
+		return "", wrongURI("database %q belongs to the server: name one of the service's own", name)
 	case len(name) > 63 || strings.ContainsAny(name, "/\\. \"$*<>:|?\x00"):
-		return "", refused("%q is no legal database name: use letters, digits, - and _, at most 63", name)
+		return "", wrongURI("%q is no legal database name: use letters, digits, - and _, at most 63", name)
 	}
 	return name, nil
 }
@@ -78,13 +89,25 @@ func (h hello) unfit(host string) error {
 
 // checkServer finds out whether the server can be used.
 func (db *DB) checkServer(ctx context.Context, o *options.ClientOptions) error {
+	search, cancel := half(ctx)
+	defer cancel()
 	var h hello
-	err := db.commands.Database("admin").RunCommand(ctx, bson.D{{Key: "hello", Value: 1}}).Decode(&h)
+	err := db.commands.Database("admin").RunCommand(search, bson.D{{Key: "hello", Value: 1}}).Decode(&h)
 	hosts := strings.Join(o.Hosts, ",")
 	if err != nil {
 		return diagnose(ctx, o, err)
 	}
 	return h.unfit(hosts)
+}
+
+// half leaves half of the time to whoever has to say why the search for a primary
+// has failed, if it is bounded at all.
+func half(ctx context.Context) (context.Context, context.CancelFunc) {
+	end, bounded := ctx.Deadline()
+	if !bounded {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, time.Until(end)/2)
 }
 
 // diagnose asks each host by itself why no primary was found.

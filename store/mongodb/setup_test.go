@@ -1,11 +1,14 @@
 package mongodb_test
 
 import (
+	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
@@ -50,7 +53,28 @@ func TestOpenRefusesWhatItCannotUse(t *testing.T) {
 		wantSetUp(t, refused(t, "mongodb://127.0.0.1:1/x", mongodb.Options{Database: "a b"}, `"a b" is no legal database name`))
 	})
 	t.Run("no URI at all", func(t *testing.T) {
-		refused(t, "localhost:27017/tickets", mongodb.Options{Database: "x"}, "the URI cannot be used")
+		wantSetUp(t, refused(t, "localhost:27017/tickets", mongodb.Options{Database: "x"}, "the URI cannot be used"))
+	})
+	t.Run("a URI that never works", func(t *testing.T) { // case 11.13
+		for _, uri := range []string{"mongodb://127.0.0.1:99999/x", "mongodb://127.0.0.1/x?tlsCAFile=/nowhere", "mongodb://127.0.0.1/x?w=-3"} {
+			if err := refused(t, uri, mongodb.Options{}, "the URI cannot be used"); !errors.Is(err, mongodb.ErrURI) || !errors.Is(err, mongodb.ErrSetUp) {
+				t.Errorf("%s: %v is no ErrURI and ErrSetUp", uri, err)
+			}
+		}
+	})
+	t.Run("a name that is not found", func(t *testing.T) {
+		if err := refused(t, "mongodb+srv://nowhere.invalid/x", mongodb.Options{}, "the URI cannot be used"); errors.Is(err, mongodb.ErrSetUp) {
+			t.Errorf("it is not waited for: %v", err)
+		}
+	})
+	t.Run("a database in other letters", func(t *testing.T) {
+		t.Parallel()
+		set := mongotest.Shared(t)
+		name := set.Database(t)
+		if _, err := set.Client().Database(name).Collection("c").InsertOne(t.Context(), bson.D{}); err != nil {
+			t.Fatal(err)
+		}
+		wantSetUp(t, refused(t, set.URI(strings.ToUpper(name)), mongodb.Options{}, "in other letters", name))
 	})
 	t.Run("nobody there", func(t *testing.T) {
 		t.Parallel()
@@ -85,6 +109,20 @@ func TestOpenRefusesWhatItCannotUse(t *testing.T) {
 			t.Errorf("the error tells the password: %v", err)
 		}
 	})
+}
+
+// TestALimitedLookSaysWhatIsWrong: the search for a primary takes no more than half
+// of the time. Case 11.13.
+func TestALimitedLookSaysWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	uri := strings.Replace(mongotest.Shared(t).URI("tickets"), "replicaSet=rs0", "replicaSet=rs9", 1)
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second)
+	defer cancel()
+	err := mongodb.Look(ctx, uri, mongodb.Options{Log: slog.New(slog.DiscardHandler)})
+	if err == nil || !strings.Contains(err.Error(), `"rs0", not "rs9"`) {
+		t.Errorf("of a set of another name the look says: %v", err)
+	}
+	wantSetUp(t, err)
 }
 
 func TestOpenNeedsThePrivileges(t *testing.T) {
