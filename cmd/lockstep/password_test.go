@@ -71,7 +71,7 @@ func TestAddressesOfTheBrokerComeFromAFile(t *testing.T) {
 func TestFilesOfTheBrokerAreLookedAtFirst(t *testing.T) {
 	t.Parallel()
 	args := []string{"--data-dir=" + t.TempDir(), "--ops-addr=127.0.0.1:0", "--nats-url=tls://x:1", "--nats-cluster-id=c", "--nats-client-id=i", "--jwt-key=k", "--nats-ca-file=/nowhere/ca.pem"}
-	if code, _, err := command(t, append([]string{"tickets", "--tickets-addr=127.0.0.1:0"}, args...)...); code != exitUsage || !strings.Contains(err, "/nowhere/ca.pem") {
+	if code, _, err := command(t, append([]string{"tickets", "--tickets-addr=127.0.0.1:0"}, args...)...); code != exitUsage || !strings.Contains(err, "NATS_CA_FILE") || !strings.Contains(err, "/nowhere/ca.pem") {
 		t.Errorf("tickets: code %d, %s", code, err)
 	}
 	if code, out, _ := command(t, append([]string{"doctor"}, args...)...); code != exitFailed || !strings.Contains(out, "/nowhere/ca.pem") {

@@ -24,10 +24,10 @@ type Security struct {
 func (s Security) validate() error {
 	var errs []error
 	if s.Creds != "" && s.NKey != "" {
-		errs = append(errs, errors.New("the broker session takes credentials or an nkey, not both"))
+		errs = append(errs, errors.New("NATS_CREDS_FILE and NATS_NKEY_FILE are both set: unset one of them"))
 	}
 	if (s.Cert == "") != (s.Key == "") {
-		errs = append(errs, errors.New("the broker session needs both the client's certificate and its key, or neither"))
+		errs = append(errs, errors.New("NATS_CERT_FILE and NATS_KEY_FILE must both be set, or neither"))
 	}
 	opts, err := s.options()
 	var tried nats.Options
@@ -41,25 +41,36 @@ func (s Security) validate() error {
 // reads when it is applied, and again when a link is healed.
 func (s Security) options() (opts []nats.Option, err error) {
 	if s.CA != "" {
-		opts = append(opts, nats.RootCAs(s.CA))
+		opts = append(opts, of("NATS_CA_FILE", nats.RootCAs(s.CA)))
 	}
 	if s.Cert != "" && s.Key != "" {
-		opts = append(opts, nats.ClientCert(s.Cert, s.Key))
+		opts = append(opts, of("NATS_CERT_FILE and NATS_KEY_FILE", nats.ClientCert(s.Cert, s.Key)))
 	}
 	if s.Creds != "" {
 		if wrong := credentialsIn(s.Creds); wrong != nil {
-			err = errors.Join(err, fmt.Errorf("credentials of the broker: %w", wrong))
+			err = errors.Join(err, fmt.Errorf("NATS_CREDS_FILE: %w", wrong))
+		} else {
+			opts = append(opts, nats.UserCredentials(s.Creds))
 		}
-		opts = append(opts, nats.UserCredentials(s.Creds))
 	}
 	if s.NKey != "" {
 		nkey, unread := nats.NkeyOptionFromSeed(s.NKey)
 		if unread != nil {
-			return opts, errors.Join(err, fmt.Errorf("nkey of the broker, %s: %w", s.NKey, unread))
+			return opts, errors.Join(err, fmt.Errorf("NATS_NKEY_FILE: %s: %w", s.NKey, unread))
 		}
 		opts = append(opts, nkey)
 	}
 	return opts, err
+}
+
+// of lets an option that fails say which setting it is of.
+func of(setting string, opt nats.Option) nats.Option {
+	return func(o *nats.Options) error {
+		if err := opt(o); err != nil {
+			return fmt.Errorf("%s: %w", setting, err)
+		}
+		return nil
+	}
 }
 
 // credentialsIn returns why a file holds no user's credentials; nil if it does.

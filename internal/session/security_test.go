@@ -153,7 +153,7 @@ func TestAFileIsReplacedWhileASessionLooksForItsBroker(t *testing.T) {
 		if err := os.WriteFile(used, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		says("nkey of the broker, " + used)
+		says("NATS_NKEY_FILE: " + used)
 	}
 	right, err := os.ReadFile(seed)
 	if err != nil {
@@ -175,16 +175,16 @@ func TestFilesThatAreWrongAreNamedAtOnce(t *testing.T) {
 		security session.Security
 		want     []string
 	}{
-		"not there":         {session.Security{CA: absent, Cert: absent, Key: absent, Creds: absent}, []string{"rootCA", "client certificate", "credentials", absent}},
-		"an nkey not there": {session.Security{NKey: absent}, []string{"nkey", absent}},
-		"no certificates":   {session.Security{CA: nothing}, []string{nothing}},
-		"no credentials":    {session.Security{Creds: nothing}, []string{"credentials", nothing}},
-		"all empty":         {session.Security{CA: empty, Cert: empty, Key: empty, Creds: empty}, []string{"root certificate", "client certificate", "credentials", empty}},
-		"an empty nkey":     {session.Security{NKey: empty}, []string{"nkey", empty}},
-		"a directory":       {session.Security{Creds: filepath.Dir(nothing)}, []string{"credentials", filepath.Dir(nothing)}},
-		"no seed":           {session.Security{NKey: nothing}, []string{"nkey", nothing}},
-		"half of a pair":    {session.Security{Cert: files.cert}, []string{"both the client's certificate and its key"}},
-		"two identities":    {session.Security{Creds: nothing, NKey: nothing}, []string{"credentials or an nkey, not both"}},
+		"not there":         {session.Security{CA: absent, Cert: absent, Key: absent, Creds: absent}, []string{"NATS_CA_FILE: ", "NATS_CERT_FILE and NATS_KEY_FILE: ", "NATS_CREDS_FILE: ", absent}},
+		"an nkey not there": {session.Security{NKey: absent}, []string{"NATS_NKEY_FILE: ", absent}},
+		"no certificates":   {session.Security{CA: nothing}, []string{"NATS_CA_FILE: ", nothing}},
+		"no credentials":    {session.Security{Creds: nothing}, []string{"NATS_CREDS_FILE: ", nothing}},
+		"all empty":         {session.Security{CA: empty, Cert: empty, Key: empty, Creds: empty}, []string{"root certificate", "client certificate", "NATS_CREDS_FILE: ", empty}},
+		"an empty nkey":     {session.Security{NKey: empty}, []string{"NATS_NKEY_FILE: ", empty}},
+		"a directory":       {session.Security{Creds: filepath.Dir(nothing)}, []string{"NATS_CREDS_FILE: ", filepath.Dir(nothing)}},
+		"no seed":           {session.Security{NKey: nothing}, []string{"NATS_NKEY_FILE: ", nothing}},
+		"half of a pair":    {session.Security{Cert: files.cert}, []string{"NATS_CERT_FILE and NATS_KEY_FILE must both be set"}},
+		"two identities":    {session.Security{Creds: nothing, NKey: nothing}, []string{"NATS_CREDS_FILE and NATS_NKEY_FILE are both set"}},
 	} {
 		_, err := session.New(session.Options{URL: "nats://x:1", ClusterID: "c", ClientID: "i", Security: tt.security})
 		if err == nil {
