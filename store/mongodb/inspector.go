@@ -92,7 +92,7 @@ func (s *Outbox) blocked(ctx context.Context) (int, error) {
 
 // List implements outbox.Inspector.
 func (s *Outbox) List(ctx context.Context, after string, limit int) (found []outbox.Record, err error) {
-	behind, o := bson.D{}, options.Find().SetSort(asc("_id")).SetHint("_id_").SetLimit(int64(limit))
+	behind, o := bson.D{}, options.Find().SetSort(asc("_id")).SetHint(asc("_id")).SetLimit(int64(limit))
 	if after != "" {
 		ids := idsOf(after)
 		last := ids[len(ids)-1]

@@ -115,7 +115,7 @@ func (s *Quarantine) List(ctx context.Context, f listeners.Filter, after string,
 	if !f.Before.IsZero() {
 		filter = append(filter, bson.E{Key: "at", Value: is("$lt", f.Before)})
 	}
-	q := query{filter: filter, sort: asc("_id"), fields: is("payload", 0), hint: "_id_"}
+	q := query{filter: filter, sort: asc("_id"), fields: is("payload", 0), hint: asc("_id")}
 	found, err := first(ctx, s.messages(), q, quarantineDoc.message, limit)
 	if len(found) > 0 {
 		to = found[len(found)-1].ID
@@ -133,7 +133,7 @@ func (s *Quarantine) reach(ctx context.Context, f listeners.Filter, after string
 		ID string `bson:"_id"`
 	}
 	d, err := one[last](ctx, s.messages(), is("_id", is("$gt", after)), listeners.ErrNotFound,
-		options.FindOne().SetSort(asc("_id")).SetSkip(listeners.LookAt-1).SetProjection(is("_id", 1)).SetHint("_id_"))
+		options.FindOne().SetSort(asc("_id")).SetSkip(listeners.LookAt-1).SetProjection(is("_id", 1)).SetHint(asc("_id")))
 	if errors.Is(err, listeners.ErrNotFound) {
 		return "", nil
 	}

@@ -58,7 +58,7 @@ const exactly = 10_000
 // size returns how many documents there are, from exactly on as the server
 // estimates, which may be off after it was killed.
 func (c collection) size(ctx context.Context) (int, error) {
-	n, err := c.CountDocuments(ctx, bson.D{}, options.Count().SetLimit(exactly).SetHint("_id_"))
+	n, err := c.CountDocuments(ctx, bson.D{}, options.Count().SetLimit(exactly).SetHint(asc("_id")))
 	if err != nil || n < exactly {
 		return int(n), err
 	}

@@ -218,17 +218,19 @@ func (i index) creation(collection string, concern any) bson.D {
 }
 
 // harmful returns an ErrSetUp that names the indexes of ours which somebody hid,
-// for queries that name them fail as if they were not there, and those of anybody
-// which remove documents when their time has come.
+// for queries that name them fail as if they were not there, and those of others
+// which keep documents out or remove them when their time has come.
 func (db *DB) harmful(ctx context.Context, collection string, indexes []index) error {
 	cursor, err := db.data.Collection(collection).Indexes().List(ctx)
 	if err != nil {
 		return db.explain(ctx, err, collection, "")
 	}
 	type spec struct {
-		Name   string        `bson:"name"`
-		Hidden bool          `bson:"hidden"`
-		Expire bson.RawValue `bson:"expireAfterSeconds"`
+		Name     string        `bson:"name"`
+		Hidden   bool          `bson:"hidden"`
+		Unique   bool          `bson:"unique"`
+		Clusters bool          `bson:"clustered"` // the documents lie by it: it is that of _id
+		Expire   bson.RawValue `bson:"expireAfterSeconds"`
 	}
 	specs, err := drain(ctx, cursor, func(s spec) spec { return s })
 	if err != nil {
@@ -236,7 +238,12 @@ func (db *DB) harmful(ctx context.Context, collection string, indexes []index) e
 	}
 	var failed []error
 	for _, s := range specs {
-		if s.Hidden && slices.ContainsFunc(indexes, func(i index) bool { return i.name == s.Name }) {
+		ours := s.Name == "_id_" || s.Clusters || slices.ContainsFunc(indexes, func(i index) bool { return i.name == s.Name })
+		if s.Unique && !ours {
+			failed = append(failed, refused("index %q of collection %s of database %s is unique, and refuses what the service writes: drop it with db.%s.dropIndex(%q)",
+				s.Name, collection, db.data.Name(), collection, s.Name))
+		}
+		if s.Hidden && ours {
 			failed = append(failed, refused("index %q of collection %s of database %s is hidden: show it with db.%s.unhideIndex(%q)",
 				s.Name, collection, db.data.Name(), collection, s.Name))
 		}

@@ -23,7 +23,7 @@ func (c collection) noteStrangers(ctx context.Context, objectIDs bool) error {
 		ranges = append(ranges, options.Find().SetMin(is("_id", false))) // booleans follow the last ObjectId
 	}
 	for _, o := range ranges {
-		o.SetHint("_id_").SetSort(asc("_id")).SetProjection(is("_id", 1)).SetLimit(maxStrangers)
+		o.SetHint(asc("_id")).SetSort(asc("_id")).SetProjection(is("_id", 1)).SetLimit(maxStrangers)
 		cursor, err := c.find(ctx, bson.D{}, o)
 		if err != nil {
 			return err

@@ -12,6 +12,7 @@ import (
 	"lockstep/event"
 	"lockstep/internal/group"
 	"lockstep/internal/objectid"
+	"lockstep/listeners"
 	"lockstep/store/mongodb"
 	"lockstep/test/mongotest"
 	"lockstep/test/spawn"
@@ -92,6 +93,7 @@ func TestOpenTakesCollectionsThatTakeEverything(t *testing.T) {
 	set := mongotest.Shared(t)
 	for what, options := range map[string]bson.D{
 		"clustered":                   {{Key: "clusteredIndex", Value: clustered}},
+		"clustered by another name":   {{Key: "clusteredIndex", Value: append(bson.D{{Key: "name", Value: "pages"}}, clustered...)}},
 		"a validator that lets pass":  {{Key: "validator", Value: schemaOf("_id")}},
 		"a validator that warns":      {{Key: "validator", Value: schemaOf("never")}, {Key: "validationAction", Value: "warn"}},
 		"a validator that is off":     {{Key: "validator", Value: schemaOf("never")}, {Key: "validationLevel", Value: "off"}},
@@ -112,7 +114,8 @@ func TestOpenTakesCollectionsThatTakeEverything(t *testing.T) {
 			if n := counts[0].Load(); n != 1 {
 				t.Errorf("a ticket was sold %d times", n)
 			}
-			if err := mongodb.Restore(db, t.Context()); err != nil {
+			_, _, listed := db.Quarantine().List(t.Context(), listeners.Filter{}, "", 9)
+			if err := errors.Join(listed, mongodb.Restore(db, t.Context())); err != nil {
 				t.Errorf("a look at it: %v", err)
 			}
 		})
