@@ -18,6 +18,8 @@ import (
 type object struct {
 	kind, name, table string
 	sql               string // the statement that makes it
+
+	rehearsal []string // what is written to a table; of those that are wanted
 }
 
 // objectsOf returns what the file of conn has, in the order of its making.
@@ -53,7 +55,18 @@ func wanted(ctx context.Context) (all []object, err error) {
 	if err := migrate(ctx, conn); err != nil {
 		return nil, err
 	}
-	return objectsOf(ctx, conn)
+	if all, err = objectsOf(ctx, conn); err != nil {
+		return nil, err
+	}
+	for i, o := range all {
+		if o.kind != "table" {
+			continue
+		}
+		if all[i].rehearsal, err = rehearsal(ctx, conn, o.name); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
 }
 
 // irreplaceable reports whether the loss of a table cannot be made good. It is
@@ -109,7 +122,7 @@ func (w *writer) complete(ctx context.Context, except func(table string) bool) e
 			continue
 		case o.kind == "table" && (at >= 0 || except(o.name)):
 			gone[o.name] = true
-			amiss = errors.Join(amiss, fmt.Errorf("table %s was dropped or renamed while the service runs: give it its name back,"+
+			amiss = errors.Join(amiss, fmt.Errorf("table %s was dropped, renamed or replaced while the service runs: give it its name back,"+
 				" or restore the file from a backup with the service stopped", o.name))
 			continue
 		case at >= 0:
@@ -126,8 +139,31 @@ func (w *writer) complete(ctx context.Context, except func(table string) bool) e
 			made = append(made, o.name)
 		}
 	}
-	w.note(made, amiss)
-	return w.begun(ctx, made)
+	if err := w.begun(ctx, made); err != nil {
+		return err
+	}
+	refusals, err := w.refusals(ctx, have, gone)
+	w.note(made, errors.Join(amiss, refusals, err))
+	return err
+}
+
+// refusals returns why tables, but for those that are gone, do not take what the
+// service writes.
+func (w *writer) refusals(ctx context.Context, have []object, gone map[string]bool) (amiss, err error) {
+	for _, o := range have {
+		amiss = errors.Join(amiss, w.narrows(o))
+	}
+	for _, o := range w.wanted {
+		if o.kind != "table" || gone[o.name] {
+			continue
+		}
+		refusal, err := w.rehearse(ctx, o, have)
+		if err != nil {
+			return amiss, err
+		}
+		amiss = errors.Join(amiss, refusal)
+	}
+	return amiss, nil
 }
 
 // begun fills what was made and does not begin empty: positions in the outbox

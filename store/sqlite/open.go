@@ -99,7 +99,7 @@ func (db *DB) open(ctx context.Context, path string, o Options) (err error) {
 	}
 	// The lock on the file proves that whoever held a lease is gone.
 	if _, err := conn.ExecContext(ctx, "UPDATE leases SET expiresAt = 1 WHERE expiresAt IS NOT 0"); err != nil {
-		return err
+		return errors.Join(db.writer.incomplete(), err)
 	}
 	if db.writer.files, err = filesOf(named, db.path, db.lock); err != nil {
 		return err

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 	"time"
 
 	"modernc.org/sqlite"
@@ -45,13 +46,24 @@ func violates(err error) bool {
 	return errors.As(err, &e) && e.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE
 }
 
+// isTwice reports whether err is that something is there already.
+func isTwice(err error) bool {
+	var e *sqlite.Error
+	return errors.As(err, &e) && slices.Contains([]int{
+		sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_ROWID,
+	}, e.Code())
+}
+
 // isBusy reports whether another program had the file locked.
 func isBusy(err error) bool { return primary(err) == sqlite3.SQLITE_BUSY }
 
 // isRefusal reports whether the file, and not the statement, is why it failed.
-// Statements that the engine finds wrong are right for the tables that we make.
+// Statements that the engine finds wrong are right for the tables that we make,
+// and of constraints those forbid only that something is there twice.
 func isRefusal(err error) bool {
 	switch primary(err) {
+	case sqlite3.SQLITE_CONSTRAINT:
+		return !isTwice(err)
 	case sqlite3.SQLITE_ERROR, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY,
 		sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_NOMEM:
 		return true
