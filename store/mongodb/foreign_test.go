@@ -349,3 +349,31 @@ func TestNegativeVersionsAndUnknownStatusesAreUnreadable(t *testing.T) {
 		wantErr(t, err, order.ErrUnreadable)
 	}
 }
+
+// Case 10.7: of a field that is there twice the server takes one, the driver the
+// other: an edit would be refused for ever, or show what was not written.
+func TestADocumentWithAFieldTwiceIsUnreadable(t *testing.T) {
+	t.Parallel()
+	set := mongotest.Shared(t)
+	name := set.Database(t)
+	db := open(t, set.URI(name), mongodb.Options{Log: slog.New(slog.DiscardHandler)})
+	data := set.Client().Database(name)
+	for _, field := range []string{"version", "price", "title"} {
+		id := bson.NewObjectID()
+		for c, doc := range map[string]bson.D{"tickets": canonicalTicket, "replica": nodeCopy} {
+			twice := append(bson.D{{Key: "_id", Value: id}, {Key: field, Value: 7}}, doc...)
+			if _, err := data.Collection(c).InsertOne(t.Context(), twice); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, err := db.Tickets().Ticket(t.Context(), id.Hex())
+		wantErr(t, err, ticket.ErrUnreadable)
+		row := replica.Row{ID: id.Hex(), Version: 3, Title: "b", Price: 2}
+		if n, err := db.Replica().Write(t.Context(), []replica.Write{{Row: row, Unreadable: true}}); n != 1 || err != nil {
+			t.Errorf("%s twice: %d rows were overwritten, %v", field, n, err)
+		}
+		if got, err := db.Replica().Row(t.Context(), id.Hex()); err != nil || got != row {
+			t.Errorf("%s twice: row %+v, %v", field, got, err)
+		}
+	}
+}

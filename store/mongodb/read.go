@@ -7,11 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 )
 
 // What reads many documents holds pageRows of up to smallBytes each, which the
@@ -74,7 +76,12 @@ type checked interface{ check() error }
 
 // decode decodes a document. One that cannot be is made known.
 func decode[D any](ctx context.Context, c collection, raw bson.Raw) (d D, err error) {
-	err = bson.Unmarshal(raw, &d)
+	if _, whole := any(d).(bson.Raw); !whole {
+		err = twice(raw)
+	}
+	if err == nil {
+		err = bson.Unmarshal(raw, &d)
+	}
 	if c, ok := any(d).(checked); ok && err == nil {
 		err = c.check()
 	}
@@ -83,6 +90,27 @@ func decode[D any](ctx context.Context, c collection, raw bson.Raw) (d D, err er
 		return d, fmt.Errorf("%w: %w", errUnreadable, err)
 	}
 	return d, nil
+}
+
+// twice returns an error if a field is in the document more than once: the server
+// takes the first, the driver the last, and neither knows of the other.
+func twice(raw bson.Raw) error {
+	if len(raw) < 5 {
+		return nil // not to be judged here
+	}
+	var buffer [16][]byte
+	seen := buffer[:0]
+	for rest := []byte(raw[4:]); ; {
+		element, after, ok := bsoncore.ReadElement(rest)
+		if rest = after; !ok {
+			return nil // the end, or not to be judged here
+		}
+		key := element.KeyBytes()
+		if slices.ContainsFunc(seen, func(k []byte) bool { return bytes.Equal(k, key) }) {
+			return fmt.Errorf("the field %s is there twice", key)
+		}
+		seen = append(seen, key)
+	}
 }
 
 // one returns the document that filter finds, or notFound, or errUnreadable.

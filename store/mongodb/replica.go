@@ -35,6 +35,12 @@ type rowDoc struct {
 	Deleted flag    `bson:"deleted,omitempty"`
 }
 
+func newRowDoc(r replica.Row) rowDoc {
+	return rowDoc{
+		ID: ownID(r.ID), Version: version(r.Version), Title: text(r.Title), Price: amount(r.Price), OrderID: text(r.OrderID), Deleted: flag(r.Deleted),
+	}
+}
+
 func (d rowDoc) row() replica.Row {
 	return replica.Row{ID: string(d.ID), Version: int64(d.Version), Title: string(d.Title), Price: float64(d.Price), OrderID: string(d.OrderID), Deleted: bool(d.Deleted)}
 }
@@ -135,7 +141,7 @@ func (s *Replica) overwrite(ctx context.Context, w replica.Write) (int, error) {
 		}
 		return int(result.DeletedCount), nil
 	}
-	result, err := s.db.copies().UpdateOne(ctx, found, replacement(w.Row))
+	result, err := s.db.copies().ReplaceOne(ctx, found, newRowDoc(w.Row)) // no update finds what is there twice
 	if err != nil {
 		return 0, err
 	}
@@ -157,8 +163,7 @@ func model(w replica.Write) mongo.WriteModel {
 		return mongo.NewDeleteOneModel().SetFilter(append(id, bson.E{Key: "version", Value: counted(w.From)}))
 	}
 	if w.From == event.None {
-		doc := rowDoc{ID: ownID(r.ID), Version: version(r.Version), Title: text(r.Title), Price: amount(r.Price), OrderID: text(r.OrderID), Deleted: flag(r.Deleted)}
-		return mongo.NewUpdateOneModel().SetFilter(id).SetUpdate(is("$setOnInsert", doc)).SetUpsert(true)
+		return mongo.NewUpdateOneModel().SetFilter(id).SetUpdate(is("$setOnInsert", newRowDoc(r))).SetUpsert(true)
 	}
 	return mongo.NewUpdateOneModel().SetFilter(append(id, bson.E{Key: "version", Value: counted(w.From)})).SetUpdate(replacement(r))
 }
