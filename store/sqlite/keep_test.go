@@ -267,3 +267,53 @@ func TestTheTotalsOfADroppedQuarantineAreThoseOfTheNewOne(t *testing.T) {
 		t.Errorf("size is %+v, %v, want one message", size, err)
 	}
 }
+
+// TestTheTotalsOfTheQuarantineStayTrue, whatever another program does to entries,
+// at once or with the next start. Case 11.5.
+func TestTheTotalsOfTheQuarantineStayTrue(t *testing.T) {
+	t.Parallel()
+	const entry = "(id, queueGroup, subject, sequence, key, version, payload, reason, detail, at) VALUES ('a', 'g', 's', 1, 'k', 1, x'7B7D7B7D', 'failing', '', 0)"
+	for what, tt := range map[string]struct {
+		statement string
+		sizes     map[string]listeners.Size
+		restart   bool // needed
+	}{
+		"a payload is written":       {"UPDATE quarantine SET payload = x'7B' WHERE id = 'a'", map[string]listeners.Size{"g": {Messages: 2, Bytes: 3}}, false},
+		"one changes its group":      {"UPDATE quarantine SET queueGroup = 'h' WHERE id = 'a'", map[string]listeners.Size{"g": {Messages: 1, Bytes: 2}, "h": {Messages: 1, Bytes: 2}}, false},
+		"all change their group":     {"UPDATE quarantine SET queueGroup = 'h'", map[string]listeners.Size{"g": {}, "h": {Messages: 2, Bytes: 4}}, false},
+		"something else is set":      {"UPDATE quarantine SET detail = 'seen'", map[string]listeners.Size{"g": {Messages: 2, Bytes: 4}}, false},
+		"one is replaced":            {"INSERT OR REPLACE INTO quarantine " + entry, map[string]listeners.Size{"g": {Messages: 2, Bytes: 6}}, true},
+		"the totals are overwritten": {"UPDATE quarantineTotals SET messages = -7, bytes = 0", map[string]listeners.Size{"g": {Messages: 2, Bytes: 4}}, true},
+		"the totals are removed":     {"DELETE FROM quarantineTotals", map[string]listeners.Size{"g": {Messages: 2, Bytes: 4}}, true},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), "store.db")
+			db := openFile(t, path)
+			for _, id := range []string{"a", "b"} {
+				q := listeners.Quarantined{ID: id, Group: "g", Payload: []byte("{}"), Reason: listeners.Failing}
+				if err := db.Quarantine().Put(t.Context(), []listeners.Quarantined{q}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			foreign(t, path, tt.statement)
+			if tt.restart {
+				if err := db.Close(); err != nil {
+					t.Fatal(err)
+				}
+				db = openFile(t, path)
+			}
+			total := 0
+			for group, want := range tt.sizes {
+				size, err := db.Quarantine().Size(t.Context(), group)
+				if err != nil || size != want {
+					t.Errorf("size of %s: %+v, %v; want %+v", group, size, err, want)
+				}
+				total += want.Messages
+			}
+			if n, err := db.Quarantine().Count(t.Context()); err != nil || n != total {
+				t.Errorf("%d entries, %v; want %d", n, err, total)
+			}
+		})
+	}
+}

@@ -29,6 +29,8 @@ var (
 	quarantineTotals string
 	//go:embed renumbered.sql
 	renumberedMarks string
+	//go:embed changed.sql
+	changedQuarantine string
 )
 
 // migration leads a file to the next version of the schema.
@@ -43,7 +45,7 @@ func migrations() []migration {
 	return []migration{
 		{statements: schema}, {slimOutbox, hashKeys}, {statements: payments}, {statements: incidents}, {statements: exactMarks},
 		{statements: failedEvents}, {statements: waitingQuarantine}, {statements: lockFrom}, {statements: quarantineTotals},
-		{statements: renumberedMarks},
+		{statements: renumberedMarks}, {statements: changedQuarantine},
 	}
 }
 

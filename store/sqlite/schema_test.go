@@ -178,3 +178,22 @@ func TestWhatAnOlderFileHasInQuarantineWaitsOn(t *testing.T) {
 		t.Errorf("size %+v (%v), want both and their bytes", size, err)
 	}
 }
+
+// TestTheQuarantineOfAnOlderFileIsCountedAnew opens a file of the schema before
+// changes of entries were counted, with totals that went wrong. Case 11.5.
+func TestTheQuarantineOfAnOlderFileIsCountedAnew(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "store.db")
+	olderFile(t, path, 10, "INSERT INTO quarantine (id, queueGroup, subject, sequence, key, version, payload, reason, detail, at)"+
+		" VALUES ('a', 'g', 's', 7, 'k', 5, x'7B7D', 'failing', 'why', 1000), ('b', 'g', 's', 8, '', 0, x'7B', 'undecodable', 'why', 1000)",
+		"UPDATE quarantine SET queueGroup = 'h' WHERE id = 'b'")
+	db := openFile(t, path)
+	for group, want := range map[string]listeners.Size{"g": {Messages: 1, Bytes: 2}, "h": {Messages: 1, Bytes: 1}} {
+		if size, err := db.Quarantine().Size(t.Context(), group); err != nil || size != want {
+			t.Errorf("size of %s: %+v, %v; want %+v", group, size, err, want)
+		}
+	}
+	if q, err := db.Quarantine().Get(t.Context(), "a"); err != nil || string(q.Payload) != "{}" {
+		t.Errorf("an entry came over as %+v, %v", q, err)
+	}
+}
