@@ -46,7 +46,7 @@ type sight struct {
 	sent uint64
 }
 
-// watchLosses looks for losses until ctx ends.
+// watchLosses looks for losses, at once and then now and then, until ctx ends.
 func (g *generation) watchLosses(ctx context.Context) {
 	var all []*lookout
 	for _, c := range g.channels {
@@ -57,11 +57,6 @@ func (g *generation) watchLosses(ctx context.Context) {
 	defer tick.Stop()
 	var reported time.Time
 	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
 		for _, w := range all {
 			err := w.look(ctx)
 			if err != nil {
@@ -71,6 +66,11 @@ func (g *generation) watchLosses(ctx context.Context) {
 				reported = g.now()
 				g.log.WarnContext(ctx, "losses cannot be looked for and are looked for again", "subject", w.c.subject, "err", err)
 			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
 		}
 	}
 }

@@ -250,6 +250,26 @@ func TestARestoredStoreWhoseGroupWentOnCatchesUp(t *testing.T) {
 	}
 }
 
+// Case 10.5: a backup is put in the place of what a listener works on, while it
+// does.
+func TestAStoreThatIsPutBackUnderAListenerCatchesUp(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.history(t, ticketID(0), 10)
+	var found losses
+	w.join(t, w.watching(&found))
+	w.settled(t, 1, 10)
+	until(t, "the mark is stored", func() bool { return w.mark(t).Sequence == 10 })
+	w.foreign(t, "UPDATE replica SET version = 3")
+	w.foreign(t, "UPDATE marks SET sequence = 3, last = 3, sentAt = 0 WHERE channel = 'ticket:updated'")
+	w.reaches(t, ticketID(0), 10)
+	until(t, "it is told", func() bool { return len(found.of()) > 0 })
+	want := []listeners.Loss{{Group: listeners.OrdersService, Channel: event.TicketUpdated, From: 4, To: 10, Missing: 7, Cause: listeners.Elsewhere}}
+	if diff := cmp.Diff(want, found.of()); diff != "" {
+		t.Errorf("losses (-want +got):\n%s", diff)
+	}
+}
+
 // Case 10.8: two stores in one queue group, each of which gets a part. Both
 // become whole, and say so.
 func TestTwoStoresInOneGroupBothBecomeWhole(t *testing.T) {
@@ -402,15 +422,15 @@ func TestALossIsCountedOnceHoweverOftenItsMarkIsStored(t *testing.T) {
 	}
 }
 
-// Case 11.10: what nobody accounts for reads 0 before it was looked for, and what
-// it was once the broker is gone.
+// Case 11.10: what nobody accounts for reads 0 before it was looked for, which is as
+// soon as a listener is subscribed, and what it was once the broker is gone.
 func TestWhatNobodyAccountsForIsUnknownWithoutTheBroker(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	reg := prometheus.NewRegistry()
 	s := w.watching(&losses{})
 	s.options.Losses = listeners.NewLosses(w.db.Marks(), listeners.LossOptions{
-		Group: listeners.OrdersService, Subjects: event.TicketSubjects(), Every: 10 * time.Millisecond, Alone: true, Registerer: reg,
+		Group: listeners.OrdersService, Subjects: event.TicketSubjects(), Every: time.Hour, Alone: true, Registerer: reg,
 	})
 	shows := func(what string, want float64) {
 		t.Helper()
