@@ -79,6 +79,7 @@ func bounded(ctx context.Context, look func(context.Context) error) error {
 
 // store writes something, and raises a store that has refused it for long.
 func (l *lookout) store(ctx context.Context) error {
+	began := time.Now()
 	err := l.s.store.ping(ctx)
 	if err == nil { // one name and owner for all processes: it is always taken, that is written
 		_, _, err = l.s.store.outbox.Acquire(ctx, "probe", "probe", lookEvery)
@@ -92,7 +93,7 @@ func (l *lookout) store(ctx context.Context) error {
 			l.s.incidents.Resolve(incident.StoreStopped, "store", "the store takes writes again")
 		}
 	case l.since.IsZero():
-		l.since = time.Now()
+		l.since = began
 	case time.Since(l.since) >= storeSilence:
 		refusal := fmt.Errorf("the store has refused writes since %s: %w", l.since.UTC().Format(time.RFC3339), err)
 		l.refusal.Store(&refusal)

@@ -59,9 +59,6 @@ const (
 	codeNamespaceExists = 48
 	codeIndexOptions    = 85
 	codeIndexKeySpecs   = 86
-	codeValidation      = 121
-	codeView            = 166
-	codeNoTransaction   = 263 // OperationNotSupportedInTransaction
 	codeDuplicateKey    = 11000
 	codeWriteConflict   = 112
 	codeOtherCollection = 361 // CollectionUUIDMismatch

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
@@ -255,6 +256,27 @@ func TestAUserWhoMayNotWriteIsRefusedAndNoticed(t *testing.T) {
 		roles("readWrite")
 		spawn.Until(t, "all is well", func() bool { return db.Ping(t.Context()) == nil })
 		create(t.Context(), t, db)
+	}
+}
+
+// A server that blocks the writes of users, as while it is copied, refuses them
+// for a reason that we do not know of.
+func TestAServerThatBlocksWritesRefuses(t *testing.T) {
+	t.Parallel()
+	set := mongotest.Secured(t)
+	db := open(t, set.UserURI(t, "shop"), mongodb.Options{})
+	made := create(t.Context(), t, db)
+	block := func(on bool) {
+		t.Helper()
+		run(t, set.Client().Database("admin"), "setUserWriteBlockMode", 1, bson.E{Key: "global", Value: on})
+	}
+	block(true)
+	refuses(t, db.Tickets().Commit(t.Context(), edit(made)))
+	_, _, err := db.Outbox().Acquire(t.Context(), "probe", "probe", time.Second)
+	refuses(t, err)
+	block(false)
+	if err := db.Tickets().Commit(t.Context(), edit(made)); err != nil {
+		t.Error(err)
 	}
 }
 

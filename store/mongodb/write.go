@@ -2,6 +2,7 @@ package mongodb
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"go.mongodb.org/mongo-driver/v2/mongo"
@@ -55,15 +56,28 @@ func written[R any](result R, err error) (R, error) { return result, outage(err,
 
 func read[R any](result R, err error) (R, error) { return result, outage(err, group.ErrRefused) }
 
-// outage says group.ErrRefused of a server that is not the primary, of a user who
-// may not and of a collection that does not take it, and what broken says where
-// the connection or the primary broke.
+// outage says group.ErrRefused of what the server did not do, whatever its reason,
+// for what we ask is right for the collections that we make; and what broken says
+// where nobody can tell, for the connection or the primary broke.
 func outage(err, broken error) error {
+	var answer mongo.ServerError
 	switch {
-	case hasCode(err, codeNotPrimary, codeNotPrimaryNoChoice, codeUnauthorized, codeValidation, codeView, codeNoTransaction):
+	case hasCode(err, codeNotPrimary, codeNotPrimaryNoChoice):
 		return fmt.Errorf("%w: %w", group.ErrRefused, err)
-	case mongo.IsNetworkError(err), hasCode(err, codeShutdown, codeSteppedDown, codeAtShutdown, codeStateChange):
+	case mongo.IsNetworkError(err), hasLabel(err, labelRetryable), hasCode(err, codeShutdown, codeSteppedDown, codeAtShutdown, codeStateChange):
 		return fmt.Errorf("%w: %w", broken, err)
+	case !errors.As(err, &answer), mongo.IsTimeout(err), mongo.IsDuplicateKeyError(err), isUnconfirmed(err):
+		return err
 	}
-	return err
+	return fmt.Errorf("%w: %w", group.ErrRefused, err)
+}
+
+// labelRetryable marks errors of a router that lost a member of the set.
+const labelRetryable = "RetryableWriteError"
+
+// isUnconfirmed reports whether the server did it and cannot tell whether it lasts.
+func isUnconfirmed(err error) bool {
+	var one mongo.WriteException
+	var many mongo.BulkWriteException
+	return errors.As(err, &one) && one.WriteConcernError != nil || errors.As(err, &many) && many.WriteConcernError != nil
 }
