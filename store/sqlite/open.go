@@ -66,7 +66,11 @@ func Open(ctx context.Context, path string, o Options) (*DB, error) {
 	if o.Readers == 0 {
 		o.Readers = max(4, runtime.GOMAXPROCS(0))
 	}
-	if err := db.open(ctx, path, o); err != nil {
+	err := db.open(ctx, path, o)
+	if isBarred(err) {
+		err = fmt.Errorf("the file, its -wal or -shm, or their directory cannot be written: give all of them to the user that this process runs as: %w", err)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, errors.Join(err, db.Close()))
 	}
 	return db, nil

@@ -54,7 +54,11 @@ func (w *writer) rehearse(ctx context.Context, table object, have []object) (ref
 		return nil, err
 	}
 	for _, statement := range table.rehearsal {
-		if err := w.changeOne(ctx, statement); err != nil {
+		err := w.changeOne(ctx, statement)
+		if isRefusal(err) && !isOfTable(err) {
+			return nil, err // of the file: whatever comes next will say so, too
+		}
+		if err != nil {
 			refusal = fmt.Errorf("table %s does not take what the service writes to it: undo what another program has changed in it%s: %w",
 				table.name, w.strangers(table.name, have), err)
 			break

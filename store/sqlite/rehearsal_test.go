@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"errors"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -190,4 +191,31 @@ func TestOneRefusedRowSpoilsNobody(t *testing.T) {
 	}
 	sellers.Wait()
 	wantReady(t, db)
+}
+
+// Case 10.16, its kind: a file that cannot be written is no table that refuses.
+func TestAFileThatCannotBeWrittenIsNotOpened(t *testing.T) {
+	t.Parallel()
+	for what, bar := range map[string]func(path string) error{
+		"its log is something else": func(path string) error { return os.Mkdir(path+"-wal", 0o700) },
+		"it is another user's":      func(path string) error { return os.Chmod(path, 0o400) },
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), "store.db")
+			if err := openFile(t, path).Close(); err != nil {
+				t.Fatal(err)
+			}
+			if err := bar(path); err != nil {
+				t.Fatal(err)
+			}
+			if f, err := os.OpenFile(path, os.O_RDWR, 0); err == nil && what == "it is another user's" {
+				t.Skip("this user may write everything: ", f.Close())
+			}
+			db, err := Open(t.Context(), path, Options{})
+			if err == nil || !strings.Contains(err.Error(), "give all of them to the user that this process runs as") {
+				t.Errorf("opened %v: %v", db, err)
+			}
+		})
+	}
 }

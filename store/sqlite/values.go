@@ -46,6 +46,21 @@ func violates(err error) bool {
 	return errors.As(err, &e) && e.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE
 }
 
+// isOfTable reports whether a refusal is one of the table that was written to.
+func isOfTable(err error) bool {
+	code := primary(err)
+	return code == sqlite3.SQLITE_CONSTRAINT || code == sqlite3.SQLITE_ERROR
+}
+
+// isBarred reports whether the process may not write the file.
+func isBarred(err error) bool {
+	switch primary(err) {
+	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM:
+		return true
+	}
+	return false
+}
+
 // isTwice reports whether err is that something is there already.
 func isTwice(err error) bool {
 	var e *sqlite.Error
