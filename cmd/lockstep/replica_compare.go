@@ -128,9 +128,23 @@ func (c *replicaVerifyCmd) Run(ctx context.Context, s streams) error {
 		printPublic(s.out, sum.Public)
 	}
 	if sum.Drifts() > 0 {
-		return driftError("the replica differs from its owner: lockstep replica repair mends it")
+		return differs(*sum)
 	}
 	return nil
+}
+
+// differs says what mends what was found.
+func differs(v replica.Verified) error {
+	judged := v.Drifted[replica.Ahead] + v.Drifted[replica.Extra]
+	const byTrust = "lockstep replica reset ID or repair --trust-owner makes them what the owner has"
+	switch judged {
+	case 0:
+		return driftError("the replica differs from its owner: lockstep replica repair mends it")
+	case v.Drifts():
+		return driftError("the replica has what its owner does not: only a person can judge it, " + byTrust)
+	}
+	return driftError(fmt.Sprintf("the replica differs from its owner: lockstep replica repair mends it, but for %d rows"+
+		" that are ahead of it or unknown to it, which only a person can judge: %s", judged, byTrust))
 }
 
 // printPublic says what an owner without an ops port could not be asked.

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"lockstep/replica"
 	"lockstep/test/brokertest"
 )
 
@@ -137,6 +138,30 @@ func TestDoctorSeesWhatIsTaken(t *testing.T) {
 	for _, want := range []string{"NATS_CLIENT_ID pod-1 is taken", in + "OPS_ADDR", in + "TICKETS_ADDR"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("code %d, want %q in it\n%s%s", code, want, out, errs)
+		}
+	}
+}
+
+// TestVerifySaysWhatMends: a repair moves nothing back. Case 11.13.
+func TestVerifySaysWhatMends(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		drifted map[replica.Kind]int
+		want    []string
+		not     string
+	}{
+		"behind": {map[replica.Kind]int{replica.Behind: 2}, []string{"lockstep replica repair mends it"}, "--trust-owner"},
+		"ahead":  {map[replica.Kind]int{replica.Ahead: 1, replica.Extra: 1}, []string{"reset ID", "--trust-owner"}, "mends it"},
+		"both":   {map[replica.Kind]int{replica.Ahead: 1, replica.Missing: 1}, []string{"mends it, but for 1 rows", "--trust-owner"}, "has what its owner does not"},
+	} {
+		err := differs(replica.Verified{Drifted: tt.drifted})
+		for _, part := range tt.want {
+			if !strings.Contains(err.Error(), part) || strings.Contains(err.Error(), tt.not) {
+				t.Errorf("%s: %q, want %q and not %q", name, err, part, tt.not)
+			}
+		}
+		if exitCode(err) != exitDrift {
+			t.Errorf("%s: exit %d, want %d", name, exitCode(err), exitDrift)
 		}
 	}
 }
