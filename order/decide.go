@@ -14,6 +14,7 @@ const (
 	UserCancelled Happening = iota + 1
 	WindowPassed            // by our own clock, or expiration:complete
 	Paid                    // payment:created
+	TicketGone              // its ticket was removed from the replica: its owner never had it
 	LockLeft                // its ticket is still locked for it although it was cancelled
 	LockLost                // its ticket is not locked for it although it is complete
 )
@@ -59,7 +60,8 @@ func (d Decision) events(at time.Time) ([]event.Event, error) {
 // one was; taken says that a cancelled order cannot have its ticket again: another
 // active order has it, which only the store's refusal can tell, or it is gone.
 //
-//	status               cancelled, expired   paid by P
+//	status               cancelled, expired,  paid by P
+//	                     ticket gone
 //	created, awaiting    cancelled            complete by P
 //	cancelled            –                    complete by P and announced again;
 //	                                          refund if the ticket is taken
@@ -73,7 +75,7 @@ func Decide(was Order, h Happening, payment string, taken bool) Decision {
 	switch open := was.Status != Cancelled && was.Status != Complete; {
 	case h == Paid:
 		return decidePayment(was, payment, taken)
-	case open && (h == UserCancelled || h == WindowPassed), was.Status == Cancelled && h == LockLeft:
+	case open && (h == UserCancelled || h == WindowPassed || h == TicketGone), was.Status == Cancelled && h == LockLeft:
 		d := was.becomes(Cancelled)
 		d.Announce = event.OrderCancelled
 		return d

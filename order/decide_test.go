@@ -22,6 +22,8 @@ func TestDecide(t *testing.T) {
 	}{
 		"cancelled by its user":                   {order.Created, "", order.UserCancelled, false, order.Cancelled, event.OrderCancelled, ""},
 		"expired":                                 {order.Created, "", order.WindowPassed, false, order.Cancelled, event.OrderCancelled, ""},
+		"its ticket is gone":                      {order.Created, "", order.TicketGone, false, order.Cancelled, event.OrderCancelled, ""},
+		"its ticket is gone and it is paid":       {order.Complete, "p", order.TicketGone, false, order.Complete, silent, ""},
 		"paid":                                    {order.Created, "", order.Paid, false, order.Complete, silent, ""},
 		"expired while a payment is awaited":      {order.AwaitingPayment, "", order.WindowPassed, false, order.Cancelled, event.OrderCancelled, ""},
 		"paid while it is awaited":                {order.AwaitingPayment, "", order.Paid, false, order.Complete, silent, ""},

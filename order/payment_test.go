@@ -158,6 +158,39 @@ func TestAPaymentForATicketThatIsGoneIsARefund(t *testing.T) {
 	}
 }
 
+// TestTheOrderOfATicketThatItsOwnerNeverHadEnds, unless it is paid, or the ticket
+// is there again. Case 11.6.
+func TestTheOrderOfATicketThatItsOwnerNeverHadEnds(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]order.Status{"open": order.Cancelled, "paid": order.Complete, "there again": order.Created} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t)
+			v := f.reserve(t, "ann")
+			if name == "paid" {
+				f.pay(t, v.ID, "p1")
+			}
+			if name != "there again" {
+				gone := replica.Write{From: 3, Row: replica.Row{ID: ticketID}, Remove: true}
+				if n, err := f.db.Replica().Write(t.Context(), []replica.Write{gone}); n != 1 || err != nil {
+					t.Fatal(n, err)
+				}
+			}
+			for range 2 {
+				if err := f.TicketGone(t.Context(), ticketID); err != nil {
+					t.Error(err)
+				}
+			}
+			if got := f.stored(t, v.ID); got.Status != want {
+				t.Errorf("the order is %s, want %s", got.Status, want)
+			}
+			if events := f.payloads(t, v.ID); (len(events) == 2) != (want == order.Cancelled) {
+				t.Errorf("events = %q, want the cancellation announced if there is one", events)
+			}
+		})
+	}
+}
+
 // TestAnotherPaymentForACompleteOrderIsARefund. Case 9.1.
 func TestAnotherPaymentForACompleteOrderIsARefund(t *testing.T) {
 	t.Parallel()

@@ -207,6 +207,30 @@ func (s *Service) expire(ctx context.Context, id string) (changed bool, err erro
 	return d.changes(), err
 }
 
+// TicketGone ends the order of a ticket that was removed from the replica because
+// its owner never had it. One that is paid is left to a person, and so is one whose
+// ticket is there again.
+func (s *Service) TicketGone(ctx context.Context, ticketID string) error {
+	if _, err := s.tickets.Ticket(ctx, ticketID); !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	id, err := s.store.Active(ctx, ticketID)
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	var d Decision
+	if err == nil {
+		d, err = s.apply(ctx, id, TicketGone)
+	}
+	if err != nil {
+		return fmt.Errorf("end the order of ticket %s, which is gone: %w", ticketID, err)
+	}
+	if d.changes() {
+		s.log.InfoContext(ctx, "an order is cancelled: the owner of its ticket never had it", "order_id", id, "ticket_id", ticketID)
+	}
+	return nil
+}
+
 // apply stores what follows for an order from what happened, and returns it.
 func (s *Service) apply(ctx context.Context, id string, h Happening) (Decision, error) {
 	for range maxDecisions {

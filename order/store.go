@@ -47,6 +47,9 @@ type Store interface {
 	// Order returns one order, or ErrNotFound.
 	Order(ctx context.Context, id string) (Order, error)
 
+	// Active returns the id of the active order of a ticket, or ErrNotFound.
+	Active(ctx context.Context, ticketID string) (string, error)
+
 	// Orders yields the orders of one user in the order of their creation. An
 	// error ends the sequence.
 	Orders(ctx context.Context, userID string) iter.Seq2[Order, error]

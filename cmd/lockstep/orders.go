@@ -64,7 +64,7 @@ func (p *program) newOrders(st *store, f orderFlags) (*service, error) {
 	s.lookout.recorded = append(s.lookout.recorded, s.refunds(), s.wrongLocks())
 	locks := order.NewLockWatch(orders, order.LockWatchOptions{OnGivenUp: s.raiseWrongLock, Metrics: metrics, Log: s.log})
 	s.jobs = append(s.jobs, locks.Run)
-	st.replica = watched{st.replica, locks.Saw}
+	st.replica = watched{st.replica, locks.Saw, orders.TicketGone}
 	ended := listeners.NewOrders(orders)
 	s.lookForLosses(listeners.OrdersService, slices.Concat(event.TicketSubjects(), ended.Subjects()), event.TicketSubjects())
 	if err := p.listenToTickets(s, f.VersionStep); err != nil {
@@ -82,10 +82,12 @@ func (p *program) newOrders(st *store, f orderFlags) (*service, error) {
 }
 
 // watched is a replica of which somebody is told what is written, whoever writes
-// it: the listener, a repair, a comparison, the operator.
+// it: the listener, a repair, a comparison, the operator. Rows are removed by who
+// trusts the owner alone.
 type watched struct {
 	replica.Store
-	wrote func(ticketID string)
+	wrote   func(ticketID string)
+	removed func(ctx context.Context, ticketID string) error
 }
 
 // Write implements replica.Store.
@@ -93,6 +95,9 @@ func (w watched) Write(ctx context.Context, writes []replica.Write) (int, error)
 	n, err := w.Store.Write(ctx, writes)
 	for _, c := range writes {
 		w.wrote(c.Row.ID)
+		if c.Remove && err == nil {
+			err = w.removed(ctx, c.Row.ID)
+		}
 	}
 	return n, err
 }

@@ -70,6 +70,15 @@ func (s *Orders) Order(ctx context.Context, id string) (order.Order, error) {
 	return d.order(), nil
 }
 
+// Active implements order.Store.
+func (s *Orders) Active(ctx context.Context, ticketID string) (string, error) {
+	held, err := s.db.holders(ctx, []recordID{recordID(ticketID)})
+	if err == nil && held[recordID(ticketID)] == "" {
+		err = order.ErrNotFound
+	}
+	return string(held[recordID(ticketID)]), err
+}
+
 // Orders implements order.Store.
 func (s *Orders) Orders(ctx context.Context, userID string) iter.Seq2[order.Order, error] {
 	return sequence(ctx, s.orders(), query{filter: is("userId", spelled(userID)), sort: asc("createdAt"), hint: byUser}, orderDoc.order)

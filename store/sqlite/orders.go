@@ -51,6 +51,13 @@ func (s *Orders) Order(ctx context.Context, id string) (order.Order, error) {
 	return o.Order, as(order.ErrUnreadable, err)
 }
 
+// Active implements order.Store.
+func (s *Orders) Active(ctx context.Context, ticketID string) (string, error) {
+	read := func(row scanner) (id string, err error) { return id, row.Scan((*recordID)(&id)) }
+	return one(ctx, s.db.read, order.ErrNotFound, read,
+		"SELECT id FROM orders WHERE ticketId = ? AND status IN ('created', 'awaiting:payment', 'complete')", ticketID)
+}
+
 // Orders implements order.Store.
 func (s *Orders) Orders(ctx context.Context, userID string) iter.Seq2[order.Order, error] {
 	rows := sequence(func(last *orderRow) ([]orderRow, bool, error) {

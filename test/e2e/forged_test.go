@@ -97,6 +97,43 @@ func TestForgedTicketsHaveAWayBack(t *testing.T) {
 	})
 }
 
+// TestTheOrderOfAForgedTicketGoesWithIt: the comparison of locks finds it, and
+// whoever removes the ticket ends it, one by a reset, one by trust. Case 11.6.
+func TestTheOrderOfAForgedTicketGoesWithIt(t *testing.T) {
+	t.Parallel()
+	onEachEngine(t, func(t *testing.T, e engine) {
+		s := newSystem(t, e, "COMPARE_EVERY=5s", "HOLD_FOR=2s")
+		bus := s.observe(t)
+		ghosts, orders := []string{objectid.New(), objectid.New()}, []string{}
+		for _, ghost := range ghosts {
+			bus.say(t, event.TicketCreated, fmt.Sprintf(`{"id":%q,"version":0,"title":"ghost","price":0.01,"userId":"u"}`, ghost))
+			s.untilReplica(t, ghost, 0)
+			bought := s.do(t, "bob@example.com", http.MethodPost, s.ordersURL+"/api/orders", map[string]string{"ticketId": ghost}, http.StatusCreated)
+			orders = append(orders, bought.id())
+		}
+		s.untilGet(t, s.ticketsOps+"/metrics", `lockstep_lock_drift{kind="no_ticket",service="tickets"} 2`)
+		s.untilGet(t, s.ticketsOps+"/ops/outbox/incidents?open=true", `"subject":"orders"`)
+		exits(t, 4, []string{"2 orders are of tickets", orders[0], ghosts[1]}, "locks", "reconcile", "--ops-url", s.ticketsOps)
+
+		exits(t, 0, []string{"is nothing"}, "replica", "reset", ghosts[0], "--ops-url", s.ordersOps)
+		exits(t, 0, []string{"1 removed"}, "replica", "repair", "--trust-owner", "--ops-url", s.ordersOps)
+		for i, order := range orders {
+			got := s.do(t, "bob@example.com", http.MethodGet, s.ordersURL+"/api/orders/"+order, nil, http.StatusOK)
+			if got.body["status"] != "cancelled" {
+				t.Errorf("the order of ghost %d: %s, want it cancelled", i, got.raw)
+			}
+		}
+		exits(t, 0, []string{"0 differ"}, "replica", "verify", "--ops-url", s.ordersOps)
+		exits(t, 0, nil, "locks", "reconcile", "--ops-url", s.ticketsOps)
+		s.untilGet(t, s.ticketsOps+"/metrics", `lockstep_lock_drift{kind="no_ticket",service="tickets"} 0`)
+		s.untilGet(t, s.ticketsOps+"/ops/outbox/incidents?open=false", `"subject":"orders"`)
+		until(t, "nothing of them is in quarantine", func() bool {
+			out, code := lockstep(t, "replica", "quarantine", "list", "--ops-url", s.ticketsOps)
+			return code == 0 && strings.Contains(out, "nothing was set aside")
+		})
+	})
+}
+
 // Case 11.6: what the owner's API would not take is set aside with its reason.
 func TestEventsThatBreakTheOwnersRulesAreSetAside(t *testing.T) {
 	t.Parallel()

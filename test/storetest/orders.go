@@ -14,6 +14,7 @@ import (
 var orderCases = []testCase{
 	{"an order and its event come back exactly", orderRoundTrip},
 	{"an unknown order is ErrNotFound", orderUnknown},
+	{"the active order of a ticket is found", orderActive}, // case 11.6
 	{"of 16 reservations of one ticket, one is stored", orderOneActive},
 	{"every active status keeps others off the ticket, and no other does", orderStatuses},
 	{"a condition that does not hold is ErrConflict and stores nothing", orderConflicts},
@@ -73,6 +74,22 @@ func orderRoundTrip(t *testing.T, b Backend) {
 func orderUnknown(t *testing.T, b Backend) {
 	_, err := b.Orders.Order(t.Context(), objectid.New())
 	wants(t, "unknown order", err, order.ErrNotFound)
+}
+
+func orderActive(t *testing.T, b Backend) {
+	_, err := b.Orders.Active(t.Context(), objectid.New())
+	wants(t, "active order of a ticket without one", err, order.ErrNotFound)
+	for _, status := range order.Active() {
+		o := newOrder()
+		o.Status = status
+		must(t, "create", b.Orders.Commit(t.Context(), reserve(o)))
+		got, err := b.Orders.Active(t.Context(), o.TicketID)
+		must(t, "active", err)
+		same(t, "active order", got, o.ID)
+		must(t, "cancel", b.Orders.Commit(t.Context(), moved(o, order.Cancelled)))
+		_, err = b.Orders.Active(t.Context(), o.TicketID)
+		wants(t, "active order once it is cancelled", err, order.ErrNotFound)
+	}
 }
 
 func orderOneActive(t *testing.T, b Backend) {
