@@ -215,8 +215,10 @@ func (s *shelf) List(ctx context.Context, q incident.Query) ([]incident.Incident
 	})
 }
 
-func (s *shelf) Due(ctx context.Context, now time.Time, limit int) ([]incident.Incident, error) {
-	return s.filter(ctx, limit, func(i incident.Incident) bool { return !i.NotifyAt.IsZero() && !i.NotifyAt.After(now) })
+func (s *shelf) Due(ctx context.Context, now, latest time.Time, limit int) ([]incident.Incident, error) {
+	return s.filter(ctx, limit, func(i incident.Incident) bool {
+		return !i.NotifyAt.IsZero() && (!i.NotifyAt.After(now) || i.NotifyAt.After(latest))
+	})
 }
 
 func (s *shelf) Write(ctx context.Context, i incident.Incident) error {

@@ -71,6 +71,24 @@ func TestWhatWasRecordedIsToldAfterARestart(t *testing.T) {
 	})
 }
 
+// Case 10.12: whatever time a clock that was ahead has set it down for.
+func TestANoticeOfAClockAheadIsToldNow(t *testing.T) {
+	t.Parallel()
+	onEachEngine(t, func(t *testing.T, s incident.Store) {
+		silent, stop := run(t, s, nil)
+		silent.Raise(incident.EventUnpublished, "a:1:s", "do something")
+		stop()
+		ahead := listed(t, s)[0]
+		ahead.NotifyAt = time.Now().Add(24 * time.Hour)
+		if err := s.Write(t.Context(), ahead); err != nil {
+			t.Fatal(err)
+		}
+		r := newReceiver(t)
+		run(t, s, r.webhook(t))
+		until(t, "people were told", func() bool { return slices.Equal(r.statuses(), []string{"open"}) })
+	})
+}
+
 // Case 9.12: an operator closes what nothing else can see the end of.
 func TestAnOperatorClosesAnIncident(t *testing.T) {
 	t.Parallel()

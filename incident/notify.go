@@ -71,12 +71,15 @@ func (l *Log) tellSome(ctx context.Context) bool {
 	return err == nil
 }
 
+// latest is until when a notice waits that waits at now.
+func latest(now time.Time) time.Time { return now.Add(longestPause) }
+
 // claim takes notices that are due, so that no other process sends them.
 func (l *Log) claim(ctx context.Context) []Incident {
 	ctx, cancel := context.WithTimeout(ctx, storeWait)
 	defer cancel()
 	now := l.now()
-	due, err := l.store.Due(ctx, now, maxNotices)
+	due, err := l.store.Due(ctx, now, latest(now), maxNotices)
 	var claimed []Incident
 	for _, i := range due {
 		stale := !i.Open() && now.Sub(i.Closed) > staleAfter
@@ -156,7 +159,9 @@ func (l *Log) claimUnwritten(limit int) []Incident {
 // toTell reports whether people are to be told of p from memory now. A store that
 // hangs would have it at every such moment, so it is told before it is recorded.
 func (l *Log) toTell(p *pending) bool {
-	return l.telling && p.unwritten && p.Told == ToldNothing && !p.NotifyAt.After(l.now())
+	now := l.now()
+	waits := p.NotifyAt.After(now) && !p.NotifyAt.After(latest(now))
+	return l.telling && p.unwritten && p.Told == ToldNothing && !waits
 }
 
 func (l *Log) settleUnwritten(sent Incident, failed error) {

@@ -27,8 +27,9 @@ type Store interface {
 	List(ctx context.Context, q Query) ([]Incident, error)
 
 	// Due returns up to limit incidents whose notice is due at now, those that
-	// have waited longest first: fewer if they are large.
-	Due(ctx context.Context, now time.Time, limit int) ([]Incident, error)
+	// have waited longest first: fewer if they are large. One that is to wait
+	// beyond latest was written by a clock that was ahead, and is due.
+	Due(ctx context.Context, now, latest time.Time, limit int) ([]Incident, error)
 
 	// Write stores i, with its revision raised by one: as a new one if the
 	// revision is 0, otherwise in the place of the one with that revision.

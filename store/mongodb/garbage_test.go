@@ -212,7 +212,7 @@ func (t reader) figures() {
 	}
 	_, err = t.db.Incidents().List(ctx, incident.Query{Limit: 1000})
 	t.check("incidents", err)
-	_, err = t.db.Incidents().Due(ctx, time.Now(), 1000)
+	_, err = t.db.Incidents().Due(ctx, time.Now(), time.Now().Add(time.Hour), 1000)
 	t.check("due incidents", err)
 	_, err = t.db.Incidents().Counts(ctx)
 	t.check("counts of incidents", err)

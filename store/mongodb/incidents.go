@@ -91,8 +91,9 @@ func (s *Incidents) List(ctx context.Context, q incident.Query) ([]incident.Inci
 }
 
 // Due implements incident.Store.
-func (s *Incidents) Due(ctx context.Context, now time.Time, limit int) ([]incident.Incident, error) {
-	filter := bson.D{{Key: "due", Value: true}, {Key: "notifyAt", Value: is("$lte", now)}}
+func (s *Incidents) Due(ctx context.Context, now, latest time.Time, limit int) ([]incident.Incident, error) {
+	waits := bson.D{{Key: "$gt", Value: now}, {Key: "$lte", Value: latest}}
+	filter := bson.D{{Key: "due", Value: true}, {Key: "notifyAt", Value: is("$not", waits)}}
 	return first(ctx, s.incidents(), query{filter: filter, sort: asc("notifyAt")}, incidentDoc.incident, limit)
 }
 

@@ -170,7 +170,7 @@ func readAll(t *testing.T, db *DB) {
 	check("count of the quarantine", err)
 	_, err = db.Incidents().List(ctx, incident.Query{Limit: 1000})
 	check("incidents", err)
-	_, err = db.Incidents().Due(ctx, time.Now(), 1000)
+	_, err = db.Incidents().Due(ctx, time.Now(), time.Now().Add(time.Hour), 1000)
 	check("due incidents", err)
 	_, err = db.Incidents().Counts(ctx)
 	check("counts of incidents", err)

@@ -67,8 +67,9 @@ func (s *Incidents) List(ctx context.Context, q incident.Query) ([]incident.Inci
 }
 
 // Due implements incident.Store.
-func (s *Incidents) Due(ctx context.Context, now time.Time, limit int) ([]incident.Incident, error) {
-	return first(ctx, s.db.read, scanIncident, limit, selectIncident+"WHERE notifyAt != 0 AND notifyAt <= ? ORDER BY notifyAt", millis(now))
+func (s *Incidents) Due(ctx context.Context, now, latest time.Time, limit int) ([]incident.Incident, error) {
+	return first(ctx, s.db.read, scanIncident, limit, selectIncident+"WHERE notifyAt != 0 AND notifyAt NOT BETWEEN ? AND ? ORDER BY notifyAt",
+		millis(now)+1, millis(latest))
 }
 
 // Write implements incident.Store.

@@ -169,13 +169,16 @@ func incidentDue(t *testing.T, b Backend) {
 	}
 	due := func(now time.Time, limit int, want ...incident.Incident) {
 		t.Helper()
-		got, err := b.Incidents.Due(t.Context(), now, limit)
+		got, err := b.Incidents.Due(t.Context(), now, now.Add(time.Hour), limit)
 		must(t, "due", err)
 		same(t, "due", got, want, empty)
 	}
 	due(noon.Add(-time.Second), 9)
 	due(noon.Add(2*time.Minute), 9, all[0], all[2])
 	due(noon.Add(time.Hour), 2, all[0], all[2])
+	// A clock that was ahead. Case 10.12.
+	due(noon.Add(-time.Hour), 9, all[2], all[3])
+	due(noon.Add(-2*time.Hour), 9, all[0], all[2], all[3])
 }
 
 func incidentPrune(t *testing.T, b Backend) {

@@ -368,7 +368,7 @@ func unreadableIncident(t *testing.T, b Backend) {
 	got, err := b.Incidents.List(t.Context(), incident.Query{Limit: 1})
 	must(t, "list", err)
 	same(t, "list", got, all[1:2])
-	got, err = b.Incidents.Due(t.Context(), noon.Add(time.Hour), 1)
+	got, err = b.Incidents.Due(t.Context(), noon.Add(time.Hour), noon.Add(2*time.Hour), 1)
 	must(t, "due", err)
 	same(t, "due", got, all[1:2])
 }
