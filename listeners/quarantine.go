@@ -134,16 +134,23 @@ func (q *quarantine) applicable(ctx context.Context, reached map[string]int64) (
 	return entries, reached, nil
 }
 
-// watch counts what there is now and then, until ctx ends.
+// watch counts what there is now and then, until ctx ends, and sees in between
+// whether the store answers: what is there is not known otherwise.
 func (q *quarantine) watch(ctx context.Context) {
-	for ctx.Err() == nil {
-		began, rest := time.Now(), countEvery
-		if err := q.count(ctx); err == nil {
-			rest = max(countEvery, min(countShare*time.Since(began), countRest))
-		} else if ctx.Err() == nil {
-			q.log.WarnContext(ctx, "quarantine is not counted and will be looked at again", "group", q.group, "err", err)
+	for due := (time.Time{}); ctx.Err() == nil; pause(ctx, countEvery) {
+		began := time.Now()
+		early, look := began.Before(due), q.count
+		if early {
+			look = q.answers
 		}
-		pause(ctx, rest)
+		switch err := look(ctx); {
+		case err != nil && ctx.Err() == nil:
+			due = time.Time{}
+			q.known.Store(false)
+			q.log.WarnContext(ctx, "quarantine is not counted and will be looked at again", "group", q.group, "err", err)
+		case err == nil && !early:
+			due = time.Now().Add(min(countShare*time.Since(began), countRest))
+		}
 	}
 }
 
@@ -155,5 +162,15 @@ func (q *quarantine) count(ctx context.Context) error {
 		q.bytes.Store(size.Bytes)
 	}
 	q.known.Store(err == nil)
+	return err
+}
+
+// answers returns why the store does not answer, as far as an entry shows that is
+// not there.
+func (q *quarantine) answers(ctx context.Context) error {
+	_, err := q.store.Get(ctx, "none")
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
 	return err
 }

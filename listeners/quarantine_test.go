@@ -28,6 +28,38 @@ func (q *counted) Size(context.Context, string) (Size, error) {
 	return Size{Messages: 500_000, Bytes: 1 << 30}, nil
 }
 
+func (q *counted) Get(context.Context, string) (Quarantined, error) {
+	if q.fails {
+		return Quarantined{}, errors.New("the store is gone")
+	}
+	return Quarantined{}, ErrNotFound
+}
+
+// Case 11.10: a store that goes is noticed before the next count.
+func TestAQuarantineIsUnknownOnceTheStoreGoes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := &counted{takes: 5 * time.Second} // the next count is a minute away
+		q := newQuarantine(store, Options{Group: "g", Log: slog.New(slog.DiscardHandler)})
+		ctx, cancel := context.WithCancel(t.Context())
+		var watching sync.WaitGroup
+		watching.Go(func() { q.watch(ctx) })
+		time.Sleep(12 * time.Second)
+		synctest.Wait()
+		if store.counts != 1 || !q.known.Load() {
+			t.Errorf("%d counts, known: %t; want one that stands", store.counts, q.known.Load())
+		}
+		store.fails = true
+		time.Sleep(countEvery)
+		synctest.Wait()
+		if q.known.Load() {
+			t.Error("what is in quarantine is known without the store")
+		}
+		cancel()
+		watching.Wait()
+	})
+}
+
 // Case 11.5: 500,000 entries cost an idle process 58 % of a core. However long a
 // count takes, it takes a hundredth of the time; one that failed is not put off.
 func TestALargeQuarantineIsCountedNowAndThen(t *testing.T) {

@@ -22,7 +22,8 @@ const (
 
 // Gauges show what waits in an outbox. They are refreshed by Watch and never
 // read the store when they are scraped; ages are computed then, from what is
-// known. What was never read is NaN. Every process may show them, whether its
+// known. What was never read is NaN, and so is a 0 that may have become anything
+// since, for the store cannot be read. Every process may show them, whether its
 // relay leads or stands by.
 type Gauges struct {
 	mu    sync.Mutex
@@ -41,10 +42,11 @@ func NewGauges(reg prometheus.Registerer) *Gauges {
 		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "lockstep_outbox_" + name, Help: help}, func() float64 {
 			g.mu.Lock()
 			defer g.mu.Unlock()
-			if g.read.IsZero() {
+			v := value(g.stats)
+			if g.read.IsZero() || g.err != nil && v == 0 {
 				return math.NaN()
 			}
-			return value(g.stats)
+			return v
 		}))
 	}
 	gauge("pending", "Events that wait to be published; beyond 10,000 it may be an estimate.", func(s Stats) float64 { return float64(s.Pending) })
@@ -68,20 +70,26 @@ func age(s Stats) float64 {
 }
 
 // Watch refreshes the gauges from i once per interval (5 s if 0) until ctx
-// ends, and returns nil then. Where a look takes long the next one comes later.
-// When the store cannot be read the figures stay as they are, and the time of
-// the last success tells.
+// ends, and returns nil then. Where a look takes long the next one comes later, and
+// in between it is only seen whether the store answers. While it does not the
+// figures stay as they are, but for zeros, and the time of the last success tells.
 func (g *Gauges) Watch(ctx context.Context, i Inspector, interval time.Duration, log *slog.Logger) error {
 	set(&interval, 5*time.Second)
-	for {
-		began, pause := time.Now(), interval
-		err := g.refresh(ctx, i)
-		if err == nil {
-			pause = max(interval, min(statsShare*time.Since(began), statsRest))
-		} else if ctx.Err() == nil {
-			log.WarnContext(ctx, "figures of the outbox are out of date", "err", err)
+	for due := (time.Time{}); ; {
+		began := time.Now()
+		early, look := began.Before(due), g.refresh
+		if early {
+			look = answers
 		}
-		if wait(ctx, pause) != nil {
+		switch err := look(ctx, i); {
+		case err != nil && ctx.Err() == nil:
+			due = time.Time{}
+			g.fail(err)
+			log.WarnContext(ctx, "figures of the outbox are out of date", "err", err)
+		case err == nil && !early:
+			due = time.Now().Add(min(statsShare*time.Since(began), statsRest))
+		}
+		if wait(ctx, interval) != nil {
 			return nil
 		}
 	}
@@ -89,13 +97,29 @@ func (g *Gauges) Watch(ctx context.Context, i Inspector, interval time.Duration,
 
 func (g *Gauges) refresh(ctx context.Context, i Inspector) error {
 	stats, err := i.Stats(ctx)
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.err = err; err != nil {
+	if err != nil {
 		return err
 	}
-	g.stats, g.read = stats, time.Now()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.stats, g.read, g.err = stats, time.Now(), nil
 	return nil
+}
+
+func (g *Gauges) fail(err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.err = err
+}
+
+// answers returns why the store does not answer, as far as a record shows that is
+// not there.
+func answers(ctx context.Context, i Inspector) error {
+	_, err := i.Record(ctx, "none")
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	return err
 }
 
 // Check returns what is wrong with the outbox as far as the figures tell.

@@ -75,7 +75,7 @@ func total(t *testing.T, reg *prometheus.Registry, name string) (sum float64) {
 	return sum
 }
 
-// inspector answers Stats; the other methods are not called.
+// inspector answers Stats and knows no record; the other methods are not called.
 type inspector struct {
 	outbox.Inspector
 	stats outbox.Stats
@@ -87,6 +87,13 @@ func (i *inspector) Stats(context.Context) (outbox.Stats, error) {
 		return outbox.Stats{}, errors.New("store unreachable")
 	}
 	return i.stats, nil
+}
+
+func (i *inspector) Record(context.Context, string) (outbox.Record, error) {
+	if i.down.Load() {
+		return outbox.Record{}, errors.New("store unreachable")
+	}
+	return outbox.Record{}, outbox.ErrNotFound
 }
 
 func TestGaugesShowWhatWaitsAndKeepTheLastFigures(t *testing.T) {
@@ -188,26 +195,44 @@ func gauge(t *testing.T, reg *prometheus.Registry, name string) float64 {
 	return 0
 }
 
-// Case 10.13: figures that take long are read less often.
+// Case 10.13: figures that take long are read less often, and are not known
+// meanwhile if the store goes.
 func TestGaugesDoNotCountAllTheTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		i := &slow{}
+		i, reg := &slow{}, prometheus.NewRegistry()
+		g := outbox.NewGauges(reg)
+		names := []string{"lockstep_outbox_pending", "lockstep_outbox_oldest_age_seconds", "lockstep_outbox_blocked_keys", "lockstep_outbox_unreadable"}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
-		go func() { done <- outbox.NewGauges(nil).Watch(ctx, i, time.Second, slog.New(slog.DiscardHandler)) }()
+		go func() { done <- g.Watch(ctx, i, time.Second, slog.New(slog.DiscardHandler)) }()
 		after(10 * time.Minute)
 		if busy := i.looks.Load(); busy > 12 {
 			t.Errorf("%d looks of a second each in ten minutes, want a fiftieth of the time", busy)
+		}
+		for _, name := range names {
+			if got := gauge(t, reg, name); got != 0 {
+				t.Errorf("%s is %v, want 0", name, got)
+			}
+		}
+		i.down.Store(true) // Case 11.10: a 0 does not stand for what nobody knows
+		after(5 * time.Second)
+		for _, name := range names {
+			if got := gauge(t, reg, name); !math.IsNaN(got) {
+				t.Errorf("%s is %v without the store, want NaN", name, got)
+			}
+		}
+		if g.Check() == nil {
+			t.Error("the check is content although the store is gone")
 		}
 		cancel()
 		<-done
 	})
 }
 
-// slow takes a second for its figures.
+// slow takes a second for its figures, and is there until it is down.
 type slow struct {
-	outbox.Inspector
+	inspector
 	looks atomic.Int64
 }
 

@@ -170,24 +170,31 @@ func (s *service) countRefunds(m *order.Metrics) rungroup.Part {
 }
 
 // counting counts now and then until ctx ends. show is given NaN while nobody
-// knows, and tell, if there is one, what is known.
+// knows, and tell, if there is one, what is known. Between two counts it looks
+// whether the store is there: what it holds is not known otherwise.
 func (s *service) counting(what string, count func(context.Context) (int, error), show func(float64), tell func(context.Context, int)) rungroup.Part {
 	return func(ctx context.Context) error {
-		for {
-			began, rest := time.Now(), countEvery
-			n, err := count(ctx)
+		for due := (time.Time{}); ; {
+			began, n, err := time.Now(), 0, error(nil)
+			early := began.Before(due)
+			if early {
+				err = bounded(ctx, s.store.ping)
+			} else {
+				n, err = count(ctx)
+			}
 			switch {
-			case err == nil:
-				rest = max(countEvery, min(countShare*time.Since(began), countRest))
+			case err != nil && ctx.Err() == nil:
+				due = time.Time{}
+				show(math.NaN())
+				s.log.WarnContext(ctx, "not counted: "+what, "err", err)
+			case err == nil && !early:
+				due = time.Now().Add(min(countShare*time.Since(began), countRest))
 				show(float64(n))
 				if tell != nil {
 					tell(ctx, n)
 				}
-			case ctx.Err() == nil:
-				show(math.NaN())
-				s.log.WarnContext(ctx, "not counted: "+what, "err", err)
 			}
-			pause := time.NewTimer(rest)
+			pause := time.NewTimer(countEvery)
 			select {
 			case <-ctx.Done():
 				pause.Stop()

@@ -4,10 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
+	"math"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"lockstep/incident"
 	"lockstep/listeners"
@@ -118,4 +122,37 @@ func (u *uncounted) Count(ctx context.Context) (int, error) {
 		return 0, u.err
 	}
 	return u.Quarantine.Count(ctx)
+}
+
+// TestWhatIsCountedIsUnknownWithoutTheStore, also where a count took so long that
+// the next one is minutes away. Case 11.10.
+func TestWhatIsCountedIsUnknownWithoutTheStore(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var gone error
+		counts, shown := 0, -1.0
+		s := &service{log: slog.New(slog.DiscardHandler), store: &store{ping: func(context.Context) error { return gone }}}
+		run := s.counting("rows", func(context.Context) (int, error) {
+			time.Sleep(5 * time.Second)
+			counts++
+			return 3, gone
+		}, func(v float64) { shown = v }, nil)
+		ctx, stop := context.WithCancel(t.Context())
+		go func() { _ = run(ctx) }() // returns nil
+		after := func(d time.Duration, want float64, most int) {
+			t.Helper()
+			time.Sleep(d)
+			synctest.Wait()
+			if shown != want && !(math.IsNaN(shown) && math.IsNaN(want)) || counts > most {
+				t.Errorf("%v and %d counts, want %v and at most %d", shown, counts, want, most)
+			}
+		}
+		after(time.Minute, 3, 1)
+		gone = errors.New("gone")
+		after(countEvery+time.Second, math.NaN(), 2)
+		gone = nil
+		after(countEvery+10*time.Second, 3, 5)
+		stop()
+		synctest.Wait()
+	})
 }
