@@ -58,10 +58,16 @@ func (d *dispatcher) pause(ctx context.Context) {
 	if d.paused || d.stopping {
 		return
 	}
-	d.paused = true
+	d.hold(true)
 	d.pauses++
 	pauses, oldest := d.pauses, d.queue.oldestSent()
 	d.spawn(func() { d.awaitBroker(ctx, pauses, oldest) })
+}
+
+// hold stops publishing, or lets it go on.
+func (d *dispatcher) hold(paused bool) {
+	d.paused = paused
+	d.metrics.pausing(paused)
 }
 
 // awaitBroker waits out an outage without trying anything, and finds out then
@@ -74,8 +80,6 @@ func (d *dispatcher) awaitBroker(ctx context.Context, pauses int, oldest time.Ti
 		_ = wait(ctx, trouble.delay(pauses))
 	} else {
 		began := time.Now()
-		d.metrics.paused.Set(1)
-		defer d.metrics.paused.Set(0)
 		d.log.WarnContext(ctx, "broker unreachable: nothing is published until it is back")
 		if err := d.trying(ctx, "wait for the broker", func() error { return d.publisher.Connected(ctx) }); err != nil {
 			return
@@ -96,7 +100,7 @@ func (d *dispatcher) connected(ctx context.Context) bool {
 // resume goes on publishing, but for what was found on the broker. up says that the connection was there all along;
 // otherwise unanswered events are part of the outage and have not failed.
 func (d *dispatcher) resume(up bool, found prints) {
-	d.paused = false
+	d.hold(false)
 	d.learn(found)
 	for _, l := range d.queue.resolve(up, repeats) {
 		if d.found.take(&l.waiting.oldest().Event) {

@@ -68,7 +68,7 @@ func (d *dispatcher) inherit(ctx context.Context) {
 	if d.tenure.lease.Settled {
 		return
 	}
-	d.paused = true
+	d.hold(true)
 	d.spawn(func() {
 		var oldest time.Time
 		err := d.trying(ctx, "find the oldest event", func() (err error) {

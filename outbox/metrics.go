@@ -70,7 +70,7 @@ func newMetrics(reg prometheus.Registerer, subjects []event.Subject) *metrics {
 		leaseLost: counter("lease_lost_total", "Terms of leadership that ended before the relay stopped."),
 		leading:   gauge("leader", "1 while this process publishes, 0 while it stands by."),
 		inFlight:  gauge("in_flight", "Events sent to the broker and not answered."),
-		paused:    gauge("paused", "1 while publishing waits for the broker to come back."),
+		paused:    gauge("paused", "1 while publishing waits for the broker: to come back, or to tell what it has."),
 	}
 	for _, s := range append([]event.Subject{other}, subjects...) {
 		m.bySubject[s] = subjectMetrics{published.WithLabelValues(string(s)), map[string]prometheus.Counter{}}
@@ -101,6 +101,20 @@ func (m *metrics) published(r Record, now time.Time) {
 	if !r.OccurredAt.IsZero() {
 		m.latency.Observe(now.Sub(r.OccurredAt).Seconds())
 	}
+}
+
+func (m *metrics) pausing(is bool) {
+	m.paused.Set(0)
+	if is {
+		m.paused.Set(1)
+	}
+}
+
+// stands shows a relay that publishes nothing.
+func (m *metrics) stands() {
+	m.leading.Set(0)
+	m.inFlight.Set(0)
+	m.paused.Set(0)
 }
 
 func (m *metrics) failed(s event.Subject, reason string) { m.of(s).failures[reason].Inc() }

@@ -241,3 +241,39 @@ func (s *slow) Stats(context.Context) (outbox.Stats, error) {
 	time.Sleep(time.Second)
 	return outbox.Stats{}, nil
 }
+
+// TestAPauseShowsAsLongAsPublishingWaitsForTheBroker: also while a relay that was
+// just started waits to ask what the one before it has published, and when the
+// connection goes in the middle of a question. Case 11.10.
+func TestAPauseShowsAsLongAsPublishingWaitsForTheBroker(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, b, reg := newShelf(), newBus(), prometheus.NewRegistry()
+		b.swallow = true
+		s.commit(tickets("a", 2)...)
+		stop := start(t, s, b, func(o *outbox.Options) { o.StopTimeout = time.Millisecond })
+		after(time.Second)
+		stop() // without an answer
+		b.set(func() { b.swallow = false })
+		b.cut()
+		stop = start(t, s, b, func(o *outbox.Options) { o.Registerer = reg })
+		shows := func(what string, want float64) {
+			t.Helper()
+			if got := gauge(t, reg, "lockstep_outbox_paused"); got != want {
+				t.Errorf("%s the gauge shows %v, want %v", what, got, want)
+			}
+		}
+		after(2 * ttl)
+		shows("without the broker", 1)
+		b.restore()
+		after(time.Second)
+		shows("with it", 0)
+		wantEmpty(t, s)
+		b.cut()
+		s.commit(tickets("b", 1)...)
+		after(time.Second)
+		shows("without it again", 1)
+		stop()
+		shows("at the end", 0)
+	})
+}

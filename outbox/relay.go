@@ -65,13 +65,12 @@ func (r *Relay) Run(ctx context.Context) error {
 // error. Everything it starts has ended when it returns.
 func (r *Relay) lead(ctx context.Context, t *tenure) error {
 	r.metrics.leading.Set(1)
-	defer r.metrics.leading.Set(0)
-	defer r.metrics.inFlight.Set(0)
 
 	// A stop does not cut off the deletes of what was confirmed.
 	work, end := context.WithCancelCause(context.WithoutCancel(ctx))
 	var helpers sync.WaitGroup
-	defer helpers.Wait()
+	defer helpers.Wait() // a store that hangs takes its time
+	defer r.metrics.stands()
 	defer end(nil)
 
 	d := newDispatcher(r, t, helpers.Go)
