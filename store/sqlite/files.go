@@ -57,6 +57,12 @@ func (c same) Connect(ctx context.Context) (driver.Conn, error) {
 	return c.Connector.Connect(ctx)
 }
 
+// misplaced says that a file is not in its place. What is still read of it is
+// nobody's store.
+type misplaced string
+
+func (m misplaced) Error() string { return string(m) }
+
 // replaced returns an error that names the first file which is no longer in
 // its place, or nil.
 func (all files) replaced() error {
@@ -64,9 +70,9 @@ func (all files) replaced() error {
 		info, err := os.Stat(f.path)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			return fmt.Errorf("%s was deleted or moved away while it was in use", f.path)
+			return misplaced(f.path + " was deleted or moved away while it was in use")
 		case err == nil && !os.SameFile(info, f.info):
-			return fmt.Errorf("%s was replaced by another file while it was in use", f.path)
+			return misplaced(f.path + " was replaced by another file while it was in use")
 		}
 	}
 	return nil

@@ -50,10 +50,24 @@ func TestWritingStopsWhenAFileIsTakenAway(t *testing.T) {
 				if err := db.Ping(t.Context()); err == nil || !strings.Contains(err.Error(), path+suffix) {
 					t.Errorf("readiness says %v, want it to name the file", err)
 				}
-				err := db.Tickets().Commit(t.Context(), ticket.Change{Now: newTicket()})
-				if !errors.Is(err, group.ErrRefused) || !strings.Contains(err.Error(), "writing has stopped") {
-					t.Errorf("the next commit: %v, want a refusal", err)
+				refused := func(what string, err error) {
+					t.Helper()
+					if !errors.Is(err, group.ErrRefused) || !strings.Contains(err.Error(), "writing has stopped") {
+						t.Errorf("%s: %v, want a refusal", what, err)
+					}
 				}
+				refused("the next commit", db.Tickets().Commit(t.Context(), ticket.Change{Now: newTicket()}))
+				// Case 11.10: figures of what has no name are nobody's.
+				_, err := db.Outbox().Stats(t.Context())
+				refused("what waits", err)
+				_, err = db.Replica().Count(t.Context())
+				refused("rows", err)
+				_, err = db.Quarantine().Count(t.Context())
+				refused("quarantine", err)
+				for _, err = range db.Orders().Expired(t.Context(), time.Now()) {
+					break
+				}
+				refused("overdue orders", err)
 			})
 		}
 	}

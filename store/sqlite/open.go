@@ -120,7 +120,7 @@ func (db *DB) open(ctx context.Context, path string, o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	db.read = &reader{pool: pool, unreadable: db.rows, explain: db.writer.explain}
+	db.read = &reader{pool: pool, unreadable: db.rows, explain: db.writer.explain, gone: db.writer.gone}
 	db.commit = group.New(db.flush, group.Options[change]{MaxBatch: o.MaxBatch, Inline: true})
 	return nil
 }

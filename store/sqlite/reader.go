@@ -19,6 +19,7 @@ type reader struct {
 	statements sync.Map // query → *sql.Stmt
 	unreadable *records.Records
 	explain    func(error) error // see writer.explain
+	gone       func() error      // see writer.gone
 }
 
 // tables are those that rows are read from, but for the outbox, which looks
@@ -52,6 +53,9 @@ func (r *reader) note(ctx context.Context, err error) bool {
 type scanner interface{ Scan(dest ...any) error }
 
 func (r *reader) prepared(ctx context.Context, query string) (*sql.Stmt, error) {
+	if err := r.gone(); err != nil {
+		return nil, err
+	}
 	if s, ok := r.statements.Load(query); ok {
 		return s.(*sql.Stmt), nil
 	}

@@ -245,6 +245,16 @@ func (w *writer) stopped() error {
 	return nil
 }
 
+// gone returns why writing has stopped for good if that is because the files are not
+// in their places, or nil.
+func (w *writer) gone() error {
+	err := w.stopped()
+	if m := misplaced(""); errors.As(err, &m) {
+		return err
+	}
+	return nil
+}
+
 // unfit returns why a transaction would fail now, as far as is known, or nil.
 func (w *writer) unfit() error {
 	if err := w.stopped(); err != nil {
