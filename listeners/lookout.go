@@ -6,6 +6,7 @@ import (
 	"errors"
 	"iter"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/nats-io/stan.go"
@@ -48,24 +49,27 @@ type sight struct {
 
 // watchLosses looks for losses, at once and then now and then, until ctx ends.
 func (g *generation) watchLosses(ctx context.Context) {
-	var all []*lookout
+	var looking sync.WaitGroup // side by side: where the store hangs, each takes its time
+	defer looking.Wait()
 	for _, c := range g.channels {
-		all = append(all, &lookout{g: g, c: c, joined: g.now()})
-		defer g.opts.Losses.unknown(c.subject)
+		looking.Go(func() { g.watchLossesOf(ctx, c) })
 	}
+}
+
+func (g *generation) watchLossesOf(ctx context.Context, c *channel) {
+	w := &lookout{g: g, c: c, joined: g.now()}
+	defer g.opts.Losses.unknown(c.subject)
 	tick := time.NewTicker(g.opts.Losses.opts.Every)
 	defer tick.Stop()
 	var reported time.Time
 	for {
-		for _, w := range all {
-			err := w.look(ctx)
-			if err != nil {
-				g.opts.Losses.unknown(w.c.subject)
-			}
-			if err != nil && ctx.Err() == nil && g.now().Sub(reported) >= reportEvery {
-				reported = g.now()
-				g.log.WarnContext(ctx, "losses cannot be looked for and are looked for again", "subject", w.c.subject, "err", err)
-			}
+		err := w.look(ctx)
+		if err != nil {
+			g.opts.Losses.unknown(c.subject)
+		}
+		if err != nil && ctx.Err() == nil && g.now().Sub(reported) >= reportEvery {
+			reported = g.now()
+			g.log.WarnContext(ctx, "losses cannot be looked for and are looked for again", "subject", c.subject, "err", err)
 		}
 		select {
 		case <-ctx.Done():

@@ -270,6 +270,54 @@ func TestAStoreThatIsPutBackUnderAListenerCatchesUp(t *testing.T) {
 	}
 }
 
+// stuck are marks of which that of ticket:created hangs, and no other can be read.
+type stuck struct {
+	listeners.Marks
+	on atomic.Bool
+}
+
+func (s *stuck) Mark(ctx context.Context, group string, channel event.Subject) (listeners.Mark, error) {
+	switch {
+	case !s.on.Load():
+		return s.Marks.Mark(ctx, group, channel)
+	case channel == event.TicketCreated:
+		<-ctx.Done()
+		return listeners.Mark{}, ctx.Err()
+	}
+	return listeners.Mark{}, errors.New("the store is gone")
+}
+
+// Case 11.10: a look that hangs in one channel keeps no old figure of another.
+func TestAChannelIsUnknownWhateverHangsInAnother(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	reg, marks := prometheus.NewRegistry(), &stuck{Marks: w.db.Marks()}
+	s := w.watching(&losses{})
+	s.options.Losses = listeners.NewLosses(marks, listeners.LossOptions{
+		Group: listeners.OrdersService, Subjects: event.TicketSubjects(), Every: 10 * time.Millisecond, Alone: true, Registerer: reg,
+	})
+	w.join(t, s)
+	shows := func(want float64) func() bool {
+		return func() bool {
+			families, err := reg.Gather()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range families {
+				for _, m := range f.GetMetric() {
+					if got := m.GetGauge().GetValue(); f.GetName() == "lockstep_listener_unaccounted_messages" && m.GetLabel()[0].GetValue() == string(event.TicketUpdated) {
+						return got == want || math.IsNaN(got) && math.IsNaN(want)
+					}
+				}
+			}
+			return false
+		}
+	}
+	until(t, "nothing is missing", shows(0))
+	marks.on.Store(true)
+	until(t, "nobody knows", shows(math.NaN()))
+}
+
 // Case 10.8: two stores in one queue group, each of which gets a part. Both
 // become whole, and say so.
 func TestTwoStoresInOneGroupBothBecomeWhole(t *testing.T) {
