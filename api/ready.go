@@ -69,7 +69,6 @@ const (
 type Readiness struct {
 	checks   []*watched
 	log      *slog.Logger
-	ok       *prometheus.GaugeVec // by check
 	now      func() time.Time
 	draining atomic.Bool
 
@@ -93,7 +92,9 @@ type watched struct {
 // with reg; nil registers nothing.
 func NewReadiness(reg prometheus.Registerer, log *slog.Logger, checks ...Check) *Readiness {
 	r := &Readiness{last: Ready{Checks: []CheckResult{}}, log: log, now: time.Now, first: make(chan struct{})}
-	r.ok = checkMetrics(reg, r.Answer)
+	if reg != nil {
+		reg.MustRegister(r)
+	}
 	r.Add(checks...)
 	return r
 }
@@ -101,7 +102,6 @@ func NewReadiness(reg prometheus.Registerer, log *slog.Logger, checks ...Check) 
 // Add adds checks. It must not be called once Run is.
 func (r *Readiness) Add(checks ...Check) {
 	for _, c := range checks {
-		r.ok.WithLabelValues(c.Name)
 		r.checks = append(r.checks, &watched{Check: c, was: OK})
 	}
 }
@@ -109,7 +109,6 @@ func (r *Readiness) Add(checks ...Check) {
 // Await shows what a process waits for before it can be put together, and why
 // that is not there. It must not be called once Run is.
 func (r *Readiness) Await(name string, why error) {
-	r.ok.WithLabelValues(name).Set(0)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.last.Checks = []CheckResult{{Name: name, Status: Failed, Reason: why.Error()}}
@@ -196,9 +195,8 @@ func (c *watched) look(ctx context.Context, starting bool) CheckResult {
 	return CheckResult{Name: c.Name, Status: status, Reason: err.Error()}
 }
 
-// note shows what became of a check, and logs it if that has changed.
+// note logs what became of a check if that has changed.
 func (r *Readiness) note(ctx context.Context, c *watched, now CheckResult) {
-	r.ok.WithLabelValues(c.Name).Set(number(now.Status == OK))
 	if now.Status == c.was || !closed(r.first) || !c.succeeded && now.Status == Degraded && r.now().Sub(r.since) < settling {
 		return
 	}
@@ -241,18 +239,27 @@ func (r *Readiness) serve(w http.ResponseWriter, _ request) error {
 	return respond(w, http.StatusOK, answer)
 }
 
-// checkMetrics registers what readiness shows and returns the gauges of checks.
-func checkMetrics(reg prometheus.Registerer, answer func() Ready) *prometheus.GaugeVec {
-	ok := prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "lockstep_check_ok", Help: "1 while a check of readiness succeeds.",
-	}, []string{"check"})
-	ready := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "lockstep_ready", Help: "1 while this process should be sent requests.",
-	}, func() float64 { return number(answer().Ready) })
-	if reg != nil {
-		reg.MustRegister(ok, ready)
+var (
+	checkOK = prometheus.NewDesc("lockstep_check_ok", "1 while a check of readiness succeeds.", []string{"check"}, nil)
+	isReady = prometheus.NewDesc("lockstep_ready", "1 while this process should be sent requests.", nil, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (r *Readiness) Describe(descs chan<- *prometheus.Desc) {
+	descs <- checkOK
+	descs <- isReady
+}
+
+// Collect implements prometheus.Collector. What was found is believed as long as
+// Answer believes it.
+func (r *Readiness) Collect(metrics chan<- prometheus.Metric) {
+	r.mu.Lock()
+	last, fresh := r.last, r.now().Sub(r.at) <= staleAfter
+	r.mu.Unlock()
+	for _, c := range last.Checks {
+		metrics <- prometheus.MustNewConstMetric(checkOK, prometheus.GaugeValue, number(c.Status == OK && fresh), c.Name)
 	}
-	return ok
+	metrics <- prometheus.MustNewConstMetric(isReady, prometheus.GaugeValue, number(r.Answer().Ready))
 }
 
 func number(is bool) float64 {

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -138,7 +139,8 @@ func TestReadinessAnswersWhileACheckHangs(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		hangs := make(chan struct{})
 		var frozen atomic.Bool
-		r := NewReadiness(nil, slog.New(slog.DiscardHandler), Check{Name: "store", Probe: func(ctx context.Context) error {
+		reg := prometheus.NewRegistry()
+		r := NewReadiness(reg, slog.New(slog.DiscardHandler), Check{Name: "store", Probe: func(ctx context.Context) error {
 			if frozen.Load() {
 				<-ctx.Done()
 				<-hangs // it does not even end with its context
@@ -157,6 +159,11 @@ func TestReadinessAnswersWhileACheckHangs(t *testing.T) {
 			asked := time.Now()
 			if got := r.Answer(); got.Ready != tt.ready || time.Since(asked) != 0 {
 				t.Errorf("%v after a check began to hang: %+v in %v, want ready %t at once", tt.after, got, time.Since(asked), tt.ready)
+			}
+			value := fmt.Sprint(number(tt.ready)) // Case 11.10
+			if err := testutil.GatherAndCompare(reg, strings.NewReader("# HELP lockstep_check_ok 1 while a check of readiness succeeds.\n"+
+				"# TYPE lockstep_check_ok gauge\nlockstep_check_ok{check=\"store\"} "+value+"\n"), "lockstep_check_ok"); err != nil {
+				t.Error(err)
 			}
 		}
 		frozen.Store(false)
