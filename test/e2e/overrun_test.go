@@ -7,6 +7,9 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/nats-io/stan.go"
+
+	"lockstep/event"
 	"lockstep/test/brokertest"
 )
 
@@ -102,4 +105,57 @@ func (s *system) edit(t *testing.T, id string, n int) {
 	for i := range n {
 		s.do(t, "ann@example.com", http.MethodPut, s.ticketsURL+"/api/tickets/"+id, draft{fmt.Sprint("edit ", i), 20}, http.StatusOK)
 	}
+}
+
+// TestOrdersAndPaymentsThatRunOver: the tickets service does not get on while
+// orders are made, and the orders service while they are paid. What can be asked
+// for is mended; of payments, which nobody can be asked for, a person is told.
+// Case 10.6.
+func TestOrdersAndPaymentsThatRunOver(t *testing.T) {
+	t.Parallel()
+	onMongoDBInSoaks(t, func(t *testing.T, e engine) {
+		const kept, n = 20, 50
+		b := brokertest.Start(t, brokertest.Stored(t.TempDir()), brokertest.MaxMessages(kept))
+		s := newSystem(t, e, "NATS_URL="+b.URL(), "NATS_CLUSTER_ID="+brokertest.ClusterID, "MAX_IN_FLIGHT=10")
+		tickets, orders := make([]string, n), make([]string, n)
+		for i := range n {
+			tickets[i] = s.create(t, "ann@example.com").id()
+			s.untilReplica(t, tickets[i], 0)
+		}
+		s.tickets.Freeze(t)
+		for i, id := range tickets {
+			orders[i] = s.do(t, "bob@example.com", http.MethodPost, s.ordersURL+"/api/orders", map[string]string{"ticketId": id}, http.StatusCreated).id()
+		}
+		until(t, "everything is published", func() bool {
+			r := s.do(t, "", http.MethodGet, s.ordersOps+"/ops/outbox", nil, http.StatusOK)
+			return strings.Contains(r.raw, `"events":[]`)
+		})
+		s.tickets.Thaw(t)
+		for i, id := range tickets {
+			s.untilHeld(t, id, orders[i])
+		}
+		if m := s.tickets.metrics(t.Context()); m[`lockstep_listener_losses_total{cause="truncated",service="tickets",subject="order:created"}`] == 0 {
+			t.Error("no metric tells that orders were lost")
+		}
+
+		conn, err := stan.Connect(brokertest.ClusterID, "payments", stan.NatsURL(b.URL()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		s.orders.Freeze(t)
+		var paid []said
+		for _, id := range orders {
+			paid = append(paid, said{event.PaymentCreated, fmt.Sprintf(`{"id":"p","orderId":%q,"stripeId":"s"}`, id)})
+		}
+		(&observer{conn: conn}).sayAll(t, paid)
+		s.orders.Thaw(t)
+		for _, id := range orders[n-kept:] {
+			s.untilStatus(t, id, "complete")
+		}
+		until(t, "a person is told", func() bool {
+			all := s.do(t, "", http.MethodGet, s.ordersOps+"/ops/outbox/incidents", nil, http.StatusOK).raw
+			return strings.Contains(all, "of payment:created (truncated)")
+		})
+	})
 }
