@@ -157,14 +157,14 @@ func printPublic(w io.Writer, public bool) {
 
 type replicaRepairCmd struct {
 	comparing
-	TrustOwner bool `help:"Move rows back that are ahead of their owner, remove those it never had, and release locks of orders it does not have. After the owner was restored from a backup, or after events that it did not publish."`
+	TrustOwner bool `help:"Move rows back that are ahead of their owner, remove those it never had and cancel their unpaid orders, and release locks of orders it does not have. After the owner was restored from a backup, or after events that it did not publish."`
 }
 
 // Run mends what the process copies, tickets or locks, and says what it did.
 // What fails is an error, whatever else succeeds.
 func (c *replicaRepairCmd) Run(ctx context.Context, s streams) error {
 	if c.TrustOwner {
-		fmt.Fprintln(s.err, "the owner is trusted: rows that are ahead of it are moved back, rows it never had are removed, and locks of orders it does not have are released")
+		fmt.Fprintln(s.err, "the owner is trusted: rows that are ahead of it are moved back, rows it never had are removed and their unpaid orders cancelled, and locks of orders it does not have are released")
 	}
 	rows := c.repairReplica(ctx, s)
 	if errors.As(rows, new(unansweredError)) {
