@@ -221,7 +221,7 @@ func (o *Owner) open(ctx context.Context, path string) (int, io.ReadCloser, erro
 	}
 	resp, err := o.client.Do(req)
 	if err != nil {
-		return 0, nil, err
+		return 0, nil, o.unanswered(err)
 	}
 	if resp.StatusCode == http.StatusOK {
 		return http.StatusOK, resp.Body, nil
@@ -240,7 +240,18 @@ func (o *Owner) open(ctx context.Context, path string) (int, io.ReadCloser, erro
 	case status == http.StatusMisdirectedRequest:
 		return 0, nil, fmt.Errorf("%s is asked by a name that it does not know: put it into OPS_HOSTS there", o.base)
 	}
-	return 0, nil, fmt.Errorf("%s%s answered %s", o.base, path, resp.Status)
+	if own {
+		return 0, nil, fmt.Errorf("%s answered %s: %s", o.base, resp.Status, said)
+	}
+	return 0, nil, fmt.Errorf("%s answered %s, and not as an owner does: what stands between, or is CANONICAL_URL the address of another service?", o.base, resp.Status)
+}
+
+// unanswered puts into words that there is no answer.
+func (o *Owner) unanswered(err error) error {
+	if asked := (*url.Error)(nil); errors.As(err, &asked) {
+		err = asked.Err // the rest of it is the address once more
+	}
+	return fmt.Errorf("the owner does not answer at %s: does it run, and is that its address (CANONICAL_URL)? %w", o.base, err)
 }
 
 // words returns what a service says of its refusal, and whether it is a service

@@ -24,13 +24,21 @@ const ownerPage = 1 << 20
 func (o *Owner) Page(ctx context.Context, after string, limit int) ([]replica.Row, error) {
 	wires, err := pageOf(ctx, o, "tickets", after, limit, func(w wireRow) string { return w.ID })
 	if err != nil {
-		return nil, fmt.Errorf("tickets above %q: %w", after, err)
+		return nil, behind("tickets", after, err)
 	}
 	rows := make([]replica.Row, len(wires))
 	for i, w := range wires {
 		rows[i] = w.row()
 	}
 	return rows, nil
+}
+
+// behind says where a list broke off, unless that was at its beginning.
+func behind(list, after string, err error) error {
+	if after == "" {
+		return fmt.Errorf("%s: %w", list, err)
+	}
+	return fmt.Errorf("%s above %q: %w", list, after, err)
 }
 
 // Ranges returns digests; see replica.Canonical.
@@ -40,12 +48,12 @@ func (o *Owner) Ranges(ctx context.Context, after string, size, count int) ([]re
 	query := url.Values{"after": {after}, "size": {strconv.Itoa(size)}, "count": {strconv.Itoa(count)}}
 	body, err := o.list(ctx, "/ops/tickets/ranges", query)
 	if err != nil {
-		return nil, fmt.Errorf("digests above %q: %w", after, err)
+		return nil, behind("digests", after, err)
 	}
 	defer body.Close()
 	var answer wireRanges
 	if err := json.NewDecoder(io.LimitReader(body, maxAnswer)).Decode(&answer); err != nil {
-		return nil, fmt.Errorf("digests above %q: answer of %s: %w", after, o.base, err)
+		return nil, behind("digests", after, fmt.Errorf("answer of %s: %w", o.base, err))
 	}
 	return answer.Ranges, nil
 }
@@ -91,7 +99,7 @@ type ordersOf struct{ owner *Owner }
 func (o ordersOf) Page(ctx context.Context, after string, limit int) ([]ticket.OrderState, error) {
 	wires, err := pageOf(ctx, o.owner, "orders", after, limit, func(w wireOrder) string { return w.ID })
 	if err != nil {
-		return nil, fmt.Errorf("orders above %q: %w", after, err)
+		return nil, behind("orders", after, err)
 	}
 	states := make([]ticket.OrderState, len(wires))
 	for i, w := range wires {

@@ -265,6 +265,35 @@ func TestAnAddressThatIsNoOwnerIsSaidSo(t *testing.T) {
 	}
 }
 
+// TestAnOwnerThatDoesNotAnswerAsOneIsSaidInWords: nobody is there, somebody else is,
+// or it says why not. Case 11.13.
+func TestAnOwnerThatDoesNotAnswerAsOneIsSaidInWords(t *testing.T) {
+	t.Parallel()
+	gone := httptest.NewServer(http.NotFoundHandler())
+	gone.Close()
+	nobody, err := NewOwner(gone.URL, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, _, _ := at(t, ingress)
+	starting, _, _ := at(t, func(w http.ResponseWriter, _ *http.Request) {
+		_ = respond(w, http.StatusServiceUnavailable, errorBody("The process is starting"))
+	})
+	for _, tt := range []struct {
+		owner *Owner
+		want  string
+	}{
+		{nobody, "compare replica: digests: the owner does not answer at " + gone.URL + ": does it run, and is that its address (CANONICAL_URL)? dial tcp"},
+		{other, "answered 404 Not Found, and not as an owner does: what stands between, or is CANONICAL_URL the address of another service?"},
+		{starting, "answered 503 Service Unavailable: The process is starting"},
+	} {
+		_, err := replica.NewVerifier(nil, tt.owner, 0).Verify(t.Context(), func(int) {}, func(replica.Drift) error { return nil })
+		if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "Get ") {
+			t.Errorf("the comparison says %v, want %q", err, tt.want)
+		}
+	}
+}
+
 // TestAnOwnerIsAskedWithTheToken, on its ops port and nowhere else. Case 11.9.
 func TestAnOwnerIsAskedWithTheToken(t *testing.T) {
 	t.Parallel()
