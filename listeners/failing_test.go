@@ -2,6 +2,7 @@ package listeners_test
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -70,6 +71,25 @@ func TestWhatFailsWhileOthersSucceedIsSetAsideWhenItsTimeIsUp(t *testing.T) {
 		w.publish(t, ticket(ticketID(1), version)) // others succeed
 		return len(w.entries(t, listeners.Failing)) == 1
 	})
+}
+
+// Case 10.2, its kind: what fails alone, with nobody behind it, is told.
+func TestWhatFailsForSecondsIsTold(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	p := &mendable{Projector: replica.NewProjector(w.db.Replica()), bad: map[string]bool{ticketID(0): true}}
+	m := w.join(t, setup{handler: listeners.NewTickets(p, event.Scheme{}), options: listeners.Options{AckWait: time.Minute}})
+	w.publish(t, ticket(ticketID(0), 0), ticket(ticketID(1), 0))
+	until(t, "it is held", func() bool { return len(m.Held()) == 1 && w.version(t, ticketID(1)) == 0 })
+	if err := m.Failing(); err != nil {
+		t.Errorf("told at once: %v", err)
+	}
+	until(t, "it is told", func() bool { return errors.Is(m.Failing(), errDown) })
+	if err := m.Check(); err != nil {
+		t.Errorf("the listener: %v", err)
+	}
+	p.mended.Store(true)
+	until(t, "it is over", func() bool { return m.Failing() == nil && w.version(t, ticketID(0)) == 0 })
 }
 
 func (w *world) entries(t *testing.T, reason listeners.Reason) []listeners.Quarantined {

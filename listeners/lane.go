@@ -234,6 +234,18 @@ func (l *lane) alarm() time.Time {
 	return first
 }
 
+// failing returns why the key fails that has for longest, and since when.
+func (l *lane) failing() (why error, since time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, w := range l.waiting {
+		if w.failed != nil && (why == nil || w.failedSince.Before(since)) {
+			why, since = w.failed, w.failedSince
+		}
+	}
+	return why, since
+}
+
 // stuck returns up to limit keys that have waited since before a time, and
 // marks them as being repaired.
 func (l *lane) stuck(before time.Time, limit int) []string {

@@ -51,6 +51,30 @@ func (l *Listener) Held() []HeldMessage {
 	return held
 }
 
+// Failing returns why the messages that have failed longest cannot be applied, if
+// they have for seconds, and nil otherwise.
+func (l *Listener) Failing() error {
+	g := l.generation()
+	if g == nil {
+		return nil
+	}
+	var why error
+	since := time.Now().Add(-failingShown)
+	for _, lane := range g.lanes {
+		if failed, first := lane.failing(); failed != nil && first.Before(since) {
+			why, since = failed, first
+		}
+	}
+	if why == nil {
+		return nil
+	}
+	return fmt.Errorf("messages cannot be applied since %s and are tried again, see lockstep replica held: %w", since.UTC().Format(time.RFC3339), why)
+}
+
+// failingShown is how long a message fails before Failing tells: longer than a
+// store takes to be back.
+const failingShown = 10 * time.Second
+
 // Check returns ErrNotSubscribed while the listener gets no messages,
 // ErrQuarantineFull while it may set nothing more aside, nil otherwise.
 func (l *Listener) Check() error {

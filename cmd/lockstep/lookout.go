@@ -148,7 +148,7 @@ func (l *lookout) quarantine(ctx context.Context) error {
 	return nil
 }
 
-// quarantineEmpty is a check of readiness.
+// quarantineEmpty is a check of readiness: no message is there, or about to be.
 func (l *lookout) quarantineEmpty(context.Context) error {
 	switch c := l.counted.Load(); {
 	case c == nil:
@@ -157,6 +157,11 @@ func (l *lookout) quarantineEmpty(context.Context) error {
 		return fmt.Errorf("messages in quarantine cannot be counted: %w", c.err)
 	case c.n > 0:
 		return fmt.Errorf("%d messages are in quarantine and were not applied: see lockstep replica quarantine", c.n)
+	}
+	for _, listener := range l.s.listeners {
+		if err := listener.Failing(); err != nil {
+			return err
+		}
 	}
 	return nil
 }
