@@ -34,6 +34,9 @@ func (p *program) run(ctx context.Context, started func()) error {
 	for _, s := range p.services {
 		ready.Add(s.checks...)
 	}
+	if p.broker != nil {
+		ready.Add(api.Check{Name: "broker", Probe: p.broker.Check})
+	}
 	ops, err := api.NewOps(p.opsOptions())
 	if err != nil {
 		p.abandon()

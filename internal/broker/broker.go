@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/url"
 	"strings"
 	"sync"
@@ -28,6 +29,7 @@ type Broker struct {
 	stan    *stand.StanServer
 	monitor *monitor
 	lock    io.Closer
+	mark    fs.FileInfo // of the file openName, as it was made; nil without a store directory
 	stop    sync.Once
 }
 

@@ -33,7 +33,7 @@ func (b *Broker) Check(context.Context) error {
 	if state := b.stan.State(); state != stand.Standalone {
 		return fmt.Errorf("the streaming server is in state %s: %v", state, b.stan.LastError())
 	}
-	return nil
+	return b.inPlace()
 }
 
 // Collector returns metrics of the broker, of its channels and of the groups
@@ -51,8 +51,8 @@ func (b *Broker) Collector(groups []Group) prometheus.Collector {
 		unsent:   desc("group_unsent_messages", "Messages that were not sent to any member of it yet; all of them for a group that never joined.", "channel", "group"),
 		members:  desc("group_members", "Members of it that are connected.", "channel", "group"),
 		clients:  desc("clients", "Clients that are connected."),
-		store:    desc("store_bytes", "Bytes of the store's files; NaN if messages are kept in memory."),
-		free:     desc("disk_free_bytes", "Bytes that are free on the disk of the store; NaN if messages are kept in memory."),
+		store:    desc("store_bytes", "Bytes of the store's files; NaN if messages are kept in memory, or the directory is not in its place."),
+		free:     desc("disk_free_bytes", "Bytes that are free on the disk of the store; NaN if messages are kept in memory, or the directory is not in its place."),
 	}
 }
 
@@ -182,7 +182,7 @@ func (b *Broker) clients() float64 {
 
 // stored returns how large the files of the store are.
 func (b *Broker) stored() float64 {
-	if b.opts.StoreDir == "" {
+	if b.opts.StoreDir == "" || b.inPlace() != nil {
 		return math.NaN()
 	}
 	var size int64
@@ -206,7 +206,7 @@ func (b *Broker) stored() float64 {
 
 // free returns how much of the store's disk is free.
 func (b *Broker) free() float64 {
-	if b.opts.StoreDir == "" {
+	if b.opts.StoreDir == "" || b.inPlace() != nil {
 		return math.NaN()
 	}
 	free, err := diskFree(b.opts.StoreDir)

@@ -1,8 +1,11 @@
 package broker_test
 
 import (
+	"errors"
 	"math"
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -107,6 +110,46 @@ func TestABrokerShowsItsChannelsGroupsClientsAndDisk(t *testing.T) {
 			}
 			if bytes := got["lockstep_broker_channel_bytes/ticket:created"]; bytes < 30 {
 				t.Errorf("3 messages of ten bytes have %v", bytes)
+			}
+		})
+	}
+}
+
+// TestABrokerWhoseStoreIsTakenAwaySaysSo: what it confirms afterwards is gone with
+// the next start. Cases 10.10 and 11.10.
+func TestABrokerWhoseStoreIsTakenAwaySaysSo(t *testing.T) {
+	t.Parallel()
+	for what, take := range map[string]func(dir string) error{
+		"deleted": os.RemoveAll,
+		"moved":   func(dir string) error { return os.Rename(dir, dir+".away") },
+		"replaced": func(dir string) error {
+			return errors.Join(os.Rename(dir, dir+".away"), os.CopyFS(dir, os.DirFS(dir+".away")))
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			dir := filepath.Join(t.TempDir(), "store")
+			b, err := broker.Start(t.Context(), broker.Options{ClusterID: brokertest.ClusterID, Listen: spawn.Addresses(t, 1)[0], StoreDir: dir})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer b.Shutdown()
+			reg := prometheus.NewRegistry()
+			reg.MustRegister(b.Collector(nil))
+			if err := b.Check(t.Context()); err != nil {
+				t.Errorf("before: %v", err)
+			}
+			if err := take(dir); err != nil {
+				t.Fatal(err)
+			}
+			if err := b.Check(t.Context()); err == nil || !strings.Contains(err.Error(), dir) {
+				t.Errorf("the check says %v, want it to name the directory", err)
+			}
+			got := gathered(t, reg)
+			for _, series := range []string{"lockstep_broker_store_bytes", "lockstep_broker_disk_free_bytes"} {
+				if !math.IsNaN(got[series]) {
+					t.Errorf("%s is %v, want NaN", series, got[series])
+				}
 			}
 		})
 	}

@@ -58,7 +58,26 @@ func (b *Broker) mend(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(mark, nil, 0o600)
+	if err := os.WriteFile(mark, nil, 0o600); err != nil {
+		return err
+	}
+	b.mark, err = os.Stat(mark)
+	return err
+}
+
+// inPlace returns why the store directory is not the one that was taken, or nil.
+// Whoever deletes or replaces it takes away what is confirmed afterwards: the server
+// writes on into files that have no name any more.
+func (b *Broker) inPlace() error {
+	if b.mark == nil {
+		return nil // messages are kept in memory
+	}
+	now, err := os.Stat(filepath.Join(b.opts.StoreDir, openName))
+	if errors.Is(err, os.ErrNotExist) || err == nil && !os.SameFile(now, b.mark) {
+		return fmt.Errorf("the store directory %s was deleted, moved or replaced while it was in use, and what it lacks is gone with the next start:"+
+			" let the services take what waits, then put the directory back, or begin with an empty one", b.opts.StoreDir)
+	}
+	return err
 }
 
 // releaseStore is takeStore's end. A store that was not served as well counts
