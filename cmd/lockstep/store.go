@@ -65,7 +65,9 @@ func (p *program) openSQLite(ctx context.Context, dir, service string) (*store, 
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("the data directory cannot be made: choose another one with --data-dir (DATA_DIR): %w", err)
 	}
-	db, err := sqlite.Open(ctx, filepath.Join(dir, service+".db"), sqlite.Options{Log: p.log.With("service", service), Registerer: p.registerer(service)})
+	db, err := sqlite.Open(ctx, filepath.Join(dir, service+".db"), sqlite.Options{
+		Service: sqlite.Service(service), Log: p.log.With("service", service), Registerer: p.registerer(service),
+	})
 	if errors.Is(err, sqlite.ErrInUse) {
 		return nil, fmt.Errorf("another process works in %s: stop it, or choose another directory with --data-dir (DATA_DIR): %w", dir, err)
 	}

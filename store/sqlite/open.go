@@ -27,6 +27,7 @@ var ErrInUse = errors.New("the file is in use by another process; several proces
 
 // Options of a DB; the zero value is right for production.
 type Options struct {
+	Service    Service               // whose file it is; the other service's is refused
 	Log        *slog.Logger          // slog.Default if nil
 	Registerer prometheus.Registerer // of the metrics; not registered if nil
 	Now        func() time.Time      // the clock of the leases and of new locks; time.Now if nil
@@ -70,6 +71,9 @@ func Open(ctx context.Context, path string, o Options) (*DB, error) {
 	if isBarred(err) {
 		err = fmt.Errorf("the file, its -wal or -shm, or their directory cannot be written: give all of them to the user that this process runs as: %w", err)
 	}
+	if isDamage(err) {
+		err = fmt.Errorf("the file is damaged, or is no database: restore a backup, or move it away to begin with nothing: %w", err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, errors.Join(err, db.Close()))
 	}
@@ -84,8 +88,17 @@ func (db *DB) open(ctx context.Context, path string, o Options) (err error) {
 	if db.path, err = followed(named); err != nil {
 		return err
 	}
+	_, missing := os.Stat(db.path + lockSuffix)
 	if db.lock, err = lockFile(db.path + lockSuffix); err != nil {
 		return err
+	}
+	anew, err := empty(db.path)
+	if err != nil {
+		return err
+	}
+	if anew && missing == nil {
+		o.Log.WarnContext(ctx, "the database was there once and is begun anew: if you miss what was in it, stop the service and restore a backup",
+			slog.String("path", path))
 	}
 	if db.write, err = connect(db.path, 1, writerPragmas()...); err != nil {
 		return err
@@ -99,6 +112,9 @@ func (db *DB) open(ctx context.Context, path string, o Options) (err error) {
 		return err
 	}
 	if err := db.writer.start(ctx); err != nil {
+		return err
+	}
+	if err := recognize(ctx, conn, o.Service); err != nil {
 		return err
 	}
 	// The lock on the file proves that whoever held a lease is gone.

@@ -57,6 +57,9 @@ func migrate(ctx context.Context, conn *sql.Conn) error {
 		return fmt.Errorf("read schema version: %w", err)
 	}
 	steps := migrations()
+	if have < 0 {
+		return fmt.Errorf("schema version %d was written by no release: restore a backup", have)
+	}
 	if have > len(steps) {
 		return fmt.Errorf("schema version %d was written by a newer release, this one knows %d", have, len(steps))
 	}
