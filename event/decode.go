@@ -41,7 +41,11 @@ func decodeObject(data []byte) (object, error) {
 		return nil, fmt.Errorf("%w: not UTF-8", ErrInvalid)
 	}
 	var o object
-	if err := json.Unmarshal(data, &o); err != nil {
+	err := json.Unmarshal(data, &o)
+	if other := (*json.UnmarshalTypeError)(nil); errors.As(err, &other) {
+		return nil, fmt.Errorf("%w: not a JSON object: %s", ErrInvalid, other.Value) // array, string, number, bool
+	}
+	if err != nil {
 		return nil, fmt.Errorf("%w: not a JSON object: %w", ErrInvalid, err)
 	}
 	if o == nil {

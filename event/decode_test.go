@@ -207,6 +207,19 @@ func TestPaymentsHaveNames(t *testing.T) {
 	}
 }
 
+// TestWhatIsNoObjectIsSaidInTheWordsOfJSON: an operator reads it. Case 11.13.
+func TestWhatIsNoObjectIsSaidInTheWordsOfJSON(t *testing.T) {
+	t.Parallel()
+	for payload, want := range map[string]string{
+		`[]`: "not a JSON object: array", `"x"`: "not a JSON object: string", `7`: "not a JSON object: number", `true`: "not a JSON object: bool",
+		`null`: "null is not an object", ``: "not a JSON object: unexpected end of JSON input",
+	} {
+		if _, err := event.DecodeExpired([]byte(payload)); !errors.Is(err, event.ErrInvalid) || err.Error() != "invalid event: "+want {
+			t.Errorf("of %q it says %v, want %q", payload, err, want)
+		}
+	}
+}
+
 // TestDeletionsOfWhateverIsStoredAreRead: what a deleted ticket was decides
 // nothing any more. Case 11.6.
 func TestDeletionsOfWhateverIsStoredAreRead(t *testing.T) {
