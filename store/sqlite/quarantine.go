@@ -43,8 +43,12 @@ func scanQuarantined(row scanner) (q listeners.Quarantined, err error) {
 func (s *Quarantine) Put(ctx context.Context, messages []listeners.Quarantined) error {
 	return s.db.do(ctx, func(ctx context.Context, w *writer) error {
 		for _, q := range messages {
-			if _, err := w.exec(ctx, insertQuarantined, q.ID, q.Group, string(q.Subject), int64(q.Sequence), q.Key, q.Version,
-				q.Predecessor, blob(q.Payload), string(q.Reason), q.Detail, millis(q.At)); err != nil {
+			n, err := w.exec(ctx, insertQuarantined, q.ID, q.Group, string(q.Subject), int64(q.Sequence), q.Key, q.Version,
+				q.Predecessor, blob(q.Payload), string(q.Reason), q.Detail, millis(q.At))
+			if err == nil && n == 0 {
+				err = w.ineffective(nil) // it was there before
+			}
+			if err != nil {
 				return err
 			}
 		}

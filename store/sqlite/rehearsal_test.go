@@ -10,6 +10,7 @@ import (
 
 	"lockstep/event"
 	"lockstep/internal/group"
+	"lockstep/listeners"
 	"lockstep/ticket"
 )
 
@@ -63,7 +64,7 @@ func TestATriggerThatRefusesIsNoticed(t *testing.T) {
 			} {
 				foreign(t, path, "CREATE TRIGGER stranger "+strings.ReplaceAll(trigger, "%s", o.name))
 				wantUnready(t, db, "table "+o.name+" does not take what the service writes to it", "DROP TRIGGER stranger")
-				wantNothingStored(t, db)
+				wantStoredOrRefused(t, db)
 				foreign(t, path, "DROP TRIGGER stranger")
 				wantReady(t, db)
 			}
@@ -71,19 +72,27 @@ func TestATriggerThatRefusesIsNoticed(t *testing.T) {
 	}
 }
 
-// wantNothingStored wants a ticket to be stored with its event, or refused with
-// neither.
-func wantNothingStored(t *testing.T, db *DB) {
+// wantStoredOrRefused wants a ticket to be stored with its event, or refused with
+// neither; and a message to be set aside, or refused.
+func wantStoredOrRefused(t *testing.T, db *DB) {
 	t.Helper()
 	c := creation()
 	failed := db.Tickets().Commit(t.Context(), c)
-	if failed != nil && !errors.Is(failed, group.ErrRefused) && !errors.Is(failed, ticket.ErrConflict) {
+	if failed != nil && (!errors.Is(failed, group.ErrRefused) || errors.Is(failed, ticket.ErrConflict)) {
 		t.Errorf("a ticket: %v, want a refusal", failed)
 	}
 	_, err := db.Tickets().Ticket(t.Context(), c.Now.ID)
 	events, listed := db.Outbox().Key(t.Context(), c.Now.ID, event.None, 9)
 	if listed != nil || (err == nil) != (failed == nil) || (len(events) == 1) != (failed == nil) {
 		t.Errorf("answered %v; the ticket: %v; %d events, %v", failed, err, len(events), listed)
+	}
+	aside := listeners.Quarantined{ID: c.Now.ID, Group: "g", Subject: event.TicketCreated, Reason: listeners.Failing}
+	failed = db.Quarantine().Put(t.Context(), []listeners.Quarantined{aside})
+	if failed != nil && !errors.Is(failed, group.ErrRefused) {
+		t.Errorf("a message: %v, want a refusal", failed)
+	}
+	if _, err := db.Quarantine().Get(t.Context(), aside.ID); (err == nil) != (failed == nil) {
+		t.Errorf("set aside: %v; there: %v", failed, err)
 	}
 }
 

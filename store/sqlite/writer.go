@@ -292,9 +292,19 @@ func (w *writer) exec(ctx context.Context, query string, args ...any) (int64, er
 func (w *writer) expect(ctx context.Context, otherwise, query string, args ...any) error {
 	n, err := w.exec(ctx, query, args...)
 	if err == nil && n == 0 {
-		err = fmt.Errorf("%w: %s", errCondition, otherwise)
+		err = w.ineffective(fmt.Errorf("%w: %s", errCondition, otherwise))
 	}
 	return err
+}
+
+// ineffective returns what a statement that changed nothing means: otherwise, or a
+// refusal while a table does not take what is written to it, for a trigger may
+// have ignored it.
+func (w *writer) ineffective(otherwise error) error {
+	if amiss := w.incomplete(); amiss != nil && !errors.Is(amiss, errUnguarded) {
+		return fmt.Errorf("%w: %w", group.ErrRefused, amiss)
+	}
+	return otherwise
 }
 
 // row runs a query for one row inside the transaction.
