@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"time"
 
+	"lockstep/event"
 	"lockstep/order"
 )
 
@@ -48,9 +49,6 @@ type orderTicketAnswer struct {
 	ID      string  `json:"id"`
 }
 
-// timeLayout is how JavaScript prints a Date.
-const timeLayout = "2006-01-02T15:04:05.000Z"
-
 func answerOrder(v order.View) orderAnswer {
 	return orderAnswer{
 		Status: v.Status, UserID: v.UserID, ExpiresAt: printTime(v.ExpiresAt), Version: v.Version, ID: v.ID,
@@ -58,7 +56,7 @@ func answerOrder(v order.View) orderAnswer {
 	}
 }
 
-func printTime(t time.Time) string { return t.UTC().Format(timeLayout) }
+func printTime(t time.Time) string { return event.FormatTime(t) }
 
 func (h *orders) list(w http.ResponseWriter, r request) error {
 	user, err := h.sessions.user(r.Request)

@@ -264,6 +264,24 @@ func TestAVersionThatNobodyCountsOnFromIsRefused(t *testing.T) {
 	}
 }
 
+// Case 10.7: as new Date(…).toISOString() prints it.
+func TestTimesArePrintedAsJavaScriptDoes(t *testing.T) {
+	t.Parallel()
+	for want, at := range map[string]time.Time{
+		"2026-03-04T12:00:00.120Z":    time.Date(2026, 3, 4, 13, 0, 0, 120_999_999, time.FixedZone("", 3600)),
+		"0000-01-01T00:00:00.000Z":    time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC),
+		"9999-12-31T23:59:59.999Z":    time.Date(9999, 12, 31, 23, 59, 59, 999e6, time.UTC),
+		"+010000-01-01T00:00:00.000Z": time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC),
+		"-000001-01-01T00:00:00.000Z": time.Date(-1, 1, 1, 0, 0, 0, 0, time.UTC),
+		"+275760-09-13T00:00:00.000Z": time.UnixMilli(8.64e15),
+		"-271821-04-20T00:00:00.000Z": time.UnixMilli(-8.64e15),
+	} {
+		if got := event.FormatTime(at); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}
+
 func FuzzDecode(f *testing.F) {
 	for _, s := range []string{
 		`{"id":"a","title":"t","price":1,"version":1}`, `{"id":"a","version":1,"ticket":{"id":"b","price":2}}`,

@@ -7,8 +7,18 @@ import (
 	"time"
 )
 
-// timeLayout is how JavaScript prints a Date: UTC with three decimals.
+// timeLayout is a Date of JavaScript: UTC with three decimals.
 const timeLayout = "2006-01-02T15:04:05.000Z"
+
+// FormatTime prints a time as JavaScript prints a Date. A year that has not four
+// digits has a sign and six, without which nobody reads it.
+func FormatTime(t time.Time) string {
+	t = t.UTC()
+	if y := t.Year(); y < 0 || y > 9999 {
+		return fmt.Sprintf("%+07d", y) + t.Format(timeLayout[len("2006"):])
+	}
+	return t.Format(timeLayout)
+}
 
 // encode writes v as JSON without escaping <, > and &, which no other
 // publisher on the bus escapes.

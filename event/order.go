@@ -33,7 +33,7 @@ type reservedPayload struct {
 func (r Reserved) Event(at time.Time) (Event, error) {
 	return build(OrderCreated, r.OrderID, r.Version, at, reservedPayload{
 		ID: r.OrderID, Version: r.Version, Status: "created", UserID: r.UserID,
-		ExpiresAt: r.ExpiresAt.UTC().Format(timeLayout),
+		ExpiresAt: FormatTime(r.ExpiresAt),
 		Ticket:    reservedTicket{ID: r.TicketID, Price: r.TicketPrice},
 	})
 }
