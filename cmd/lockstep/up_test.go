@@ -57,9 +57,15 @@ func startUp(t *testing.T, dir string, args ...string) *running {
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	r := &running{system: s, t: t, stop: stop, done: make(chan error, 1), out: &buffer{}}
-	greeted := make(chan struct{})
-	go func() { r.done <- s.run(ctx, func() { s.greet(r.out); close(greeted) }) }()
-	t.Cleanup(stop)
+	greeted, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		r.done <- s.run(ctx, func() { s.greet(r.out); close(greeted) })
+	}()
+	t.Cleanup(func() { // its directory is removed after that
+		stop()
+		<-ended
+	})
 	select {
 	case <-greeted:
 	case err := <-r.done:
