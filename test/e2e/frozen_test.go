@@ -51,7 +51,7 @@ func (s *system) counted(t *testing.T, what string, wanted bool) {
 	t.Helper()
 	within(t, 2*time.Minute, what, func() bool {
 		for p, names := range map[*process][]string{
-			s.orders:  {"lockstep_replica_rows", "lockstep_listener_quarantined", "lockstep_listener_quarantined_bytes", "lockstep_orders_refunds_open", "lockstep_orders_overdue", "lockstep_incidents_open"},
+			s.orders:  {"lockstep_replica_rows", "lockstep_listener_quarantined", "lockstep_listener_quarantined_bytes", "lockstep_orders_refunds_open", "lockstep_orders_overdue", "lockstep_incidents_open", "lockstep_outbox_unreadable", "lockstep_listener_unaccounted_messages"},
 			s.tickets: {"lockstep_lock_waiting", "lockstep_listener_quarantined", "lockstep_incidents_open"},
 		} {
 			all := p.metrics(t.Context())
