@@ -137,6 +137,9 @@ func (l *Listener) Discard(ctx context.Context, entries []Quarantined) (int, err
 		}
 	}
 	n, err := l.quarantine.remove(ctx, ids)
+	if n > 0 {
+		l.quarantine.stale.Store(true) // how much room that made only a count tells
+	}
 	if err != nil {
 		return n, fmt.Errorf("discard %d messages: %w", len(ids), err)
 	}

@@ -38,6 +38,7 @@ type quarantine struct {
 	log   *slog.Logger
 	waits atomic.Bool  // something in it may wait to be applied
 	known atomic.Bool  // the last count succeeded
+	stale atomic.Bool  // it is counted again as soon as can be
 	total atomic.Int64 // entries of the group, as of the last count and what was done since
 	bytes atomic.Int64 // likewise, of their payloads
 
@@ -139,7 +140,7 @@ func (q *quarantine) applicable(ctx context.Context, reached map[string]int64) (
 func (q *quarantine) watch(ctx context.Context) {
 	for due := (time.Time{}); ctx.Err() == nil; pause(ctx, countEvery) {
 		began := time.Now()
-		early, look := began.Before(due), q.count
+		early, look := began.Before(due) && !q.stale.Swap(false), q.count
 		if early {
 			look = q.answers
 		}

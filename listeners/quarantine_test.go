@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"lockstep/event"
 )
 
 // counted is a quarantine that takes a while to be counted.
@@ -54,6 +56,34 @@ func TestAQuarantineIsUnknownOnceTheStoreGoes(t *testing.T) {
 		synctest.Wait()
 		if q.known.Load() {
 			t.Error("what is in quarantine is known without the store")
+		}
+		cancel()
+		watching.Wait()
+	})
+}
+
+func (q *counted) Remove(_ context.Context, ids []string) (int, error) { return len(ids), nil }
+
+// TestADiscardMakesRoomSoon: what it freed is not known before the next count, which
+// may be a minute away. Case 11.5.
+func TestADiscardMakesRoomSoon(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := &counted{takes: 5 * time.Second}
+		q := newQuarantine(store, Options{Group: "g", Log: slog.New(slog.DiscardHandler)})
+		l := &Listener{quarantine: q, opts: Options{Group: "g"}, handler: &guard{Handler: NewTickets(nil, event.Scheme{})}}
+		ctx, cancel := context.WithCancel(t.Context())
+		var watching sync.WaitGroup
+		watching.Go(func() { q.watch(ctx) })
+		time.Sleep(12 * time.Second)
+		synctest.Wait()
+		if n, err := l.Discard(ctx, []Quarantined{{ID: "q", Group: "g", Subject: event.TicketCreated}}); n != 1 || err != nil || store.counts != 1 {
+			t.Fatalf("discarded %d, %v, after %d counts; want one after one", n, err, store.counts)
+		}
+		time.Sleep(countEvery + store.takes)
+		synctest.Wait()
+		if store.counts != 2 {
+			t.Errorf("%d counts, want another one at once", store.counts)
 		}
 		cancel()
 		watching.Wait()
