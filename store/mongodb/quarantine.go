@@ -63,6 +63,9 @@ func (s *Quarantine) Put(ctx context.Context, messages []listeners.Quarantined) 
 	if len(messages) == 0 {
 		return nil
 	}
+	if err := s.db.condition.keeps(quarantineName); err != nil {
+		return err
+	}
 	docs := make([]quarantineDoc, len(messages))
 	for i, q := range messages {
 		docs[i] = quarantineDocOf(q)

@@ -87,6 +87,9 @@ func (s *Replica) Write(ctx context.Context, writes []replica.Write) (int, error
 	if len(writes) == 0 {
 		return 0, nil
 	}
+	if err := s.db.condition.keeps(s.db.opts.Replica); err != nil {
+		return 0, err
+	}
 	inserts, overwritten := 0, 0
 	models := make([]mongo.WriteModel, 0, len(writes))
 	for _, w := range writes {

@@ -14,6 +14,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
+	"lockstep/internal/group"
 	"lockstep/order"
 )
 
@@ -28,7 +29,7 @@ type condition struct {
 	uuids map[string]bson.Binary // of the collections whose loss cannot be made good, as they were at start
 
 	mu     sync.Mutex
-	lost   map[string]error // of these collections, those that are not there now, or others
+	lost   map[string]error // collections that are not there now, are others, or do not keep what is written
 	broken error            // a sentence that says what a person must do
 	looked time.Time
 }
@@ -50,6 +51,14 @@ func (c *condition) without(writes []write) error {
 		if err := c.lost[w.collection]; err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// keeps returns a refusal if what is written to a collection would be lost.
+func (c *condition) keeps(collection string) error {
+	if err := c.without([]write{{collection: collection}}); err != nil {
+		return fmt.Errorf("%w: %w", group.ErrRefused, err)
 	}
 	return nil
 }
@@ -115,6 +124,11 @@ func (db *DB) repair(ctx context.Context) (lost map[string]error, err error) {
 	refusals, err := db.unwritable(ctx, there)
 	if err != nil {
 		return lost, err
+	}
+	for _, name := range []string{quarantineName, db.opts.Replica} { // the server takes it, and may forget or not find it
+		if why := refusals[name]; why != nil {
+			lost[name] = why
+		}
 	}
 	maps.Copy(refusals, lost)
 	made, err := db.prepare(ctx, there, refusals)

@@ -14,6 +14,7 @@ import (
 	"lockstep/internal/group"
 	"lockstep/internal/objectid"
 	"lockstep/listeners"
+	"lockstep/replica"
 	"lockstep/store/mongodb"
 	"lockstep/test/mongotest"
 	"lockstep/test/spawn"
@@ -159,6 +160,10 @@ func TestACollectionThatCeasesToTakeEverythingIsNoticed(t *testing.T) {
 			if err := db.Ping(t.Context()); !errors.Is(err, mongodb.ErrSetUp) {
 				t.Errorf("ping: %v", err)
 			}
+			aside := listeners.Quarantined{ID: "a", Group: "g", Subject: event.TicketCreated, Reason: listeners.Failing}
+			refuses(t, db.Quarantine().Put(t.Context(), []listeners.Quarantined{aside}))
+			_, err = db.Replica().Write(t.Context(), []replica.Write{{Row: replica.Row{ID: objectid.New(), Title: "a chair", Price: 1}, From: event.None}})
+			refuses(t, err)
 		})
 	}
 }
