@@ -207,7 +207,7 @@ var storeMutants = []mutant{
 	},
 	{
 		name: "marks that go back",
-		file: "store/sqlite/quarantine.go", old: ` WHERE CAST(revision AS INTEGER) = excluded.revision - 1"`, new: `"`,
+		file: "store/sqlite/marks.go", old: ` WHERE CAST(revision AS INTEGER) = excluded.revision - 1"`, new: `"`,
 		pkg: "./store/sqlite",
 	},
 	{
