@@ -234,8 +234,8 @@ func (l *lane) alarm() time.Time {
 	return first
 }
 
-// failing returns why the key fails that has for longest, and since when.
-func (l *lane) failing() (why error, since time.Time) {
+// failing returns since when the key fails that has for longest, and why.
+func (l *lane) failing() (since time.Time, why error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, w := range l.waiting {
@@ -243,7 +243,7 @@ func (l *lane) failing() (why error, since time.Time) {
 			why, since = w.failed, w.failedSince
 		}
 	}
-	return why, since
+	return since, why
 }
 
 // stuck returns up to limit keys that have waited since before a time, and

@@ -61,7 +61,7 @@ func (l *Listener) Failing() error {
 	var why error
 	since := time.Now().Add(-failingShown)
 	for _, lane := range g.lanes {
-		if failed, first := lane.failing(); failed != nil && first.Before(since) {
+		if first, failed := lane.failing(); failed != nil && first.Before(since) {
 			why, since = failed, first
 		}
 	}
