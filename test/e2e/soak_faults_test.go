@@ -49,6 +49,8 @@ func (s *trial) faults() []fault {
 		{"drop events of orders", both, mongo, func(s *trial, _ *rand.Rand) { s.dropEvents("orders") }},
 		{"drop replica", orders, mongo, dropReplica},
 		{"drop orders", both, mongo, dropOrders},
+		{"collections refuse", both, mongo, refuseDocuments},
+		{"tables refuse", both, files, refuseRows},
 		{"foreign rows of the outbox", tickets, files, foreignOutboxRows},
 		{"drop index", orders, files, dropIndexSQLite},
 		{"file deleted", tickets, files, func(s *trial, _ *rand.Rand) { s.loseFile("tickets", removeFile) }},

@@ -233,3 +233,19 @@ func (s *trial) foreignPrice(service, table, id string) {
 		s.t.Fatal(err)
 	}
 }
+
+// refuseDocuments: somebody gives collections validators that refuse what is
+// written to them.
+func refuseDocuments(s *trial, rng *rand.Rand) {
+	validate := func(validator bson.D) {
+		for service, collection := range map[string]string{"tickets": "events", "orders": "replica"} {
+			command := bson.D{{Key: "collMod", Value: collection}, {Key: "validator", Value: validator}}
+			if err := s.db[service].RunCommand(s.t.Context(), command).Err(); err != nil {
+				s.t.Fatal(err)
+			}
+		}
+	}
+	validate(field("never", 1))
+	s.showRefusals("a validator that refuses what the service writes", rng)
+	validate(bson.D{})
+}

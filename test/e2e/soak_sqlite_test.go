@@ -159,3 +159,22 @@ func lockFile(s *trial, _ *rand.Rand) {
 		s.t.Error(err)
 	}
 }
+
+// refuseRows: another program gives tables triggers that refuse what is written
+// to them.
+func refuseRows(s *trial, rng *rand.Rand) {
+	s.foreignSQL("tickets", "CREATE TRIGGER stranger BEFORE INSERT ON events BEGIN SELECT RAISE(ABORT, 'no'); END")
+	s.foreignSQL("orders", "CREATE TRIGGER stranger BEFORE INSERT ON replica BEGIN SELECT RAISE(ABORT, 'no'); END")
+	s.showRefusals("does not take what the service writes to it", rng)
+	s.foreignSQL("tickets", "DROP TRIGGER stranger")
+	s.foreignSQL("orders", "DROP TRIGGER stranger")
+}
+
+// showRefusals waits until both services say why they cannot write, and a while.
+func (s *trial) showRefusals(words string, rng *rand.Rand) {
+	for _, service := range []string{"tickets", "orders"} {
+		s.shows(service+" readyz: refused writes", s.saysOf(service, words))
+		s.shows(service+" lockstep_ready 0", func() bool { return s.sumOf(service, "lockstep_ready") == 0 })
+	}
+	pause(s.t, time.Duration(rng.IntN(10))*time.Second)
+}
