@@ -118,7 +118,7 @@ func (c comparing) reconcileLocks(ctx context.Context, s streams, trust bool) er
 		left = append(left, fmt.Sprintf("%d locks are of orders that the orders service does not have and were left as they are: "+
 			"lockstep locks reset ID or locks reconcile --trust-owner releases them", sum.NoOrder))
 	}
-	if sum.NoTicket > 0 {
+	if sum.NoTicket > 0 && !trust {
 		left = append(left, fmt.Sprintf("%d orders are of tickets that the tickets service does not have: "+
 			"what is not paid ends with its time, give back what is paid", sum.NoTicket))
 	}

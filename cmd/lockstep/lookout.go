@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"lockstep/incident"
+	"lockstep/listeners"
 )
 
 const (
@@ -150,6 +151,11 @@ func (l *lookout) quarantine(ctx context.Context) error {
 
 // quarantineEmpty is a check of readiness: no message is there, or about to be.
 func (l *lookout) quarantineEmpty(context.Context) error {
+	for _, listener := range l.s.listeners {
+		if err := listener.Check(); errors.Is(err, listeners.ErrQuarantineFull) {
+			return err
+		}
+	}
 	switch c := l.counted.Load(); {
 	case c == nil:
 		return errors.New("messages in quarantine were not counted yet")

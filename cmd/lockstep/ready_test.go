@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"lockstep/event"
 	"lockstep/incident"
 	"lockstep/listeners"
 	"lockstep/store/sqlite"
@@ -77,6 +79,38 @@ func TestNoCheckSucceedsByWhatWasBefore(t *testing.T) {
 	}))
 	bus.Restart()
 	wants("everything succeeds again", all)
+	r.end()
+}
+
+// TestAProcessStartsBesideAFullQuarantine: nobody can restart the service
+// otherwise, and what fills the quarantine may be a stranger's. Case 11.5.
+func TestAProcessStartsBesideAFullQuarantine(t *testing.T) {
+	t.Parallel()
+	bus := brokertest.Start(t)
+	dir, flags := t.TempDir(), []string{"--nats-url=" + bus.URL(), "--nats-cluster-id=" + brokertest.ClusterID, "--quarantine-limit=1000"}
+	r := startUp(t, dir, flags...)
+	c, err := bus.Dial(t, "stranger").Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const n = 1100
+	answers := make(chan error, n)
+	for i := range n {
+		c.PublishAsync(string(event.TicketCreated), fmt.Append(nil, "no event ", i), func(err error) { answers <- err })
+	}
+	for range n {
+		if err := <-answers; err != nil {
+			t.Fatal(err)
+		}
+	}
+	full := func() bool { return strings.Contains(r.get("/readyz"), "quarantine is full") }
+	eventually(t, "it is full", full)
+	r.end()
+	r = startUp(t, dir, flags...)
+	eventually(t, "it is full still", full)
+	if s := r.succeeding(); !slices.Contains(s, "orders listener") {
+		t.Errorf("%v succeed, want the listener among them: it is subscribed", s)
+	}
 	r.end()
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"time"
@@ -117,8 +118,19 @@ func (b *bench) listen(s *service, name string, need api.Need, h listeners.Handl
 		return &usageError{err.Error()}
 	}
 	s.listeners = append(s.listeners, l)
-	s.checks = append(s.checks, api.Check{Name: name, Probe: func(context.Context) error { return l.Check() }, Need: need})
+	s.checks = append(s.checks, api.Check{Name: name, Probe: subscribed(l), Need: need})
 	return nil
+}
+
+// subscribed returns the check of a listener. That its quarantine is full is said
+// by the check of the quarantine: a process that starts beside it is of use.
+func subscribed(l *listeners.Listener) func(context.Context) error {
+	return func(context.Context) error {
+		if err := l.Check(); !errors.Is(err, listeners.ErrQuarantineFull) {
+			return err
+		}
+		return nil
+	}
 }
 
 // lag adds the measurement of the group's backlog, if it is known where to

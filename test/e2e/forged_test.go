@@ -1,10 +1,14 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
 	"testing"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
 
 	"lockstep/event"
 	"lockstep/internal/objectid"
@@ -98,25 +102,31 @@ func TestForgedTicketsHaveAWayBack(t *testing.T) {
 }
 
 // TestTheOrderOfAForgedTicketGoesWithIt: the comparison of locks finds it, and
-// whoever removes the ticket ends it, one by a reset, one by trust. Case 11.6.
+// whoever removes the ticket ends it, one by a reset, one by trust. One that is
+// paid a person ends, as the runbook says. Case 11.6.
 func TestTheOrderOfAForgedTicketGoesWithIt(t *testing.T) {
 	t.Parallel()
 	onEachEngine(t, func(t *testing.T, e engine) {
 		s := newSystem(t, e, "COMPARE_EVERY=5s", "HOLD_FOR=2s")
 		bus := s.observe(t)
-		ghosts, orders := []string{objectid.New(), objectid.New()}, []string{}
+		ghosts, orders := []string{objectid.New(), objectid.New(), objectid.New()}, []string{}
 		for _, ghost := range ghosts {
 			bus.say(t, event.TicketCreated, fmt.Sprintf(`{"id":%q,"version":0,"title":"ghost","price":0.01,"userId":"u"}`, ghost))
 			s.untilReplica(t, ghost, 0)
 			bought := s.do(t, "bob@example.com", http.MethodPost, s.ordersURL+"/api/orders", map[string]string{"ticketId": ghost}, http.StatusCreated)
 			orders = append(orders, bought.id())
 		}
-		s.untilGet(t, s.ticketsOps+"/metrics", `lockstep_lock_drift{kind="no_ticket",service="tickets"} 2`)
+		paid, orders := orders[2], orders[:2]
+		bus.say(t, event.PaymentCreated, fmt.Sprintf(`{"id":%q,"orderId":%q,"stripeId":"s"}`, objectid.New(), paid))
+		until(t, "it is paid", func() bool {
+			return s.do(t, "bob@example.com", http.MethodGet, s.ordersURL+"/api/orders/"+paid, nil, http.StatusOK).body["status"] == "complete"
+		})
+		s.untilGet(t, s.ticketsOps+"/metrics", `lockstep_lock_drift{kind="no_ticket",service="tickets"} 3`)
 		s.untilGet(t, s.ticketsOps+"/ops/outbox/incidents?open=true", `"subject":"orders"`)
-		exits(t, 4, []string{"2 orders are of tickets", orders[0], ghosts[1]}, "locks", "reconcile", "--ops-url", s.ticketsOps)
+		exits(t, 4, []string{"3 orders are of tickets", orders[0], ghosts[1]}, "locks", "reconcile", "--ops-url", s.ticketsOps)
 
 		exits(t, 0, []string{"is nothing"}, "replica", "reset", ghosts[0], "--ops-url", s.ordersOps)
-		exits(t, 0, []string{"1 removed"}, "replica", "repair", "--trust-owner", "--ops-url", s.ordersOps)
+		exits(t, 0, []string{"2 removed"}, "replica", "repair", "--trust-owner", "--ops-url", s.ordersOps)
 		for i, order := range orders {
 			got := s.do(t, "bob@example.com", http.MethodGet, s.ordersURL+"/api/orders/"+order, nil, http.StatusOK)
 			if got.body["status"] != "cancelled" {
@@ -124,6 +134,17 @@ func TestTheOrderOfAForgedTicketGoesWithIt(t *testing.T) {
 			}
 		}
 		exits(t, 0, []string{"0 differ"}, "replica", "verify", "--ops-url", s.ordersOps)
+		exits(t, 4, []string{"1 orders are of tickets", paid}, "locks", "reconcile", "--ops-url", s.ticketsOps)
+		exits(t, 0, []string{"1 orders are of tickets", paid}, "locks", "reconcile", "--trust-owner", "--ops-url", s.ticketsOps)
+		s.orders.writes(t, func(ctx context.Context, db *mongo.Database) error {
+			id, err := bson.ObjectIDFromHex(paid)
+			if err != nil {
+				return err
+			}
+			_, err = db.Collection("orders").UpdateOne(ctx, bson.M{"_id": id}, bson.M{"$set": bson.M{"status": "cancelled"}, "$inc": bson.M{"version": 1}})
+			return err
+		}, "UPDATE orders SET status = 'cancelled', version = version + 1 WHERE id = '"+paid+"'")
+		exits(t, 0, []string{"1 message"}, "replica", "quarantine", "discard", "--key", paid, "--ops-url", s.ticketsOps)
 		exits(t, 0, nil, "locks", "reconcile", "--ops-url", s.ticketsOps)
 		s.untilGet(t, s.ticketsOps+"/metrics", `lockstep_lock_drift{kind="no_ticket",service="tickets"} 0`)
 		s.untilGet(t, s.ticketsOps+"/ops/outbox/incidents?open=false", `"subject":"orders"`)
