@@ -83,6 +83,7 @@ var answers = []struct {
 	{incident.ErrNotFound, http.StatusNotFound, "Not found"},
 	{replica.ErrNotFound, http.StatusNotFound, "Not found"},
 	{listeners.ErrNotFound, http.StatusNotFound, "Not found"},
+	{listeners.ErrUnreadable, http.StatusInternalServerError, unreadable},
 
 	{group.ErrUnknown, http.StatusServiceUnavailable, unknown},
 	{group.ErrRefused, http.StatusServiceUnavailable, "The store is not available: nothing was changed, try again later"},

@@ -306,8 +306,10 @@ func (w *lookout) judge(ctx context.Context, ds []*delivery) iter.Seq2[*delivery
 
 // keep sets d aside, and reports whether it was not there yet.
 func (w *lookout) keep(ctx context.Context, d *delivery, reason Reason, detail string) (bool, error) {
-	_, err := w.g.quarantine.store.Get(ctx, w.g.quarantine.id(d))
-	if !errors.Is(err, ErrNotFound) {
+	switch _, err := w.g.quarantine.store.Get(ctx, w.g.quarantine.id(d)); {
+	case err == nil, errors.Is(err, ErrUnreadable):
+		return false, nil
+	case !errors.Is(err, ErrNotFound):
 		return false, err
 	}
 	d.reason, d.detail = reason, detail

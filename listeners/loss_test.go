@@ -405,6 +405,29 @@ func TestAMarkThatCannotBeReadIsBegunAnew(t *testing.T) {
 	}
 }
 
+// Case 10.7: a message that is read again is in quarantine already, if its entry
+// can be read or not.
+func TestASpoiledEntryOfTheQuarantineStopsNoCatchingUp(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var found losses
+	s := w.watching(&found)
+	s.quarantine = w.db.Quarantine()
+	m := w.join(t, s)
+	if err := w.publisher(t).Publish(string(event.TicketUpdated), []byte("{}")); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "it is set aside", func() bool { return w.mark(t).Sequence == 1 })
+	m.stop()
+	w.foreign(t, "UPDATE quarantine SET sequence = 'dear'")
+	w.foreign(t, "UPDATE marks SET sequence = 'dear'")
+	w.join(t, s)
+	until(t, "the mark is whole", func() bool { return w.mark(t).Sequence == 1 })
+	if all := found.of(); len(all) > 0 {
+		t.Errorf("losses %+v, want none", all)
+	}
+}
+
 // The group may be older than its marks: a Node service was in it before.
 func TestAGroupThatIsOlderThanItsMarksHasLostNothing(t *testing.T) {
 	t.Parallel()

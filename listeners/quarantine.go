@@ -170,7 +170,7 @@ func (q *quarantine) count(ctx context.Context) error {
 // not there.
 func (q *quarantine) answers(ctx context.Context) error {
 	_, err := q.store.Get(ctx, "none")
-	if errors.Is(err, ErrNotFound) {
+	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrUnreadable) {
 		return nil
 	}
 	return err

@@ -14,6 +14,10 @@ import (
 // ErrNotFound: no such quarantined message.
 var ErrNotFound = errors.New("not found")
 
+// ErrUnreadable: the message is in quarantine, and another program wrote into its
+// entry.
+var ErrUnreadable = errors.New("the stored message cannot be read")
+
 // Quarantined is a message that was set aside, durably, so that it could be
 // acknowledged without being applied.
 type Quarantined struct {
@@ -98,7 +102,7 @@ type Quarantine interface {
 	// reached or an older one.
 	Applicable(ctx context.Context, group string, reached map[string]int64, limit int) ([]Quarantined, error)
 
-	// Get returns one entry, or ErrNotFound.
+	// Get returns one entry, or ErrNotFound, or ErrUnreadable.
 	Get(ctx context.Context, id string) (Quarantined, error)
 
 	// Remove deletes entries and returns how many there were.

@@ -216,7 +216,9 @@ func (t reader) figures() {
 	t.check("due incidents", err)
 	_, err = t.db.Incidents().Counts(ctx)
 	t.check("counts of incidents", err)
-	t.check("pruning", t.db.Incidents().Prune(ctx, time.Now().Add(-2*time.Hour), 5))
+	for keep := range 40 {
+		t.check("pruning", t.db.Incidents().Prune(ctx, time.Now().Add(-2*time.Hour), keep))
+	}
 }
 
 func (t reader) outbox() {

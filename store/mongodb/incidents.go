@@ -119,8 +119,12 @@ func (s *Incidents) Write(ctx context.Context, i incident.Incident) error {
 
 // Prune implements incident.Store.
 func (s *Incidents) Prune(ctx context.Context, before time.Time, keep int) error {
-	last, err := one[incidentDoc](ctx, s.incidents(), is("open", false), incident.ErrNotFound,
-		options.FindOne().SetSort(is("closedAt", -1)).SetSkip(int64(max(keep-1, 0))))
+	type end struct {
+		Closed time.Time `bson:"closedAt"`
+	}
+	ended := bson.D{{Key: "open", Value: false}, {Key: "closedAt", Value: is("$type", "date")}} // what else lies there is no time
+	last, err := one[end](ctx, s.incidents(), ended, incident.ErrNotFound,
+		options.FindOne().SetSort(is("closedAt", -1)).SetSkip(int64(max(keep-1, 0))).SetProjection(is("closedAt", 1)))
 	if err != nil && !errors.Is(err, incident.ErrNotFound) {
 		return err
 	}

@@ -204,7 +204,7 @@ func (s *Quarantine) page(ctx context.Context, filter bson.D, limit int) (found 
 		}
 		q := d.message()
 		if d.Size > largePayload {
-			if q, err = s.Get(ctx, string(d.ID)); errors.Is(err, listeners.ErrNotFound) || errors.Is(err, errUnreadable) {
+			if q, err = s.Get(ctx, string(d.ID)); errors.Is(err, listeners.ErrNotFound) || errors.Is(err, listeners.ErrUnreadable) {
 				continue // applied or discarded meanwhile, or it has been made known
 			} else if err != nil {
 				return nil, err
@@ -219,7 +219,7 @@ func (s *Quarantine) page(ctx context.Context, filter bson.D, limit int) (found 
 func (s *Quarantine) Get(ctx context.Context, id string) (listeners.Quarantined, error) {
 	d, err := one[quarantineDoc](ctx, s.messages(), is("_id", id), listeners.ErrNotFound)
 	if err != nil {
-		return listeners.Quarantined{}, err
+		return listeners.Quarantined{}, as(listeners.ErrUnreadable, err)
 	}
 	return d.message(), nil
 }

@@ -133,7 +133,7 @@ func (s *Quarantine) page(ctx context.Context, limit int, query string, args ...
 func (s *Quarantine) Get(ctx context.Context, id string) (listeners.Quarantined, error) {
 	q, err := one(ctx, s.db.read, listeners.ErrNotFound, scanQuarantined, selectQuarantined+"WHERE id = ?", id)
 	q.Payload = blob(q.Payload)
-	return q, err
+	return q, as(listeners.ErrUnreadable, err)
 }
 
 // Remove implements listeners.Quarantine.

@@ -349,6 +349,8 @@ func unreadableEntries(t *testing.T, b Backend) {
 	got, err = b.Quarantine.Applicable(t.Context(), all[0].Group, map[string]int64{"key 0": 9, "key 3": 9}, 2)
 	must(t, "applicable", err)
 	same(t, "applicable", got, all[3:])
+	_, err = b.Quarantine.Get(t.Context(), all[0].ID)
+	wants(t, "read", err, listeners.ErrUnreadable)
 	n, err := b.Quarantine.Remove(t.Context(), []string{all[0].ID})
 	must(t, "discard", err)
 	same(t, "discarded", n, 1)
