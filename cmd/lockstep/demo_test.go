@@ -9,6 +9,9 @@ import (
 func TestTheDemoProves(t *testing.T) {
 	t.Parallel()
 	code, out, err := command(t, "demo", "--for=6s", "--outage=1s", "--writers=4")
+	if strings.Contains(err, "too little happened") { // on a busy machine
+		code, out, err = command(t, "demo", "--for=30s", "--outage=1s", "--writers=4")
+	}
 	if code != 0 || !strings.Contains(out, "LEFT BEHIND") {
 		t.Errorf("code %d\n%s\n%s", code, out, err)
 	}
