@@ -170,7 +170,7 @@ func (s *trial) dropEvents(service string) {
 		s.command(s.ordersOps, "replica", "repair")
 		return
 	}
-	s.command(s.ticketsOps, "locks", "reconcile")
+	s.trustOwner("orders") // alone it exits 4 beside paid orders of tickets that a restore took away
 }
 
 func dropReplica(s *trial, _ *rand.Rand) {
