@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -163,28 +164,35 @@ func (u *uncounted) Count(ctx context.Context) (int, error) {
 func TestWhatIsCountedIsUnknownWithoutTheStore(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex // held while one of these is read or written
 		var gone error
 		counts, shown := 0, -1.0
-		s := &service{log: slog.New(slog.DiscardHandler), store: &store{ping: func(context.Context) error { return gone }}}
+		becomes := func(err error) { mu.Lock(); defer mu.Unlock(); gone = err }
+		is := func() error { mu.Lock(); defer mu.Unlock(); return gone }
+		s := &service{log: slog.New(slog.DiscardHandler), store: &store{ping: func(context.Context) error { return is() }}}
 		run := s.counting("rows", func(context.Context) (int, error) {
 			time.Sleep(5 * time.Second)
+			mu.Lock()
+			defer mu.Unlock()
 			counts++
 			return 3, gone
-		}, func(v float64) { shown = v }, nil)
+		}, func(v float64) { mu.Lock(); defer mu.Unlock(); shown = v }, nil)
 		ctx, stop := context.WithCancel(t.Context())
 		go func() { _ = run(ctx) }() // returns nil
 		after := func(d time.Duration, want float64, most int) {
 			t.Helper()
 			time.Sleep(d)
 			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
 			if shown != want && !(math.IsNaN(shown) && math.IsNaN(want)) || counts > most {
 				t.Errorf("%v and %d counts, want %v and at most %d", shown, counts, want, most)
 			}
 		}
 		after(time.Minute, 3, 1)
-		gone = errors.New("gone")
+		becomes(errors.New("gone"))
 		after(countEvery+time.Second, math.NaN(), 2)
-		gone = nil
+		becomes(nil)
 		after(countEvery+10*time.Second, 3, 5)
 		stop()
 		synctest.Wait()
