@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,21 +18,21 @@ import (
 type counted struct {
 	Quarantine
 	takes  time.Duration
-	fails  bool
-	counts int
+	fails  atomic.Bool
+	counts atomic.Int64
 }
 
 func (q *counted) Size(context.Context, string) (Size, error) {
 	time.Sleep(q.takes)
-	q.counts++
-	if q.fails {
+	q.counts.Add(1)
+	if q.fails.Load() {
 		return Size{}, errors.New("the store is gone")
 	}
 	return Size{Messages: 500_000, Bytes: 1 << 30}, nil
 }
 
 func (q *counted) Get(context.Context, string) (Quarantined, error) {
-	if q.fails {
+	if q.fails.Load() {
 		return Quarantined{}, errors.New("the store is gone")
 	}
 	return Quarantined{}, ErrNotFound
@@ -48,10 +49,10 @@ func TestAQuarantineIsUnknownOnceTheStoreGoes(t *testing.T) {
 		watching.Go(func() { q.watch(ctx) })
 		time.Sleep(12 * time.Second)
 		synctest.Wait()
-		if store.counts != 1 || !q.known.Load() {
-			t.Errorf("%d counts, known: %t; want one that stands", store.counts, q.known.Load())
+		if store.counts.Load() != 1 || !q.known.Load() {
+			t.Errorf("%d counts, known: %t; want one that stands", store.counts.Load(), q.known.Load())
 		}
-		store.fails = true
+		store.fails.Store(true)
 		time.Sleep(countEvery)
 		synctest.Wait()
 		if q.known.Load() {
@@ -77,13 +78,13 @@ func TestADiscardMakesRoomSoon(t *testing.T) {
 		watching.Go(func() { q.watch(ctx) })
 		time.Sleep(12 * time.Second)
 		synctest.Wait()
-		if n, err := l.Discard(ctx, []Quarantined{{ID: "q", Group: "g", Subject: event.TicketCreated}}); n != 1 || err != nil || store.counts != 1 {
-			t.Fatalf("discarded %d, %v, after %d counts; want one after one", n, err, store.counts)
+		if n, err := l.Discard(ctx, []Quarantined{{ID: "q", Group: "g", Subject: event.TicketCreated}}); n != 1 || err != nil || store.counts.Load() != 1 {
+			t.Fatalf("discarded %d, %v, after %d counts; want one after one", n, err, store.counts.Load())
 		}
 		time.Sleep(countEvery + store.takes)
 		synctest.Wait()
-		if store.counts != 2 {
-			t.Errorf("%d counts, want another one at once", store.counts)
+		if store.counts.Load() != 2 {
+			t.Errorf("%d counts, want another one at once", store.counts.Load())
 		}
 		cancel()
 		watching.Wait()
@@ -95,24 +96,26 @@ func TestADiscardMakesRoomSoon(t *testing.T) {
 func TestALargeQuarantineIsCountedNowAndThen(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
-		store counted
-		want  int // counts in ten minutes
+		takes time.Duration
+		fails bool
+		want  int64 // counts in ten minutes
 	}{
-		"a small one":          {counted{takes: time.Millisecond}, 120},
-		"a large one":          {counted{takes: 300 * time.Millisecond}, 20},
-		"one without a store":  {counted{takes: 10 * time.Second, fails: true}, 40},
-		"an overwhelming one ": {counted{takes: 5 * time.Second}, 10},
+		"a small one":          {time.Millisecond, false, 120},
+		"a large one":          {300 * time.Millisecond, false, 20},
+		"one without a store":  {10 * time.Second, true, 40},
+		"an overwhelming one ": {5 * time.Second, false, 10},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				store := tc.store
-				q := newQuarantine(&store, Options{Group: "g", Log: slog.New(slog.DiscardHandler)})
+				store := &counted{takes: tc.takes}
+				store.fails.Store(tc.fails)
+				q := newQuarantine(store, Options{Group: "g", Log: slog.New(slog.DiscardHandler)})
 				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 				defer cancel()
 				var watching sync.WaitGroup
 				watching.Go(func() { q.watch(ctx) })
 				watching.Wait()
-				if n := store.counts; n < tc.want-1 || n > tc.want+1 {
+				if n := store.counts.Load(); n < tc.want-1 || n > tc.want+1 {
 					t.Errorf("counted %d times in ten minutes, want about %d", n, tc.want)
 				}
 			})
@@ -136,7 +139,7 @@ func TestAQuarantineThatCannotBeCountedIsUnknown(t *testing.T) {
 		{"before the first count", false, false, math.NaN()}, {"after a count", false, true, 500_000},
 		{"without the store", true, true, math.NaN()}, {"with the store again", false, true, 500_000},
 	} {
-		if store.fails = tc.fails; tc.count {
+		if store.fails.Store(tc.fails); tc.count {
 			_ = q.count(t.Context()) // its error is what is tried
 		}
 		if got := l.state().quarantined; got != tc.want && !(math.IsNaN(got) && math.IsNaN(tc.want)) {
