@@ -88,6 +88,35 @@ func TestATrustedOwnerMovesRowsBackAndRemovesWhatItNeverHad(t *testing.T) {
 	}
 }
 
+// Case 10.1: the owner moves on while a row goes back to what it had. The event of
+// that came before, was taken for one that the replica had, and does not come again.
+func TestARowThatIsMovedBackMissesNoEvent(t *testing.T) {
+	t.Parallel()
+	for name, trust := range map[string]func(t *testing.T, ours *rows, owners *owner) error{
+		"repair": func(t *testing.T, ours *rows, owners *owner) error {
+			mendAs(t, ours, owners, replica.MendOptions{Cause: replica.ByOperator, TrustOwner: true})
+			return nil
+		},
+		"reset": func(t *testing.T, ours *rows, owners *owner) error {
+			_, _, err := replica.NewRepairer(ours, owners, replica.RepairOptions{}).Reset(t.Context(), "t00001")
+			return err
+		},
+	} {
+		ours, owners := pair(3)
+		ours.rows["t00001"] = replica.Row{ID: "t00001", Version: 9, Price: 12}
+		ours.interfere = func(*rows) {
+			owners.rows.rows["t00001"] = replica.Row{ID: "t00001", Version: 4, OrderID: "o1"}
+			ours.interfere = nil
+		}
+		if err := trust(t, ours, owners); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if diff := cmp.Diff(owners.rows.rows, ours.rows); diff != "" {
+			t.Errorf("%s: replica (-owner +replica):\n%s", name, diff)
+		}
+	}
+}
+
 // Case 11.6: one record goes back to what its owner has, whatever was forged.
 func TestResetMakesOneRowWhatItsOwnerHas(t *testing.T) {
 	t.Parallel()

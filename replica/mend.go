@@ -174,7 +174,9 @@ func (m *mending) flush(ctx context.Context) error {
 	return nil
 }
 
-// write writes rows, or removes them.
+// write writes rows, or removes them. Those that it moves back are looked at again:
+// an event that came before was taken for one that the replica had, and does not
+// come again.
 func (m *mending) write(ctx context.Context, writes []Write) error {
 	n, err := m.store.Write(ctx, writes)
 	if err != nil {
@@ -187,7 +189,24 @@ func (m *mending) write(ctx context.Context, writes []Write) error {
 	} else {
 		m.sum.Repaired += n
 	}
+	for _, w := range writes {
+		if w.Remove || w.From <= w.Row.Version {
+			continue
+		}
+		if err := m.catchUp(ctx, w.Row); err != nil {
+			return fmt.Errorf("mend ticket %s: %w", w.Row.ID, err)
+		}
+	}
 	return nil
+}
+
+// catchUp moves a row that was written to what its owner has by now.
+func (m *mending) catchUp(ctx context.Context, written Row) error {
+	d, drifted, err := m.again(ctx, suspect{written.ID, written.Version})
+	if err == nil && drifted && d.Kind == Behind {
+		_, err = m.store.Write(ctx, []Write{{From: d.Replica.Version, Row: *d.Canonical}})
+	}
+	return err
 }
 
 // reread looks for rows that were taken for missing and cannot be read.

@@ -165,31 +165,32 @@ func (s stored) remove(id string) Write {
 func (r *Repairer) Reset(ctx context.Context, id string) (before, after *Row, err error) {
 	ctx, cancel := context.WithTimeout(ctx, repairTimeout)
 	defer cancel()
-	after, err = optional(r.canonical.Snapshot(ctx, id))
-	if err != nil {
-		return nil, nil, fmt.Errorf("reset ticket %s: %w", id, err)
-	}
-	for range maxRounds {
+	written := false
+	for range maxRounds { // what is written is looked at again: see mending.write
 		s, err := look(ctx, r.store, id)
+		if err == nil {
+			after, err = optional(r.canonical.Snapshot(ctx, id))
+		}
 		if err != nil {
 			return nil, nil, fmt.Errorf("reset ticket %s: %w", id, err)
 		}
-		var write Write
-		switch {
-		case !s.exists() && after == nil:
-			return nil, nil, nil
-		case after == nil:
-			write = s.remove(id)
-		default:
+		if !written {
+			before = s.row
+		}
+		if s.version == versionOf(after) && !s.unreadable && (written || after == nil || s.row != nil && s.row.sameContent(*after)) {
+			return before, after, nil
+		}
+		write := s.remove(id)
+		if after != nil {
 			write = s.replace(*after)
 		}
 		n, err := r.store.Write(ctx, []Write{write})
 		if err != nil {
 			return nil, nil, fmt.Errorf("reset ticket %s: %w", id, err)
 		}
-		if n == 1 {
+		if n == 1 && !written {
+			written = true
 			r.metrics.repaired(ByOperator)
-			return s.row, after, nil
 		}
 	}
 	return nil, nil, fmt.Errorf("reset ticket %s: %w", id, errContended)
