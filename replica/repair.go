@@ -144,9 +144,6 @@ func look(ctx context.Context, store Store, id string) (stored, error) {
 	return stored{version: version, unreadable: !ok}, err
 }
 
-// exists reports whether there is a row, readable or not.
-func (s stored) exists() bool { return s.version != event.None || s.unreadable }
-
 // replace returns the write of row in the place of what is stored.
 func (s stored) replace(row Row) Write {
 	return Write{From: s.version, Row: row, Unreadable: s.unreadable}
