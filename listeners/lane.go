@@ -234,18 +234,6 @@ func (l *lane) alarm() time.Time {
 	return first
 }
 
-// failing returns since when the key fails that has for longest, and why.
-func (l *lane) failing() (since time.Time, why error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, w := range l.waiting {
-		if w.failed != nil && (why == nil || w.failedSince.Before(since)) {
-			why, since = w.failed, w.failedSince
-		}
-	}
-	return since, why
-}
-
 // stuck returns up to limit keys that have waited since before a time, and
 // marks them as being repaired.
 func (l *lane) stuck(before time.Time, limit int) []string {
@@ -373,34 +361,4 @@ func (l *lane) restore(ds []*delivery) {
 	defer l.mu.Unlock()
 	l.arrived = append(l.arrived, ds...)
 	l.notify()
-}
-
-// held returns a description of everything that waits.
-func (l *lane) held() []HeldMessage {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	var held []HeldMessage
-	for _, w := range l.waiting {
-		for _, d := range w.deliveries {
-			held = append(held, describe(d, w.failed))
-		}
-	}
-	return held
-}
-
-// oldest returns when the delivery that waits longest arrived, and how many
-// wait.
-func (l *lane) oldest() (since time.Time, n int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, w := range l.waiting {
-		if len(w.deliveries) == 0 {
-			continue
-		}
-		n += len(w.deliveries)
-		if s := w.since(); since.IsZero() || s.Before(since) {
-			since = s
-		}
-	}
-	return since, n
 }
